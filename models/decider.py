@@ -1,0 +1,50 @@
+"""The dry kernel as a library: a notebook, a back-test, the unit test of a policy.
+
+    >>> from sidechain.models import Decider
+    >>> [one["action"] for one in Decider("web").decide(events)]
+    ['allow', 'review']
+
+One decider is one partition and one chain, from its genesis on. Nothing here talks to Kafka.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sidechain.models.dry import DeadLetter, Fold, Latest, Line, unknown
+from sidechain.models.pack_file import load_file, load_pack
+from sidechain.models.policy import Policy
+
+Event = Mapping[str, Any] | bytes | str
+
+
+class Decider:
+    """Decides events under one policy, as partition `partition` of a topic would."""
+
+    def __init__(self, policy: Policy | str | Path, *, partition: int = 0) -> None:
+        """`policy`: a loaded policy, the path of a pack file, or the name of a pack that comes with Sidechain."""
+        if isinstance(policy, str):
+            policy = load_file(Path(policy)) if policy.endswith((".yaml", ".yml")) else load_pack(policy)
+        elif isinstance(policy, Path):
+            policy = load_file(policy)
+        self.fold = Fold(policy, partition, keyed=False)
+        self.dead_letters: list[DeadLetter] = []  # of the last call of `lines` or of the `decide` under way
+        self._offset = 0
+
+    def decide(self, events: Iterable[Event], latest: Latest = unknown) -> Iterator[dict[str, Any]]:
+        """One entry per event, as a dict; an event that cannot be decided yields one of kind `rejected`."""
+        for event in events:
+            value = event if isinstance(event, bytes) else event.encode() if isinstance(event, str) else None
+            line = msgspec.json.encode(event) if value is None else value
+            for sealed in self.lines([line], latest):
+                yield msgspec.json.decode(sealed)
+
+    def lines(self, values: Iterable[bytes | None], latest: Latest = unknown) -> list[bytes]:
+        """The sealed entries of a batch of event values, exactly as they would stand on the topic."""
+        records = [Line(self._offset + at, None, value) for at, value in enumerate(values)]
+        self._offset += len(records)
+        folded = self.fold.events(records, latest)
+        self.dead_letters = folded.dead_letters
+        return [value for _, value in folded.entries]

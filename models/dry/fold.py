@@ -1,0 +1,463 @@
+"""One partition's chain as a fold: state and one input record in, state and at most one sealed entry out.
+
+Rule 1: everything that can change a decision is an argument: the record, the policy, what the wet side said.
+Rule 2: nothing here reads a clock, the environment or a random source, and nothing calls libm.
+Rule 3: how records are batched changes nothing; `changes()` only says what to write down so far.
+Replaying the inputs must yield the same bytes, because `chain.replay` compares bytes, not meanings.
+
+A `Fold` has no way back: when its output could not be committed, throw it away and restore one from the log.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from sidechain.models.dry.entry import (
+    GENESIS,
+    VERSION,
+    Decision,
+    Duplicate,
+    Next,
+    PolicyChange,
+    Rejected,
+    Sealed,
+    seal,
+)
+from sidechain.models.dry.parse import Rejection
+from sidechain.models.dry.program import Program, SignalValue, UnknownSignal
+from sidechain.models.dry.state import HEAD_KEY, IDS_PREFIX, PLAN_PREFIX, Change, Ids, KeyState, Plan, Table
+from sidechain.models.policy import Policy
+
+DEAD_LETTER_MAX_BYTES: Final = 900_000  # a longer value is cut to this prefix; digest and length tell the rest
+KEY_MAX_BYTES: Final = 1_024  # of the record key an entry or a dead letter repeats
+
+Latest = Callable[[str], SignalValue | UnknownSignal | None]  # a key -> what the wet side last said about it
+LoadPolicy = Callable[[bytes], Policy]  # a policy's text -> the policy; raises ValueError
+
+
+class InputRecord(Protocol):
+    """What the fold reads of a Kafka record."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class Line(NamedTuple):
+    """One input outside Kafka: a line of a file, at the offset the topic would give it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class DeadLetter(NamedTuple):
+    """An input that cannot be decided: its bytes, and headers that say why and where it stood."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Folded(NamedTuple):
+    """What one call produced, in order."""
+
+    entries: list[tuple[bytes | None, bytes]]  # key and sealed value
+    dead_letters: list[DeadLetter]
+
+
+class StateMismatch(Exception):  # noqa: N818 - named for what it is
+    """The changelog and the chain disagree; deciding on would fork the history."""
+
+
+class Control(msgspec.Struct, frozen=True):
+    """The part of a control record the kernel reads."""
+
+    kind: str
+    name: str
+    version: int
+    digest: str
+    by: str
+    at: int
+    text: str
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where the chain stood when the state was written: the record `head` of the changelog."""
+
+    seq: int
+    hash: str
+    partition: int
+    policy: str
+    watermark_ms: int
+    next: Next
+
+
+def unknown(_key: str) -> None:
+    """The wet side is silent: the `latest` of a run without it."""
+
+
+def nothing_learned(_text: bytes) -> Policy:
+    """The `load` of a run without control records."""
+    raise ValueError("no control records are expected here")
+
+
+class Fold:
+    """The chain of one partition, from its genesis or from its last entry on."""
+
+    def __init__(self, policy: Policy, partition: int, *, keyed: bool = True) -> None:
+        """A chain that has no entry yet. `keyed`: records carry the key as Kafka records do."""
+        self.partition = partition
+        self.keyed = keyed
+        self.seq = 0
+        self.head_hash = GENESIS
+        self.next: Next = {"events": 0, "outcomes": 0, "control": 0}
+        self.watermark_ms = -1
+        self.counts: dict[str, int] = {}
+        self._take(Program(policy))
+        self._by_key = Table(b"k:", self._key_plan, policy.max_keys)
+        self._by_partition = Table(b"p:", self._partition_plan, 1)
+        self._ids = Ids(policy.event.duplicate_horizon)
+        self._plans_written: set[str] = set()
+
+    @classmethod
+    def restore(
+        cls, partition: int, head_entry: bytes, state: Iterable[tuple[bytes, bytes | None]], policy: Policy
+    ) -> "Fold":
+        """Continue behind `head_entry`, the last entry of the chain, with the changelog's records up to it.
+
+        Raises `StateMismatch` when the changelog's head is another entry, or when `policy` is not the one in force.
+        """
+        self = cls(policy, partition)
+        keys: list[tuple[str, KeyState]] = []
+        head: Head | None = None
+        for name, value in state:
+            if value is None:
+                continue
+            if name == HEAD_KEY:
+                head = msgspec.json.decode(value, type=Head)
+            elif name.startswith(PLAN_PREFIX):
+                for table in (self._by_key, self._by_partition):
+                    table.know(name.removeprefix(PLAN_PREFIX).decode(), msgspec.json.decode(value, type=list[str]))
+            elif name.startswith(IDS_PREFIX):
+                self._ids.restore(*msgspec.json.decode(value))
+            else:
+                plan, seq, slots = msgspec.json.decode(value)
+                keyed = KeyState(plan, seq, slots, is_dumped=True)
+                if name.startswith(b"k:"):
+                    keys.append((name.removeprefix(b"k:").decode(), keyed))
+                else:
+                    self._by_partition.restore([("", keyed)])
+        self._by_key.restore(keys)
+        self._continue(head_entry, head)
+        return self
+
+    @staticmethod
+    def policy_ref_of(entry: bytes) -> str:
+        """The policy in force behind an entry: `web@3:7b1e0c92d4aa`."""
+        return msgspec.json.decode(entry, type=_Tail).policy
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._program.policy
+
+    @property
+    def keys(self) -> int:
+        """How many keys are remembered."""
+        return len(self._by_key)
+
+    def events(self, records: Sequence[InputRecord], latest: Latest = unknown) -> Folded:
+        """Fold event records in, in order; each yields exactly one entry."""
+        entries: list[tuple[bytes | None, bytes]] = []
+        dead_letters: list[DeadLetter] = []
+        for record in records:
+            value = record.value
+            event = self._program.parse(value)
+            if event.__class__ is Rejection:
+                entries.append(self._reject("events", record, event, dead_letters))
+                continue
+            derived = self._program.derive(event)
+            if self.keyed and (wrong := _wrong_key(record.key, derived[1])) is not None:
+                entries.append(self._reject("events", record, wrong, dead_letters))
+                continue
+            self.next = {**self.next, "events": record.offset + 1}
+            source = ("events", self.partition, record.offset)
+            digest = sha256(value).hexdigest()  # type: ignore[arg-type]
+            name, first = self._ids.first(derived[0])
+            if first is not None:
+                sealed = self._duplicate(derived, source, digest, first)
+            else:
+                sealed = self._decide(event, derived, source, digest, latest)
+                self._ids.add(name, self.seq)
+            entries.append((record.key or derived[1].encode(), self._append(sealed)))
+        return Folded(entries, dead_letters)
+
+    def control(self, record: InputRecord, load: LoadPolicy = nothing_learned) -> Folded:
+        """Fold one control record in: a `policy` entry, a rejection, or nothing when that policy is in force already.
+
+        Records behind the position the chain has reached are passed over, as are other packs' policies.
+        """
+        dead_letters: list[DeadLetter] = []
+        if record.offset < self.next["control"]:
+            return Folded([], [])
+        try:
+            change = msgspec.json.decode(record.value or b"", type=Control)
+            if change.kind != "policy" or change.name != self.policy.name or change.digest == self.policy.digest:
+                return Folded([], [])
+            policy = load(change.text.encode())
+            if policy.digest != change.digest or policy.name != change.name:
+                raise ValueError("the digest is not that of the text")
+        except ValueError:
+            entry = self._reject("control", record, Rejection("bad-control"), dead_letters)
+            return Folded([entry], dead_letters)
+        previous = self._program.ref
+        self._install(Program(policy))
+        self.next = {**self.next, "control": record.offset + 1}
+        sealed = PolicyChange(
+            VERSION,
+            self.seq,
+            self.head_hash,
+            "policy",
+            None,
+            policy.name,
+            change.at,
+            ("control", 0, record.offset),
+            sha256(record.value or b"").hexdigest(),
+            self.next,
+            policy.ref,
+            previous,
+            change.by,
+        )
+        return Folded([(policy.name.encode(), self._append(sealed))], dead_letters)
+
+    def changes(self) -> list[Change]:
+        """The state records that changed since the last call, the head last; empty when nothing did."""
+        changed = [*self._plan_changes(), *self._by_key.changes(), *self._by_partition.changes(), *self._ids.changes()]
+        head = Head(self.seq - 1, self.head_hash, self.partition, self._program.ref, self.watermark_ms, self.next)
+        return [*changed, (HEAD_KEY, msgspec.json.encode(head))] if self.seq else []
+
+    def _decide(
+        self, event: Any, derived: Any, source: tuple[str, int, int], digest: str, latest: Latest
+    ) -> Decision:
+        program = self._program
+        identifier, key, at_ms, values, where, of, partition_where, partition_of = derived
+        counted_ms, flags = self._counted_at(at_ms)
+        slots = self._by_key.slots(key, self.seq)
+        features = values + tuple(
+            [
+                update(slot, counted_ms, takes_part, value)
+                for update, slot, takes_part, value in zip(self._key_updates, slots, where, of, strict=False)
+            ]
+        )
+        if program.partition_steps:
+            slots = self._by_partition.slots("", self.seq)
+            features += tuple(
+                [
+                    update(slot, counted_ms, takes_part, value)
+                    for update, slot, takes_part, value in zip(
+                        self._partition_updates, slots, partition_where, partition_of, strict=False
+                    )
+                ]
+            )
+        if program.signal_names:
+            signals, used = self._signals(latest(key), counted_ms)
+        else:
+            signals, used = (), self._no_signals
+        outcome = program.decide(program.fires(event, features, signals), event, features, signals)
+        return Decision(
+            VERSION,
+            self.seq,
+            self.head_hash,
+            "decision",
+            identifier,
+            key,
+            at_ms,
+            source,
+            digest,
+            self.next,
+            program.ref,
+            *outcome,
+            flags,
+            program.features_type(*features),
+            used,
+            None,
+            None,
+        )
+
+    def _counted_at(self, at_ms: int) -> tuple[int, tuple[str, ...]]:
+        """When the event counts, and how its time stands to the watermark.
+
+        An event further ahead than `max_step` is counted at the old watermark and moves it by `max_step` only, so that
+        one far-future timestamp drops nobody's windows.
+        """
+        watermark = self.watermark_ms
+        if at_ms >= watermark:
+            step = self._program.policy.event.max_step_ms
+            if watermark >= 0 and at_ms > watermark + step:
+                self.watermark_ms = watermark + step
+                return watermark, ("ahead",)
+            self.watermark_ms = at_ms
+            return at_ms, ()
+        if watermark - at_ms >= self._program.shortest_window_ms:
+            return at_ms, ("late",)
+        return at_ms, ()
+
+    def _signals(self, found: SignalValue | UnknownSignal | None, at_ms: int) -> tuple[tuple[int | None, ...], Any]:
+        """The values the rules see, and what the entry records of each."""
+        values: list[int | None] = []
+        used: list[dict[str, Any]] = []
+        for signal in self._program.policy.signals:
+            if found is None:
+                reason = "absent"
+            elif isinstance(found, UnknownSignal):
+                reason = found.reason
+            elif found.as_of > at_ms:
+                reason = "future"
+            elif at_ms - found.as_of > signal.max_age_ms:
+                reason = "stale"
+            elif not signal.minimum <= found.value <= signal.maximum:
+                reason = "bounds"
+            else:
+                values.append(found.value)
+                used.append(found._asdict())
+                continue
+            values.append(None)
+            used.append({"unknown": reason})
+        return tuple(values), self._program.signals_type(*used)
+
+    def _duplicate(self, derived: Any, source: tuple[str, int, int], digest: str, first: int) -> Duplicate:
+        identifier, key, at_ms = derived[:3]
+        return Duplicate(
+            VERSION,
+            self.seq,
+            self.head_hash,
+            "duplicate",
+            identifier,
+            key,
+            at_ms,
+            source,
+            digest,
+            self.next,
+            self._program.ref,
+            first,
+        )
+
+    def _reject(
+        self, topic: str, record: InputRecord, why: Rejection, dead_letters: list[DeadLetter]
+    ) -> tuple[bytes | None, bytes]:
+        value = record.value
+        digest = None if value is None else sha256(value).hexdigest()
+        partition = self.partition if topic == "events" else 0
+        self.next = {**self.next, topic: record.offset + 1}
+        sealed = Rejected(
+            VERSION,
+            self.seq,
+            self.head_hash,
+            "rejected",
+            None,
+            _text(record.key),
+            None,
+            (topic, partition, record.offset),
+            digest,
+            self.next,
+            self._program.ref,
+            why.reason,
+            why.field,
+            len(value or b""),
+        )
+        dead_letters.append(_dead_letter(record, topic, partition, why, digest))
+        return _cut(record.key, KEY_MAX_BYTES), self._append(sealed)
+
+    def _append(self, sealed: Sealed) -> bytes:
+        line, self.head_hash = seal(sealed)
+        self.seq += 1
+        return line
+
+    def _take(self, program: Program) -> None:
+        self._program = program
+        self._key_plan = Plan(program.key_steps, program.key_plan)
+        self._partition_plan = Plan(program.partition_steps, program.partition_plan)
+        self._key_updates = [one.update for one in program.key_steps]
+        self._partition_updates = [one.update for one in program.partition_steps]
+        self._no_signals = program.signals_type() if not program.signal_names else None
+
+    def _install(self, program: Program) -> None:
+        self._take(program)
+        self._by_key.change(self._key_plan, program.policy.max_keys)
+        self._by_partition.change(self._partition_plan, 1)
+        self._ids.change_horizon(program.policy.event.duplicate_horizon)
+
+    def _plan_changes(self) -> Iterator[Change]:
+        for plan in (self._key_plan, self._partition_plan):
+            if plan.name not in self._plans_written:
+                self._plans_written.add(plan.name)
+                yield PLAN_PREFIX + plan.name.encode(), msgspec.json.encode(plan.definitions)
+
+    def _continue(self, head_entry: bytes, head: Head | None) -> None:
+        tail = msgspec.json.decode(head_entry, type=_Tail)
+        if head is None or (head.seq, head.hash, head.partition) != (tail.seq, tail.hash, self.partition):
+            written = "nothing" if head is None else f"entry {head.seq} ({head.hash[:12]})"
+            raise StateMismatch(
+                f"partition {self.partition}: the chain ends with entry {tail.seq} ({tail.hash[:12]}), "
+                f"the state was written at {written}; deciding on would fork the history"
+            )
+        if tail.policy != self.policy.ref:
+            raise StateMismatch(
+                f"partition {self.partition}: policy {tail.policy} is in force, {self.policy.ref} was given to restore"
+            )
+        self.seq = tail.seq + 1
+        self.head_hash = tail.hash
+        self.next = tail.next
+        self.watermark_ms = head.watermark_ms
+
+
+class _Tail(msgspec.Struct):
+    seq: int
+    policy: str
+    next: Next
+    hash: str
+
+
+def _wrong_key(key: bytes | None, stated: str) -> Rejection | None:
+    if key is None:
+        return Rejection("null-key")
+    return None if key == stated.encode() else Rejection("key-mismatch")
+
+
+def _text(key: bytes | None) -> str | None:
+    if key is None or len(key) > KEY_MAX_BYTES:
+        return None
+    try:
+        return key.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _cut(value: bytes | None, limit: int) -> bytes | None:
+    return value if value is None or len(value) <= limit else value[:limit]
+
+
+def _dead_letter(record: InputRecord, topic: str, partition: int, why: Rejection, digest: str | None) -> DeadLetter:
+    value = record.value
+    length = len(value or b"")
+    headers = {
+        "dlq.reason": why.reason,
+        "dlq.field": why.field or "",
+        "dlq.topic": topic,
+        "dlq.partition": str(partition),
+        "dlq.offset": str(record.offset),
+        "dlq.digest": digest or "",
+        "dlq.length": str(length),
+        "dlq.truncated": "true" if length > DEAD_LETTER_MAX_BYTES else "false",
+    }
+    return DeadLetter(
+        _cut(record.key, KEY_MAX_BYTES),
+        _cut(value, DEAD_LETTER_MAX_BYTES),
+        tuple((name, text.encode()) for name, text in headers.items()),
+    )

@@ -1,0 +1,221 @@
+"""Bytes in, a typed event out, or the reason why not.
+
+Strict on purpose: what two readers could understand differently is rejected, not decided. msgspec does the work at C
+speed; when it refuses, `_why` looks a second time with the standard library and names the reason in our own words,
+because a reason is sealed into the chain and must not change with a library's error texts.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Final, NamedTuple, NoReturn
+
+import msgspec
+from msgspec import Meta
+
+from sidechain.models.policy import EventField, EventSchema
+
+MAX_DEPTH: Final = 32  # nesting of objects and lists, also inside ignored fields
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+
+REASONS: Final = (
+    "null-value",
+    "null-key",
+    "key-mismatch",  # the record's key is not the event's key field: its history lives on another partition
+    "too-large",
+    "bad-utf8",
+    "too-deep",
+    "not-json",
+    "not-an-object",
+    "not-finite",  # NaN, Infinity, or a number too large for its type
+    "duplicate-field",
+    "unknown-field",
+    "missing-field",
+    "wrong-type",
+    "out-of-bounds",  # length, minimum or maximum of a field
+    "time-out-of-bounds",
+    "bad-control",  # a control record that is no valid policy
+)
+
+
+class Rejection(NamedTuple):
+    """Why an input cannot be decided, and the field at fault where there is one."""
+
+    reason: str
+    field: str | None = None
+
+
+class _Refused(Exception):  # noqa: N818 - a verdict on the input, not an error of ours
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.rejection = Rejection(reason, field)
+
+
+Parse = Callable[[bytes | None], Any]
+
+
+def event_type(schema: EventSchema) -> type[msgspec.Struct]:
+    """The pack's event as a struct: one attribute per declared field, None where an optional one is absent."""
+    return msgspec.defstruct(
+        "Event",
+        [
+            (one.name, _annotation(one) | None, None) if one.optional else (one.name, _annotation(one))
+            for one in schema.fields
+        ],
+        kw_only=True,
+        frozen=True,
+        gc=False,
+        forbid_unknown_fields=schema.unknown_fields == "refuse",
+    )
+
+
+def parser(schema: EventSchema) -> Parse:
+    """A function from a record's value to the event, or to a `Rejection`. It never raises on any bytes."""
+    decode = msgspec.json.Decoder(event_type(schema)).decode
+    max_bytes, earliest, latest = schema.max_bytes, schema.earliest_ms, schema.latest_ms
+    time_field = schema.role("time").name
+    optional = tuple(one.name for one in schema.fields if one.optional)
+    required = len(schema.fields) - len(optional)
+    time_rejection = Rejection("time-out-of-bounds", time_field)
+
+    def parse(value: bytes | None) -> Any:
+        if value is None:
+            return Rejection("null-value")
+        if len(value) > max_bytes:
+            return Rejection("too-large")
+        try:
+            event = decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _why(value, schema)
+        # Each member has one colon outside strings. No more colons than fields present: no field stands twice and
+        # nothing was ignored. Otherwise (a colon in a string is the common case) look closely.
+        present = required
+        for name in optional:
+            if getattr(event, name) is not None:
+                present += 1
+        if value.count(b":") > present and (found := _ambiguous(value)) is not None:
+            return found
+        if not earliest <= getattr(event, time_field) <= latest:
+            return time_rejection
+        return event
+
+    return parse
+
+
+def _annotation(one: EventField) -> Any:
+    text = Annotated[str, Meta(min_length=1 if one.role else None, max_length=one.max_length)]
+    low = INT64_MIN if one.minimum is None else one.minimum
+    high = INT64_MAX if one.maximum is None else one.maximum
+    return {
+        "string": text,
+        "int": Annotated[int, Meta(ge=low, le=high)],
+        "double": float,
+        "bool": bool,
+        "list<string>": list[text],  # type: ignore[valid-type]
+    }[one.type]
+
+
+def _ambiguous(value: bytes) -> Rejection | None:
+    """What msgspec lets pass and we do not: duplicate names, deep nesting, bad UTF-8 inside ignored fields."""
+    try:
+        _read(value)
+    except _Refused as refused:
+        return refused.rejection
+    return None
+
+
+def _why(value: bytes, schema: EventSchema) -> Rejection:
+    """The first reason, in a fixed order, why `value` is no event of this schema."""
+    try:
+        document = _read(value)
+        if not isinstance(document, dict):
+            return Rejection("not-an-object")
+        known = {one.name: one for one in schema.fields}
+        if schema.unknown_fields == "refuse":
+            for name in document:
+                if name not in known:
+                    return Rejection("unknown-field", name[:64])
+        for one in schema.fields:
+            if one.name not in document:
+                if not one.optional:
+                    return Rejection("missing-field", one.name)
+            elif not (one.optional and document[one.name] is None):
+                _check(one, document[one.name])
+    except _Refused as refused:
+        return refused.rejection
+    # The standard library reads it and we found nothing: something only msgspec refuses, such as a lone surrogate.
+    return Rejection("not-json")
+
+
+def _check(one: EventField, value: object) -> None:
+    fits = {
+        "string": isinstance(value, str),
+        "int": isinstance(value, int) and not isinstance(value, bool),
+        "double": isinstance(value, int | float) and not isinstance(value, bool),
+        "bool": isinstance(value, bool),
+        "list<string>": isinstance(value, list) and all(isinstance(item, str) for item in value),
+    }[one.type]
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        raise _Refused("not-finite", one.name)
+    if not fits:
+        raise _Refused("wrong-type", one.name)
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    shortest = 1 if one.role else 0
+    if any(not shortest <= len(text) <= one.max_length for text in texts):
+        raise _Refused("out-of-bounds", one.name)
+    if one.type == "int" and isinstance(value, int):
+        low = INT64_MIN if one.minimum is None else one.minimum
+        high = INT64_MAX if one.maximum is None else one.maximum
+        if not low <= value <= high:
+            raise _Refused("out-of-bounds", one.name)
+
+
+def _read(value: bytes) -> object:
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Refused("bad-utf8") from None
+    _check_depth(text)
+    try:
+        return json.loads(text, object_pairs_hook=_members, parse_constant=_not_finite)
+    except ValueError:  # includes integers longer than the interpreter converts
+        raise _Refused("not-json") from None
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _Refused("duplicate-field", name[:64])
+            seen.add(name)
+    return members
+
+
+def _not_finite(_: str) -> NoReturn:
+    raise _Refused("not-finite")
+
+
+def _check_depth(text: str) -> None:
+    """Refuse deep nesting before a recursive parser meets it: its own limit depends on the stack it is called on."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _Refused("too-deep")
+        elif character in "]}":
+            depth -= 1

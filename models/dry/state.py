@@ -1,0 +1,188 @@
+"""What a partition remembers, and how it stands on the changelog.
+
+    k:<key>        ["<plan>",<seq of the key's last event>,[<slot>,…]]
+    p:             the same, for features over the whole partition
+    plan:<plan>    ["count|60000|12|0|key||",…]   the definitions the slots of that plan follow
+    ids:<n>        [12,[["<32 hex>",3100],…]]   block 12: hashes of the ids decided in it, and by which entry
+    head           {"seq":41,"hash":"4d…",…}   where the chain stood when this was written
+
+Keys are bounded: the least recently seen one is evicted first, an order that depends on the entries alone.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b, sha256
+from typing import Any, Final
+
+import msgspec
+
+from sidechain.models.dry.windows import Slot, Step
+
+BLOCK: Final = 256  # entries that one block of ids spans
+HEAD_KEY: Final = b"head"
+PLAN_PREFIX: Final = b"plan:"
+IDS_PREFIX: Final = b"ids:"
+
+Change = tuple[bytes, bytes | None]  # None: forget this key
+_encode = msgspec.json.Encoder().encode
+
+
+class Plan:
+    """Which slots a key has, and how to read them."""
+
+    def __init__(self, steps: Sequence[Step], definitions: Sequence[str]) -> None:
+        self.steps = tuple(steps)
+        self.definitions = tuple(definitions)
+        self.name = sha256("\n".join(definitions).encode()).hexdigest()[:12]
+
+    def new_slots(self) -> list[Slot]:
+        """The slots of a key never seen."""
+        return [one.new() for one in self.steps]
+
+    def dump(self, slots: Sequence[Slot]) -> list[Slot]:
+        """Slots in the form of the changelog."""
+        return [one.dump(slot) for one, slot in zip(self.steps, slots, strict=True)]
+
+    def adopt(self, definitions: Sequence[str], dumped: Sequence[Slot]) -> list[Slot]:
+        """Slots written under any plan: kept where the definition is the same, empty elsewhere."""
+        have = dict(zip(definitions, dumped, strict=True))
+        pairs = zip(self.steps, self.definitions, strict=True)
+        return [one.load(have[name]) if name in have else one.new() for one, name in pairs]
+
+
+class KeyState:
+    """One key's slots. A restored key stays in its dumped form until it is seen again."""
+
+    __slots__ = ("is_dumped", "plan", "seq", "slots")
+
+    def __init__(self, plan: str, seq: int, slots: list[Slot], is_dumped: bool = False) -> None:
+        self.plan = plan
+        self.seq = seq  # the entry that last touched it: the order of eviction
+        self.slots = slots
+        self.is_dumped = is_dumped
+
+
+class Table:
+    """The keys of one partition, least recently seen first."""
+
+    def __init__(self, prefix: bytes, plan: Plan, max_keys: int) -> None:
+        self.prefix = prefix
+        self.plan = plan
+        self.max_keys = max_keys
+        self.evicted = 0
+        self._keys: OrderedDict[str, KeyState] = OrderedDict()
+        self._dirty: dict[str, None] = {}
+        self._plans: dict[str, Plan] = {plan.name: plan}  # plans met in this process, by name
+        self._definitions: dict[str, Sequence[str]] = {plan.name: plan.definitions}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def slots(self, key: str, seq: int) -> list[Slot]:
+        """The key's slots, for the caller to update; entry `seq` is now the last that touched it."""
+        self._dirty[key] = None
+        state = self._keys.get(key)
+        if state is None:
+            state = self._keys[key] = KeyState(self.plan.name, seq, self.plan.new_slots())
+            if len(self._keys) > self.max_keys:
+                self._evict()
+            return state.slots
+        self._keys.move_to_end(key)
+        state.seq = seq
+        if state.is_dumped or state.plan != self.plan.name:
+            self._wake(state)
+        return state.slots
+
+    def change(self, plan: Plan, max_keys: int) -> None:
+        """A policy took effect: keys move over to its plan when they are next seen."""
+        self._plans[plan.name] = self.plan = plan
+        self._definitions[plan.name] = plan.definitions
+        self.max_keys = max_keys
+        while len(self._keys) > max_keys:
+            self._evict()
+
+    def know(self, name: str, definitions: Sequence[str]) -> None:
+        """A plan read back from the changelog."""
+        self._definitions[name] = definitions
+
+    def restore(self, states: list[tuple[str, KeyState]]) -> None:
+        """Take over the keys of the changelog, in any order."""
+        for key, state in sorted(states, key=lambda pair: (pair[1].seq, pair[0])):
+            self._keys[key] = state
+
+    def changes(self) -> Iterator[Change]:
+        """What changed since the last call, one record a key."""
+        for key in self._dirty:
+            state = self._keys.get(key)
+            name = self.prefix + key.encode()
+            if state is None:
+                yield name, None
+            else:
+                slots = state.slots if state.is_dumped else self._plans[state.plan].dump(state.slots)
+                yield name, _encode([state.plan, state.seq, slots])
+        self._dirty.clear()
+
+    def _evict(self) -> None:
+        oldest, _ = self._keys.popitem(last=False)
+        self._dirty[oldest] = None
+        self.evicted += 1
+
+    def _wake(self, state: KeyState) -> None:
+        dumped = state.slots if state.is_dumped else self._plans[state.plan].dump(state.slots)
+        state.slots = self.plan.adopt(self._definitions[state.plan], dumped)
+        state.plan, state.is_dumped = self.plan.name, False
+
+
+class Ids:
+    """Which ids were decided within the horizon, and by which entry; hashes of 128 bits, in blocks of 256 entries.
+
+    A block is dropped whole when the chain is `horizon` entries past it, so what counts as a repetition depends on
+    sequence numbers alone.
+    """
+
+    def __init__(self, horizon: int) -> None:
+        self._ring = horizon // BLOCK
+        self._seq_of: dict[bytes, int] = {}
+        self._blocks: dict[int, list[bytes]] = {}
+        self._newest = -1
+        self._dirty: dict[int, None] = {}
+
+    def first(self, identifier: str) -> tuple[bytes, int | None]:
+        """The id's hash, and the entry that decided it, if within the horizon."""
+        name = blake2b(identifier.encode(), digest_size=16).digest()
+        return name, self._seq_of.get(name)
+
+    def add(self, name: bytes, seq: int) -> None:
+        """Entry `seq` decided the id with this hash."""
+        block = seq // BLOCK
+        if block != self._newest:
+            self._open(block)
+        self._seq_of[name] = seq
+        self._blocks[block].append(name)
+        self._dirty[block] = None
+
+    def change_horizon(self, horizon: int) -> None:
+        """A policy with another horizon took effect."""
+        self._ring = horizon // BLOCK
+
+    def changes(self) -> Iterator[Change]:
+        """The blocks that grew since the last call, and those that fell out of the horizon."""
+        for block in self._dirty:
+            names = self._blocks.get(block)
+            value = None if names is None else _encode([block, [[one.hex(), self._seq_of[one]] for one in names]])
+            yield IDS_PREFIX + b"%d" % block, value
+        self._dirty.clear()
+
+    def restore(self, block: int, names: Sequence[Sequence[Any]]) -> None:
+        """One block read back from the changelog."""
+        self._newest = max(self._newest, block)
+        self._blocks[block] = [bytes.fromhex(name) for name, _ in names]
+        self._seq_of.update((bytes.fromhex(name), seq) for name, seq in names)
+
+    def _open(self, block: int) -> None:
+        self._newest = block
+        self._blocks[block] = []
+        for old in [one for one in self._blocks if one < block - self._ring]:
+            for name in self._blocks.pop(old):
+                self._seq_of.pop(name, None)
+            self._dirty[old] = None
