@@ -36,6 +36,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=False):
     action: str
     tier: str
     trust_bp: int
+    trust_inputs_bp: tuple[int, int, int]  # alignment, risk, band: what the gate was asked
     score_bp: int  # capped sum of the points of the rules that fired
     reasons: tuple[Any, ...]
     flags: tuple[str, ...]

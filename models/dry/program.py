@@ -54,6 +54,7 @@ class Outcome(NamedTuple):
     action: str
     tier: str
     trust_bp: int
+    trust_inputs_bp: tuple[int, int, int]
     score_bp: int
     reasons: tuple[Any, ...]
 
@@ -208,7 +209,8 @@ def conclude(trust: Trust, fired: Fired, alignment_bp: int, risk_bp: int, band_b
             if raised:
                 reasons.append(("trust", name, then))
                 rank = max(rank, RANK.get(then, 0))
-    return Outcome(ACTIONS[rank], verdict.tier, verdict.trust_bp, fired.score_bp, tuple(reasons))
+    inputs = (alignment_bp, risk_bp, band_bp)
+    return Outcome(ACTIONS[rank], verdict.tier, verdict.trust_bp, inputs, fired.score_bp, tuple(reasons))
 
 
 class _Function:
