@@ -14,7 +14,7 @@ import msgspec
 
 from sidechain.models.cel import HELPERS, Expression, lower
 from sidechain.models.dry.parse import Parse, parser
-from sidechain.models.dry.trust import judge
+from sidechain.models.dry.trust import clamp, judge
 from sidechain.models.dry.windows import Step, step
 from sidechain.models.policy import ACTIONS, Feature, Policy, Rule, Trust
 
@@ -99,12 +99,6 @@ class Program:
                 self._fired.clear()
             outcome = self._outcomes[(mask, *inputs)] = conclude(self.policy.trust, fired, *inputs)
         return outcome
-
-    def trust_inputs(
-        self, event: Any, features: tuple[int | None, ...], signals: tuple[int | None, ...], score_bp: int
-    ) -> tuple[int, int, int]:
-        """Alignment, risk and band in basis points, as the gate is asked."""
-        return self._trust_inputs(event, features, signals, score_bp)
 
     def _compile_derive(
         self, values: Sequence[Feature], by_key: Sequence[Feature], by_partition: Sequence[Feature]
@@ -209,7 +203,7 @@ def conclude(trust: Trust, fired: Fired, alignment_bp: int, risk_bp: int, band_b
             if raised:
                 reasons.append(("trust", name, then))
                 rank = max(rank, RANK.get(then, 0))
-    inputs = (alignment_bp, risk_bp, band_bp)
+    inputs = (clamp(alignment_bp), clamp(risk_bp), clamp(band_bp))
     return Outcome(ACTIONS[rank], verdict.tier, verdict.trust_bp, inputs, fired.score_bp, tuple(reasons))
 
 

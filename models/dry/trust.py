@@ -52,7 +52,7 @@ def judge(trust: Trust, alignment_bp: int, risk_bp: int, band_bp: int) -> Verdic
     `trust_bp` is the smallest basis point whose logit reaches the weighted sum, so `trust_bp <= edge` and the exact
     comparison in logit space agree at every edge, and a score on the edge belongs to the stricter tier.
     """
-    inputs = (_clamp(alignment_bp), _clamp(risk_bp), _clamp(band_bp))
+    inputs = (clamp(alignment_bp), clamp(risk_bp), clamp(band_bp))
     total = sum(one.logit_e10 for one in contributions(trust, *inputs))
     trust_bp = min(bisect_left(_SCALED, total), FULL_BP)
     return Verdict(trust_bp, tier_of(trust, trust_bp), trust_bp < trust.floor_bp, inputs[2] > trust.entropy_bp)
@@ -67,5 +67,6 @@ def tier_of(trust: Trust, trust_bp: int) -> str:
     return "monitor" if trust_bp <= trust.monitor_bp else "pass"
 
 
-def _clamp(value_bp: int) -> int:
+def clamp(value_bp: int) -> int:
+    """The nearer end for a value outside 0..10000."""
     return 0 if value_bp < 0 else min(value_bp, FULL_BP)

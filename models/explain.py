@@ -1,0 +1,123 @@
+"""Why one entry says what it says, in sentences, from the entry alone; with its policy at hand, in the policy's words.
+
+    req-00017 was sent to review.
+      rule many-errors fired (+2500): many failed requests in five minutes
+      trust 4120 of 10000, tier review (block up to 2500, review up to 5000)
+        alignment 7500: +0.49
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sidechain.models.dry.trust import contributions
+from sidechain.models.policy import Policy, Trust
+
+Entry = Mapping[str, Any]
+_ACTED = {
+    "allow": "was allowed",
+    "monitor": "was allowed and is watched",
+    "review": "was sent to review",
+    "block": "was blocked",
+}
+_REJECTED = {
+    "null-value": "the record has no value",
+    "null-key": "the record has no key",
+    "key-mismatch": "the record's key is not the event's key field; `sidechain rekey` makes them agree",
+    "too-large": "the value is larger than the pack allows",
+    "bad-utf8": "the value is not UTF-8",
+    "too-deep": "objects are nested too deeply",
+    "not-json": "the value is not JSON",
+    "not-an-object": "the value is not a JSON object",
+    "not-finite": "a number is not finite",
+    "duplicate-field": "a field stands twice",
+    "unknown-field": "a field is not in the schema",
+    "missing-field": "a required field is missing",
+    "wrong-type": "a field has the wrong type",
+    "out-of-bounds": "a field is outside its bounds",
+    "time-out-of-bounds": "the event time is outside the pack's bounds",
+    "bad-control": "the control record holds no valid policy",
+}
+
+
+def explain(entry: Entry, policy: Policy | None = None) -> Iterator[str]:
+    """Lines of text, most important first. `policy`: the one the entry names; without it, ids stand for words."""
+    kind = entry["kind"]
+    if kind == "decision":
+        yield from _decision(entry, policy)
+    elif kind == "duplicate":
+        yield f"{entry['id']} was decided before, by entry {entry['first']}; this repetition decided nothing."
+    elif kind == "rejected":
+        field = f" (field {entry['field']})" if entry.get("field") else ""
+        yield f"The input could not be decided: {_REJECTED.get(entry['reason'], entry['reason'])}{field}."
+        yield "  Its bytes are in the dead letters, with the same offset."
+    elif kind == "policy":
+        yield f"From here on policy {entry['policy']} decides (before: {entry['previous']}), activated by {entry['by']}."
+    else:
+        yield f"An entry of kind {kind}, which this version does not know."
+    topic, partition, offset = entry["source"]
+    yield f"  input: {topic}, partition {partition}, offset {offset}, SHA-256 {entry['digest'] or 'none: no value'}"
+    yield f"  sealed as entry {entry['seq']} with hash {entry['hash']}"
+
+
+def _decision(entry: Entry, policy: Policy | None) -> Iterator[str]:
+    yield f"{entry['id']} {_ACTED.get(entry['action'], entry['action'])} under policy {entry['policy']}."
+    fired = list(entry["reasons"])
+    if not fired:
+        yield "  no rule fired"
+    for reason in fired:
+        yield f"  {_reason(reason, policy)}"
+    trust = policy.trust if policy else None
+    edges = f" (block up to {trust.block_bp}, review up to {trust.review_bp}, monitor up to {trust.monitor_bp})" if trust else ""
+    yield f"  trust {entry['trust_bp']} of 10000, tier {entry['tier']}{edges}"
+    if trust:
+        yield from _shares(entry, trust)
+    for name, used in entry["signals"].items():
+        yield f"  signal {name}: {_signal(used)}"
+    for flag in entry["flags"]:
+        yield f"  flag {flag}: {_FLAGS.get(flag, '')}"
+    values = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in entry["features"].items())
+    yield f"  measured: {values}"
+
+
+_FLAGS = {
+    "late": "older than a window; windows it fell out of did not count it",
+    "ahead": "its time runs ahead of the partition; it was counted at the partition's time",
+}
+
+
+def _reason(reason: list[Any], policy: Policy | None) -> str:
+    if reason[0] == "rule":
+        rule = next((one for one in policy.rules if one.id == reason[1]), None) if policy else None
+        words = f": {rule.reason}" if rule and rule.reason else ""
+        condition = f"\n      because {' '.join(rule.when.source.split())}" if rule else ""
+        return f"rule {reason[1]} fired (+{reason[2]}){words}{condition}"
+    if reason[0] == "typology":
+        typology = next((one for one in policy.typologies if one.id == reason[1]), None) if policy else None
+        words = f": {typology.title}" if typology else ""
+        return f"typology {reason[1]} scored {reason[2]}, which asks for {reason[3]}{words}"
+    said = {"floor": "trust is below its floor", "entropy": "the uncertainty is too wide"}.get(reason[1], reason[1])
+    return f"trust gate: {said}" + ("" if reason[2] == "flag" else f", which asks for {reason[2]}")
+
+
+def _shares(entry: Entry, trust: Trust) -> Iterator[str]:
+    shares = contributions(trust, *entry["trust_inputs_bp"])
+    for one in shares:
+        yield f"    {one.name} {one.input_bp} at weight {one.weight_bp}: {_logit(one.logit_e10)}"
+    yield f"    together: {_logit(sum(one.logit_e10 for one in shares))} logit"
+
+
+def _logit(value_e10: int) -> str:
+    """Fixed point, so that the shares a reader adds up are the ones that were added up."""
+    sign = "-" if value_e10 < 0 else "+"
+    return f"{sign}{abs(value_e10) // 10**10}.{abs(value_e10) % 10**10:010d}"
+
+
+def _signal(used: Mapping[str, Any]) -> str:
+    if "unknown" in used:
+        return {
+            "absent": "unknown, nothing was said about this key",
+            "stale": "unknown, the last word was too old",
+            "future": "unknown, the last word is about a later event",
+            "bounds": "unknown, the value was outside the policy's bounds",
+        }.get(used["unknown"], used["unknown"])
+    return f"{used['value']} from {used['model']}, as of {used['as_of']} (metadata offset {used['offset']})"
