@@ -1,9 +1,9 @@
 """Why one entry says what it says, in sentences, from the entry alone; with its policy at hand, in the policy's words.
 
-    req-00017 was sent to review.
-      rule many-errors fired (+2500): many failed requests in five minutes
-      trust 4120 of 10000, tier review (block up to 2500, review up to 5000)
-        alignment 7500: +0.49
+req-00017 was sent to review.
+  rule many-errors fired (+2500): many failed requests in five minutes
+  trust 4120 of 10000, tier review (block up to 2500, review up to 5000)
+    alignment 7500: +0.49
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def explain(entry: Entry, policy: Policy | None = None) -> Iterator[str]:
         yield f"The input could not be decided: {_REJECTED.get(entry['reason'], entry['reason'])}{field}."
         yield "  Its bytes are in the dead letters, with the same offset."
     elif kind == "policy":
-        yield f"From here on policy {entry['policy']} decides (before: {entry['previous']}), activated by {entry['by']}."
+        yield f"From here on policy {entry['policy']} decides, activated by {entry['by']}; before: {entry['previous']}."
     else:
         yield f"An entry of kind {kind}, which this version does not know."
     topic, partition, offset = entry["source"]
@@ -67,9 +67,9 @@ def _decision(entry: Entry, policy: Policy | None) -> Iterator[str]:
     for reason in fired:
         yield f"  {_reason(reason, policy)}"
     trust = policy.trust if policy else None
-    edges = f" (block up to {trust.block_bp}, review up to {trust.review_bp}, monitor up to {trust.monitor_bp})" if trust else ""
-    yield f"  trust {entry['trust_bp']} of 10000, tier {entry['tier']}{edges}"
+    yield f"  trust {entry['trust_bp']} of 10000, tier {entry['tier']}"
     if trust:
+        yield f"    tiers: block up to {trust.block_bp}, review up to {trust.review_bp}, monitor up to {trust.monitor_bp}"
         yield from _shares(entry, trust)
     for name, used in entry["signals"].items():
         yield f"  signal {name}: {_signal(used)}"

@@ -114,7 +114,9 @@ class Replayer:
         record = self._input_of(topic, offset)
         if record is None:
             where = f"{topic}, partition {partition}, offset {offset}"
-            return Fault(self.fold.seq, wanted.seq, "its input is gone", where, "nothing: retained or exported too short")
+            return Fault(
+                self.fold.seq, wanted.seq, "its input is gone", where, "nothing: retained or exported too short"
+            )
         if topic == "control":
             entries = self.fold.control(record, self._load).entries
         else:

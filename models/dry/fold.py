@@ -242,9 +242,7 @@ class Fold:
         head = Head(self.seq - 1, self.head_hash, self.partition, self._program.ref, self.watermark_ms, self.next)
         return [*changed, (HEAD_KEY, msgspec.json.encode(head))] if self.seq else []
 
-    def _decide(
-        self, event: Any, derived: Any, source: tuple[str, int, int], digest: str, latest: Latest
-    ) -> Decision:
+    def _decide(self, event: Any, derived: Any, source: tuple[str, int, int], digest: str, latest: Latest) -> Decision:
         program = self._program
         identifier, key, at_ms, values, where, of, partition_where, partition_of = derived
         counted_ms, flags = self._counted_at(at_ms)

@@ -86,7 +86,9 @@ class Program:
         self._fired: dict[int, Fired] = {}
         self._outcomes: dict[tuple[int, int, int, int], Outcome] = {}
 
-    def decide(self, mask: int, event: Any, features: tuple[int | None, ...], signals: tuple[int | None, ...]) -> Outcome:
+    def decide(
+        self, mask: int, event: Any, features: tuple[int | None, ...], signals: tuple[int | None, ...]
+    ) -> Outcome:
         """The outcome for one event, given which rules fired."""
         fired = self._fired.get(mask)
         if fired is None:
@@ -134,7 +136,9 @@ class Program:
 
     def _compile_trust(self, trust: Trust) -> Callable[[Any, Any, Any, int], tuple[int, int, int]]:
         inputs = (trust.alignment, trust.risk, trust.band)
-        build = self._function("trust_inputs", ("event", "features", "signals", "score_bp"), [one.value for one in inputs])
+        build = self._function(
+            "trust_inputs", ("event", "features", "signals", "score_bp"), [one.value for one in inputs]
+        )
         parts: list[ast.expr] = []
         for one in inputs:
             value = build.lowered(one.value)
@@ -226,7 +230,9 @@ class _Function:
         return lower(expression, self.access, self.temporaries)
 
     def tuple_of(self, expressions: Sequence[Expression | None], absent: object = True) -> ast.Tuple:
-        return ast.Tuple([ast.Constant(absent) if one is None else self.lowered(one) for one in expressions], ast.Load())
+        return ast.Tuple(
+            [ast.Constant(absent) if one is None else self.lowered(one) for one in expressions], ast.Load()
+        )
 
     def returns(self, value: ast.expr) -> None:
         self.body.append(ast.Return(value))

@@ -1,0 +1,252 @@
+"""The proofs a stranger can repeat over a running system's topics: verify, replay, account, compare.
+
+verify    every entry's seal and link
+replay    every entry decided anew from its input, byte for byte
+account   every visible event has exactly one entry, every rejected one a dead letter
+compare   the same chain without what the wet side said: which decisions would differ
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from sidechain.agents.problems import UsageProblem
+from sidechain.agents.reader import Reader
+from sidechain.models.dry.chain import Fault, Replayer, Verifier
+from sidechain.models.dry.fold import InputRecord
+from sidechain.models.pack_file import load
+from sidechain.models.policy import Policy
+
+Name = Callable[[str], str]  # logical topic -> the topic's name on this cluster
+Progress = Callable[[int], None]  # told how many entries were looked at since the last call
+
+
+@dataclass
+class Proof:
+    """What a pass over one partition's chain found."""
+
+    partition: int
+    entries: int = 0
+    head: str = ""
+    fault: Fault | None = None
+
+
+@dataclass
+class Account:
+    """The books of one partition."""
+
+    partition: int
+    events: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
+    with_signals: int = 0  # decisions that used metadata
+    dead_letters: int = 0
+    missing: list[int] = field(default_factory=list)  # event offsets without an entry (the first few)
+    repeated: list[int] = field(default_factory=list)  # event offsets with more than one
+
+    @property
+    def balanced(self) -> bool:
+        """Every visible event has exactly one entry, and rejected inputs and dead letters are as many."""
+        return not self.missing and not self.repeated and self.kinds["rejected"] == self.dead_letters
+
+    @property
+    def behind(self) -> bool:
+        """Only the newest events lack an entry: the decider is still at work."""
+        return bool(self.missing)
+
+
+@dataclass
+class Difference:
+    """One decision that would have been another without what the wet side said."""
+
+    id: str
+    key: str
+    partition: int
+    seq: int
+    action: str
+    without_signals: str
+    signals: Mapping[str, Any]
+
+
+class Topics:
+    """The topics of one installation, to be read. Use as an async context manager."""
+
+    def __init__(self, options: Mapping[str, Any], name: Name) -> None:
+        self._options = options
+        self._name = name
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "Topics":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def reader(self, topic: str) -> Reader:
+        """A reader of the topic with this logical name, closed with this object."""
+        return await self._stack.enter_async_context(Reader(self._options, self._name(topic)))
+
+    async def verify(self, progress: Progress | None = None) -> list[Proof]:
+        """Check every partition's chain from its first entry."""
+        reader = await self.reader("dry.decisions")
+        proofs = []
+        for partition in await reader.partitions():
+            verifier, fault = Verifier(), None
+            async for records in reader.to_end([partition]):
+                fault = next((found for one in records if (found := verifier.take(one.value))), None)
+                if progress:
+                    progress(len(records))
+                if fault:
+                    break
+            proofs.append(Proof(partition, verifier.count, verifier.head, fault))
+        return proofs
+
+    async def replay(self, policy: Policy, progress: Progress | None = None) -> list[Proof]:
+        """Decide every entry anew and compare bytes. `policy`: the one given to the workers."""
+        proofs = []
+        async for partition, replayer, batches in self._replayers(policy, use_signals=True):
+            proof = Proof(partition)
+            async for lines in batches:
+                proof.fault = next((found for line in lines if (found := replayer.take(line))), None)
+                if progress:
+                    progress(len(lines))
+                if proof.fault:
+                    break
+            proof.entries, proof.head = replayer.fold.seq, replayer.fold.head_hash
+            proofs.append(proof)
+        return proofs
+
+    async def differences(self, policy: Policy) -> AsyncIterator[Difference]:
+        """Decisions whose action differs when the same inputs are decided without any signal."""
+        async for partition, replayer, batches in self._replayers(policy, use_signals=False):
+            async for lines in batches:
+                for line in lines:
+                    again = replayer.again(line)
+                    if isinstance(again, Fault):
+                        raise UsageProblem(f"partition {partition}: {again}")
+                    live, silent = msgspec.json.decode(line), msgspec.json.decode(again)
+                    if live["kind"] == "decision" and live["action"] != silent["action"]:
+                        yield Difference(
+                            live["id"],
+                            live["key"],
+                            partition,
+                            live["seq"],
+                            live["action"],
+                            silent["action"],
+                            live["signals"],
+                        )
+
+    async def account(self) -> list[Account]:
+        """The books of every partition, as of now."""
+        entries, events, letters = [await self.reader(one) for one in ("dry.decisions", "events", "dry.deadletters")]
+        accounts = []
+        for partition in await entries.partitions():
+            account = Account(partition)
+            seen: Counter[int] = Counter()
+            async for records in entries.to_end([partition]):
+                for one in records:
+                    _book(account, seen, msgspec.json.decode(one.value, type=_Booked))
+            visible: set[int] = set()
+            async for records in events.to_end([partition]):
+                visible.update(one.offset for one in records)
+            async for records in letters.to_end([partition]):
+                account.dead_letters += len(records)
+            account.events = len(visible)
+            account.missing = sorted(visible - seen.keys())[:10]
+            account.repeated = sorted(offset for offset, times in seen.items() if times > 1)[:10]
+            accounts.append(account)
+        return accounts
+
+    async def _replayers(
+        self, policy: Policy, *, use_signals: bool
+    ) -> AsyncIterator[tuple[int, Replayer, AsyncIterator[Sequence[bytes]]]]:
+        control = await self._control()
+        entries, events = await self.reader("dry.decisions"), await self.reader("events")
+        for partition in await entries.partitions():
+            inputs = _Inputs(events, partition, control)
+            genesis = await self._genesis(entries, partition, policy, control)
+            replayer = Replayer(
+                genesis, partition, inputs.of, load=lambda text: load(text, name="control"), use_signals=use_signals
+            )
+            yield partition, replayer, inputs.beside(entries)
+
+    async def _control(self) -> dict[int, InputRecord]:
+        reader = await self.reader("control")
+        return {one.offset: one async for records in reader.to_end([0]) for one in records}
+
+    async def _genesis(
+        self, entries: Reader, partition: int, given: Policy, control: Mapping[int, InputRecord]
+    ) -> Policy:
+        """The policy the first entry was decided under."""
+        async for records in entries.to_end([partition]):
+            first = msgspec.json.decode(records[0].value)
+            ref = first["previous"] if first["kind"] == "policy" else first["policy"]
+            return given if ref == given.ref else _policy_by_ref(ref, given, control)
+        return given
+
+
+class _Inputs:
+    """The inputs of one partition, read along with its entries."""
+
+    def __init__(self, events: Reader, partition: int, control: Mapping[int, InputRecord]) -> None:
+        self._events = events
+        self._partition = partition
+        self._control = control
+        self._held: dict[int, InputRecord] = {}
+
+    def of(self, topic: str, offset: int) -> InputRecord | None:
+        return self._control.get(offset) if topic == "control" else self._held.pop(offset, None)
+
+    async def beside(self, entries: Reader) -> AsyncIterator[Sequence[bytes]]:
+        """Batches of sealed entries whose inputs are at hand."""
+        events = self._events.to_end([self._partition])
+        reached = -1
+        async for records in entries.to_end([self._partition]):
+            lines = [one.value for one in records]
+            needed = _last_event(lines)
+            while reached < needed and (batch := await anext(events, None)) is not None:
+                self._held.update((one.offset, one) for one in batch)
+                reached = batch[-1].offset
+            yield lines
+
+
+class _Booked(msgspec.Struct):
+    kind: str
+    source: tuple[str, int, int]
+    action: str | None = None
+    signals: dict[str, dict[str, Any]] = {}
+
+
+def _book(account: Account, seen: Counter[int], entry: _Booked) -> None:
+    account.kinds[entry.kind] += 1
+    if entry.source[0] == "events":
+        seen[entry.source[2]] += 1
+    if entry.action is not None:
+        account.actions[entry.action] += 1
+        account.with_signals += any("value" in used for used in entry.signals.values())
+
+
+def _last_event(lines: Sequence[bytes]) -> int:
+    for line in reversed(lines):
+        topic, _, offset = msgspec.json.decode(line, type=_Booked).source
+        if topic == "events":
+            return offset
+    return -1
+
+
+def _policy_by_ref(ref: str, given: Policy, control: Mapping[int, InputRecord]) -> Policy:
+    for record in control.values():
+        try:
+            policy = load(msgspec.json.decode(record.value or b"")["text"].encode(), name="control")
+        except (ValueError, KeyError, TypeError):
+            continue
+        if policy.ref == ref:
+            return policy
+    raise UsageProblem(
+        f"the chain begins under policy {ref}; {given.ref} was given and `control` does not hold it. "
+        "Name the file it began under with --policy"
+    )
