@@ -69,7 +69,8 @@ def _decision(entry: Entry, policy: Policy | None) -> Iterator[str]:
     trust = policy.trust if policy else None
     yield f"  trust {entry['trust_bp']} of 10000, tier {entry['tier']}"
     if trust:
-        yield f"    tiers: block up to {trust.block_bp}, review up to {trust.review_bp}, monitor up to {trust.monitor_bp}"
+        edges = (trust.block_bp, trust.review_bp, trust.monitor_bp)
+        yield "    tiers: block up to {}, review up to {}, monitor up to {}".format(*edges)
         yield from _shares(entry, trust)
     for name, used in entry["signals"].items():
         yield f"  signal {name}: {_signal(used)}"
