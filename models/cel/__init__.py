@@ -10,8 +10,9 @@ else of CEL is refused at load, with line, column and what to write instead.
     functions   has(a.b)  size(x) x.size()  x.startsWith(y) x.endsWith(y) x.contains(y)  int() double() string()
 
 Unknown is a value. An input that is not there and a run-time error (overflow, division by zero, a bad index, a failed
-conversion) both are None, and spread through everything except the cases CEL decides without them: `false && unknown`
-is false, `true || unknown` is true, and `has(a.b)` is always known. int and double never mix in one operator.
+conversion, the order of NaN) both are None, and spread through everything except what CEL decides without them:
+`false && unknown` is false, `true || unknown` is true, and `has(a.b)` is always known. int and double never mix in one
+operator.
 
 Code is built as a tree from a fixed set of Python nodes, never as text, and runs without builtins.
 """

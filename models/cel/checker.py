@@ -42,6 +42,7 @@ class Node:
     unknown: bool = False
     fails: bool = False  # the operation itself can fail, whatever its operands
     range: Range = _FULL  # of an int
+    nan: bool = False  # of a double: whether it may be NaN
 
 
 _ORDERED: Final = (INT, DOUBLE, STRING, BOOL)
@@ -182,7 +183,8 @@ class _Checker:
         if target == argument.type:
             return argument
         fails = argument.type != INT
-        return Node(f"{name}<-{argument.type}", target, (argument,), unknown=argument.unknown or fails, fails=fails)
+        unknown, nan = argument.unknown or fails, (name, argument.type) == ("double", STRING)
+        return Node(f"{name}<-{argument.type}", target, (argument,), unknown=unknown, fails=fails, nan=nan)
 
     def _index(self, syntax: Syntax) -> Node:
         args = self._nodes(syntax.args)
@@ -190,7 +192,7 @@ class _Checker:
             raise self._error(syntax, f"only lists have an index, not {_a(args[0].type)}")
         if args[1].type != INT:
             raise self._error(syntax.args[1], f"an index is an int, not {_a(args[1].type)}")
-        return Node("index", args[0].type.item, args, unknown=True, fails=True)
+        return Node("index", args[0].type.item, args, unknown=True, fails=True, nan=True)
 
     def _list(self, syntax: Syntax) -> Node:
         if not syntax.args:
@@ -221,7 +223,8 @@ class _Checker:
         if op in ("<", "<=", ">", ">="):
             if left.type not in _ORDERED:
                 raise self._error(syntax, f"{op} does not order {left.type}")
-            return Node(op, BOOL, args, unknown=_any_unknown(args))
+            nan = left.nan or right.nan  # NaN has no order: asking for it is an error
+            return Node(op, BOOL, args, unknown=_any_unknown(args) or nan, fails=nan)
         return self._arithmetic(syntax, left, right)
 
     def _logic(self, syntax: Syntax, args: tuple[Node, ...]) -> Node:
@@ -238,7 +241,8 @@ class _Checker:
         if then.type != otherwise.type:
             raise self._error(syntax, f"both results of ?: have one type: {then.type} and {otherwise.type}")
         low, high = min(then.range[0], otherwise.range[0]), max(then.range[1], otherwise.range[1])
-        return Node("?:", then.type, args, unknown=_any_unknown(args), range=(low, high))
+        nan = then.nan or otherwise.nan
+        return Node("?:", then.type, args, unknown=_any_unknown(args), range=(low, high), nan=nan)
 
     def _negate(self, syntax: Syntax, argument: Node) -> Node:
         if argument.type not in (INT, DOUBLE):
@@ -246,15 +250,15 @@ class _Checker:
             raise self._error(syntax, f"- takes a number, not {_a(argument.type)}", hint)
         low, high = -argument.range[1], -argument.range[0]
         fails = argument.type == INT and high > INT_MAX
-        unknown = argument.unknown or fails
-        return Node("-_", argument.type, (argument,), unknown=unknown, fails=fails, range=_within(low, high))
+        unknown, span = argument.unknown or fails, _within(low, high)
+        return Node("-_", argument.type, (argument,), unknown=unknown, fails=fails, range=span, nan=argument.nan)
 
     def _arithmetic(self, syntax: Syntax, left: Node, right: Node) -> Node:
         op, kind, args = syntax.text, left.type, (left, right)
         if op == "+" and (kind == STRING or kind.item is not None):
             return Node(op, kind, args, unknown=_any_unknown(args))
         if kind == DOUBLE and op != "%":
-            return Node(op, kind, args, unknown=_any_unknown(args))
+            return Node(op, kind, args, unknown=_any_unknown(args), nan=True)
         if kind != INT:
             raise self._error(syntax, f"{op} is not defined for {kind}")
         bounds = _bounds(op, left.range, right.range)

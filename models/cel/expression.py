@@ -86,15 +86,17 @@ def _function(names: list[str], body: ast.expr) -> FunctionType:
 def _fit(name: str, kind: Type, value: object) -> object:
     if value is None:
         return None
-    if kind == DOUBLE and type(value) is int:
-        return float(value)
     if kind.item is not None and isinstance(value, list | tuple):
         items = [_fit(name, kind.item, item) for item in value]
         if None not in items:
             return items
-    elif type(value) is _PYTHON.get(kind) and (kind != INT or INT_MIN <= value <= INT_MAX):  # type: ignore[operator]
+    elif kind == INT and type(value) is int and INT_MIN <= value <= INT_MAX:
+        return value
+    elif kind == DOUBLE and type(value) in (int, float) and -_HUGE <= value <= _HUGE:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
+    elif (kind == BOOL and type(value) is bool) or (kind == STRING and type(value) is str):
         return value
     raise TypeError(f"{name} is {kind}, and {value!r:.60} does not fit")
 
 
-_PYTHON: Final[dict[Type, type]] = {INT: int, DOUBLE: float, BOOL: bool, STRING: str}
+_HUGE: Final = 1.7976931348623157e308  # the largest finite double

@@ -45,7 +45,7 @@ class Type:
 
 
 INT: Final = Type("int")  # 64-bit signed; a Python int in range
-DOUBLE: Final = Type("double")  # a Python float, never an int
+DOUBLE: Final = Type("double")  # a Python float, finite in a variable; never an int
 BOOL: Final = Type("bool")  # True or False themselves: compiled code compares by identity
 STRING: Final = Type("string")
 

@@ -111,7 +111,7 @@ class Lowering:
         if op == "!_":
             return ast.UnaryOp(ast.Not(), operands[0])
         if op in _COMPARISONS:
-            return self._comparison(op, kind, *operands)
+            return self._comparison(node, *operands)
         if kind == INT:
             return self._integer(node, *operands)
         if op == "/":
@@ -121,11 +121,20 @@ class Lowering:
             return _call("_cel_double_divide", *operands)
         return _arithmetic(op, *operands)
 
-    def _comparison(self, op: str, kind: Type, left: ast.expr, right: ast.expr) -> ast.expr:
-        if kind.item is not None and _has_doubles(kind):
+    def _comparison(self, node: Node, left: ast.expr, right: ast.expr) -> ast.expr:
+        if _has_doubles(node.args[0].type) and node.args[0].type != DOUBLE:
             same = _call("_cel_lists_equal", left, right)
-            return same if op == "==" else ast.UnaryOp(ast.Not(), same)
-        return ast.Compare(left, [_COMPARISONS[op]], [right])
+            return same if node.op == "==" else ast.UnaryOp(ast.Not(), same)
+        if not node.fails:
+            return ast.Compare(left, [_COMPARISONS[node.op]], [right])
+        stored_left, left = self._store(left)
+        stored_right, right = self._store(right)
+        is_nan: list[ast.expr] = [
+            ast.Compare(stored_left, [ast.NotEq()], [left]),
+            ast.Compare(stored_right, [ast.NotEq()], [right]),
+        ]
+        ordered = ast.Compare(left, [_COMPARISONS[node.op]], [right])
+        return ast.IfExp(ast.BoolOp(ast.Or(), is_nan), _none(), ordered)
 
     def _integer(self, node: Node, *operands: ast.expr) -> ast.expr:
         if node.op in ("/", "%"):

@@ -103,7 +103,7 @@ class _Parser:
         # The last minus belongs to the number behind it, or the smallest integer could not be written.
         negative = first.text == "-" and self._peek().kind in ("int", "double")
         operand = self._postfix(negative=negative)
-        if (signs - negative) % 2 == 0:  # as in the reference grammar, a pair of signs cancels out
+        if (signs - negative) % 2 == 0:  # as in the reference parser, a pair of signs cancels out
             return operand
         return self._node("operator", first.offset, f"{first.text}_", (operand,))
 
