@@ -97,7 +97,8 @@ class _Pace:
     async def wait(self, event: Keyed) -> None:
         due = self._due_s(event)
         self._count += 1
-        while (ahead := self._start + due - asyncio.get_running_loop().time()) > SLICE_S:
+        ahead = self._start + due - asyncio.get_running_loop().time()
+        if ahead > SLICE_S:
             await asyncio.sleep(ahead)
 
     def _due_s(self, event: Keyed) -> float:

@@ -1,0 +1,127 @@
+"""Every metric of every worker, bound to its labels and at zero before the first event.
+
+A series that does not exist until something goes wrong cannot be alerted on, so each label combination is created at
+start; labels come from closed sets, never from ids. Counting happens per batch, not per event.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.metrics import MetricWrapperBase
+
+from sidechain.models.dry.parse import REASONS
+from sidechain.models.policy import ACTIONS
+
+ENTRY_KINDS = ("decision", "duplicate", "rejected", "policy")
+TAKEOVER_RESULTS = ("genesis", "restored", "continued", "failed")
+SIGNAL_STATES = ("value", "absent", "stale", "future", "bounds")
+# Edges around what is promised: 45 ms from intended send to a read_committed reader.
+LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+def registry() -> CollectorRegistry:
+    """A fresh registry that says which version runs."""
+    new = CollectorRegistry()
+    try:
+        release = version("sidechain")
+    except PackageNotFoundError:
+        release = "unknown"
+    Gauge("sidechain_build_info", "Which release runs, always 1.", ["version"], registry=new).labels(release).set(1)
+    return new
+
+
+def serve(registered: CollectorRegistry, host: str, port: int) -> int:
+    """Serve /metrics from a thread of its own; port 0 picks a free one. Returns the port."""
+    server, _ = start_http_server(port, addr=host, registry=registered)
+    return int(server.server_port)
+
+
+def _bound(metric: MetricWrapperBase, *values: Sequence[str]) -> Mapping[str, MetricWrapperBase]:
+    """Children for the closed set of values of a metric with one label."""
+    return {value: metric.labels(value) for group in values for value in group}
+
+
+class DryMetrics:
+    """What the dry worker tells; one object a process."""
+
+    def __init__(self, registered: CollectorRegistry) -> None:
+        def counter(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+            return Counter(f"sidechain_{name}", text, labels, registry=registered)
+
+        def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+            return Gauge(f"sidechain_{name}", text, labels, registry=registered)
+
+        def histogram(name: str, text: str) -> Histogram:
+            return Histogram(f"sidechain_{name}", text, buckets=LATENCY_BUCKETS, registry=registered)
+
+        self.entries = _bound(counter("entries_total", "Entries committed, by kind.", ["kind"]), ENTRY_KINDS)
+        self.decisions = _bound(counter("decisions_total", "Decisions committed, by action.", ["action"]), ACTIONS)
+        self.signals = _bound(
+            counter("signals_total", "Signals read by committed decisions, by what was found.", ["found"]),
+            SIGNAL_STATES,
+        )
+        self.dead_letters = _bound(
+            counter("dead_letters_total", "Inputs that could not be decided, by reason.", ["reason"]), REASONS
+        )
+        self.batches = counter("batches_total", "Batches committed, one transaction each.")
+        self.batch_seconds = histogram("decision_seconds", "Time from fetch to commit of a batch of decisions.")
+        self.fold_seconds = histogram("fold_seconds", "Time to decide one batch, without Kafka.")
+        self.transaction_seconds = histogram(
+            "transaction_seconds", "Time from the first produce to the commit of a batch."
+        )
+        self.takeovers = _bound(
+            counter("takeovers_total", "Shards taken over, by result.", ["result"]), TAKEOVER_RESULTS
+        )
+        self.takeover_seconds = histogram("takeover_seconds", "Time to take over one shard.")
+        self.fenced = counter("fenced_total", "Lanes ended because another worker took their shard.")
+        self.retries = counter("transaction_retries_total", "Batches sent again after a retriable error.")
+        self.halted = gauge("lanes_halted", "Lanes that failed twice at the same offset and stand still.")
+        self.lanes = gauge("lanes", "Shards this worker decides at the moment.")
+        self.lag = gauge("lag_records", "Input records not yet decided, over this worker's partitions.")
+        self.last_commit = gauge("last_commit_timestamp_seconds", "When this worker last committed a batch.")
+        self.keys = gauge("state_keys", "Keys remembered, over this worker's partitions.")
+        self.evicted = counter("state_evicted_total", "Keys forgotten because a partition's table was full.")
+        self.metadata = counter("metadata_records_total", "Records read from the wet side.")
+
+
+class TapMetrics:
+    """What the tap tells."""
+
+    def __init__(self, registered: CollectorRegistry) -> None:
+        taps = Counter(
+            "sidechain_taps_total",
+            "Decisions seen by the tap, by what became of them.",
+            ["result"],
+            registry=registered,
+        )
+        self.taps = _bound(taps, ("sent", "sampled_out", "dropped"))
+        self.lag = Gauge("sidechain_tap_lag_records", "Decisions the tap has not read yet.", registry=registered)
+
+
+class WetMetrics:
+    """What the wet worker tells."""
+
+    def __init__(self, registered: CollectorRegistry) -> None:
+        def counter(name: str, text: str, label: str, values: Iterable[str]) -> Mapping[str, MetricWrapperBase]:
+            return _bound(Counter(f"sidechain_{name}", text, [label], registry=registered), tuple(values))
+
+        self.scores = counter("scores_total", "Taps scored, by state.", "state", ("scored", "warming"))
+        self.fits = counter("model_fits_total", "Model fits, by result.", "result", ("swapped", "failed", "timeout"))
+        self.metadata = counter(
+            "metadata_total", "Risks told to the dry side, by level.", "level", ("normal", "raised", "critical")
+        )
+        self.compensations = counter(
+            "compensations_total",
+            "Compensations asked for, by what became of them.",
+            "result",
+            ("sent", "suppressed", "repeated"),
+        )
+        self.score_seconds = Histogram(
+            "sidechain_score_seconds", "Time to score one micro-batch.", buckets=LATENCY_BUCKETS, registry=registered
+        )
+        self.model_version = Gauge(
+            "sidechain_model_version", "Version of the model in use, 0 while warming up.", registry=registered
+        )
+        self.entities = Gauge("sidechain_risk_entities", "Keys whose risk is remembered.", registry=registered)
+        self.lag = Gauge("sidechain_wet_lag_records", "Records the wet agents have not read yet.", registry=registered)
