@@ -174,6 +174,7 @@ class Source:
     fields: tuple[Column, ...]
     label: str | None = None  # the raw column that holds the truth, where there is one
     normal: tuple[str, ...] = ()  # the label values that mean "nothing wrong"
+    unknown: tuple[str, ...] = ()  # raw texts that mean "not known" instead of what they say
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
