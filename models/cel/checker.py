@@ -108,22 +108,19 @@ class _Checker:
     def _variable(self, syntax: Syntax) -> Node:
         name = _dotted(syntax)
         if name is None:
-            raise self._error(syntax, f"only variables have fields, and this is none: .{syntax.text}")
+            raise self._error(syntax, f"only variables have fields, and what stands before .{syntax.text} is none")
         variable = self.variables.get(name)
         if variable is None:
             raise self._undeclared(syntax, name)
         return Node("variable", variable.type, value=name, unknown=variable.unknown)
 
     def _undeclared(self, syntax: Syntax, name: str) -> CelError:
-        start = syntax
-        while start.args:
-            start = start.args[0]
         parts = name.split(".")
         for count in range(len(parts) - 1, 0, -1):
             holder = ".".join(parts[:count])
             if holder in self.variables:
-                return self._error(start, f"{holder} is {_a(self.variables[holder].type)}, it has no fields")
-        return self._error(start, f"{name} is not declared", _close(name, (*self.variables, "true", "false")))
+                return self._error(syntax, f"{holder} is {_a(self.variables[holder].type)}, it has no fields")
+        return self._error(syntax, f"{name} is not declared", _close(name, (*self.variables, "true", "false")))
 
     def _call(self, syntax: Syntax) -> Node:
         name, args = syntax.text, syntax.args
@@ -231,7 +228,7 @@ class _Checker:
         op = syntax.text.rstrip("_")
         for one, operand in zip(args, syntax.args, strict=True):
             if one.type != BOOL:
-                raise self._error(operand, f"{op} takes bools, not {_a(one.type)}", _as_bool(one.type))
+                raise self._error(operand, f"{op} takes bools, not {_a(one.type)}", _as_bool(one, operand))
         return Node(syntax.text, BOOL, args, unknown=_any_unknown(args))
 
     def _condition(self, syntax: Syntax, args: tuple[Node, ...]) -> Node:
@@ -332,5 +329,6 @@ def _arguments(count: int) -> str:
     return {0: "no argument", 1: "one argument"}[count]
 
 
-def _as_bool(kind: Type) -> str | None:
-    return "x != 0" if kind == INT else "has(...)" if kind == STRING else None
+def _as_bool(node: Node, syntax: Syntax) -> str | None:
+    nothing = {INT: "0", DOUBLE: "0.0", STRING: "''"}.get(node.type)
+    return f"{_dotted(syntax) or '...'} != {nothing}" if nothing else None

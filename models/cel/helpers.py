@@ -70,18 +70,6 @@ def item_at(items: list[object], index: int) -> object:
     return items[index] if 0 <= index < len(items) else None
 
 
-def lists_equal(left: object, right: object) -> bool:
-    """Equality of lists of doubles, where Python's own takes a shortcut that makes one NaN equal to itself."""
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(lists_equal, left, right))
-    return left == right
-
-
-def list_holds(item: object, items: list[object]) -> bool:
-    """`item in items` for doubles and lists of them, with the same care for NaN."""
-    return any(lists_equal(item, one) for one in items)
-
-
 HELPERS: Final[Mapping[str, object]] = MappingProxyType(
     {
         "_cel_int_divide": int_divide,
@@ -91,8 +79,6 @@ HELPERS: Final[Mapping[str, object]] = MappingProxyType(
         "_cel_int_of_string": int_of_string,
         "_cel_double_of_string": double_of_string,
         "_cel_item_at": item_at,
-        "_cel_lists_equal": lists_equal,
-        "_cel_list_holds": list_holds,
         "_cel_len": len,
         "_cel_str": str,
         "_cel_float": float,

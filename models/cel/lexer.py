@@ -22,6 +22,7 @@ class Token(NamedTuple):
     value: Value = None
 
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SKIP: Final = re.compile(r"(?:[ \t\r\n\f]+|//[^\n]*)+")
 _NUMBER: Final = re.compile(
     r"(?P<double>(?:[0-9]+\.[0-9]+|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)"
@@ -29,7 +30,7 @@ _NUMBER: Final = re.compile(
 )
 _STRING: Final = re.compile(r"(?P<prefix>[rRbB]{0,2})(?P<quote>\"\"\"|'''|\"|')")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OPERATOR: Final = re.compile(r"&&|\|\||==|!=|<=|>=|\?\.|\[\?|[-+*/%!<>?:()\[\],.{}]")
+_OPERATOR: Final = re.compile(r"&&|\|\||==|!=|<=|>=|\.\?|\[\?|[-+*/%!<>?:()\[\],.{}]")
 _INSTEAD: Final = {"&": "&&", "|": "||", "=": "==", "^": "!=", "`": "'"}
 _ESCAPE: Final = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|X([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.))", re.DOTALL
@@ -42,6 +43,8 @@ _SIMPLE: Final = {
 
 def tokens(source: str) -> list[Token]:
     """All tokens of `source`, closed by one of kind `end`."""
+    if surrogate := _SURROGATE.search(source):
+        raise error_at(source, surrogate.start(), "half of a surrogate pair is no Unicode character")
     found: list[Token] = []
     at = 0
     while True:
@@ -61,7 +64,7 @@ def _next(source: str, at: int) -> tuple[Token, int]:
     if match := _NAME.match(source, at):
         return Token("name", match[0], at), match.end()
     if match := _OPERATOR.match(source, at):
-        if match[0] in ("?.", "[?"):
+        if match[0] in (".?", "[?"):
             raise error_at(source, at, "optional selection is not supported", "has(...) ? ... : ...")
         return Token("operator", match[0], at), match.end()
     character = source[at]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from sidechain.models.cel.checker import Node
-from sidechain.models.cel.language import DOUBLE, INT, INT_MAX, INT_MIN, Type
+from sidechain.models.cel.language import INT, INT_MAX, INT_MIN
 
 Access = Callable[[str], ast.expr]
 
@@ -97,7 +97,7 @@ class Lowering:
         return ast.NamedExpr(ast.Name(name, ast.Store()), value), ast.Name(name, ast.Load())
 
     def _operation(self, node: Node, *operands: ast.expr) -> ast.expr:
-        op, kind = node.op, node.args[0].type
+        op = node.op
         if op in _CALLS:
             return _call(_CALLS[op], *operands)
         if op in _STRING_METHODS:
@@ -105,14 +105,14 @@ class Lowering:
         if op == "contains":
             return _in(operands[1], operands[0])
         if op == "in":
-            return _call("_cel_list_holds", *operands) if _has_doubles(kind) else _in(*operands)
+            return _in(*operands)
         if op == "list":
             return ast.List(list(operands), ast.Load())
         if op == "!_":
             return ast.UnaryOp(ast.Not(), operands[0])
         if op in _COMPARISONS:
             return self._comparison(node, *operands)
-        if kind == INT:
+        if node.type == INT:
             return self._integer(node, *operands)
         if op == "/":
             divisor = node.args[1]
@@ -122,9 +122,6 @@ class Lowering:
         return _arithmetic(op, *operands)
 
     def _comparison(self, node: Node, left: ast.expr, right: ast.expr) -> ast.expr:
-        if _has_doubles(node.args[0].type) and node.args[0].type != DOUBLE:
-            same = _call("_cel_lists_equal", left, right)
-            return same if node.op == "==" else ast.UnaryOp(ast.Not(), same)
         if not node.fails:
             return ast.Compare(left, [_COMPARISONS[node.op]], [right])
         stored_left, left = self._store(left)
@@ -216,10 +213,6 @@ def _arithmetic(op: str, *operands: ast.expr) -> ast.expr:
 
 def _negative(value: ast.expr) -> ast.expr:
     return ast.UnaryOp(ast.USub(), value)
-
-
-def _has_doubles(kind: Type) -> bool:
-    return _has_doubles(kind.item) if kind.item is not None else kind == DOUBLE
 
 
 def _is_constant_list(node: Node) -> bool:

@@ -130,7 +130,7 @@ class _Parser:
             raise error_at(self.source, name.offset, f"{name.text} is a keyword and cannot be a field")
         if self._take("("):
             return self._node("method", name.offset, name.text, (receiver, *self._list(")")))
-        return self._node("select", name.offset, name.text, (receiver,))
+        return self._node("select", receiver.offset, name.text, (receiver,))
 
     def _primary(self, *, negative: bool) -> Syntax:
         token = self._next()

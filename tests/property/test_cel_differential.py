@@ -33,7 +33,8 @@ INTS = (0, 1, -1, 2, 3, 7, -13, 60, 400, 10_000, 2**31, 2**62, -(2**62), 2**63 -
 TAME_INTS = (0, 1, -1, 2, 5, 60, -60, 404, 10_000)
 DOUBLES = (0.0, -0.0, 1.0, -1.5, 0.1, 2.5, 1e308, -1e308, 5e-324, 9.2e18, 9223372036854775807.0, -9223372036854775808.0)
 ASCII = ("", "a", "ab", "/health", "GET", "404", "-7", "+12", "0x1f", " 5", "1_000", "9223372036854775808", "1.5e3")
-TEXTS = (*ASCII, "é", "日本", "\U0001f600", "\uffff", "a'b\"c\\d\n", "inf", "-nan", "1e400", "٣", "-.5", "5.")
+NAMED = dict(zip("\a\b\f\n\r\t\v\\'\"`?", "abfnrtv\\'\"`?", strict=True))
+TEXTS = (*ASCII, "".join(NAMED), "a'b\"c\\d\n", "é", "日本", "\U0001f600", "\uffff", "inf", "-nan", "1e400", "٣", "-.5")
 
 VARIABLES = {
     f"{root}.{name}": Variable(kind, unknown=root == "maybe")
@@ -116,6 +117,7 @@ class Generator:
             lambda: f"({self.boolean(less)}) {self._order()} ({self.boolean(less)})",
             lambda: f"{self.double(less)} {self._equal()} {self.double(less)}",
             lambda: f"{self._integers(less)} {self._equal()} {self._integers(less)}",
+            lambda: " == ".join(self._items(self.double, "sd", less) for _ in range(2)),
             lambda: f"{self.integer(less)} in {self._integers(less)}",
             lambda: f"{self.string(less)} in {self._items(self.string, 'ss', less)}",
             lambda: f"{self.double(less)} in {self._items(self.double, 'sd', less)}",
@@ -214,14 +216,16 @@ class Generator:
         """One of the ways CEL has to write a string."""
         style = self.chance.randrange(4)
         quote = self.chance.choice("'\"")
-        if style == 0 and "\\" not in text and quote not in text and "\n" not in text:
+        if style == 0 and "\\" not in text and quote not in text and text.isprintable():
             return f"r{quote}{text}{quote}"
         if style == 1 and text:
             return quote + "".join(self._escaped(one) for one in text) + quote
-        plain = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+        plain = text.replace("\\", "\\\\").replace(quote, f"\\{quote}").replace("\r", "\\r")
         return quote * 3 + plain + quote * 3 if style == 2 else quote + plain.replace("\n", "\\n") + quote
 
     def _escaped(self, character: str) -> str:
+        if character in NAMED:
+            return f"\\{NAMED[character]}"
         code = ord(character)
         forms = [f"\\U{code:08x}"] + ([f"\\u{code:04X}"] if code < 2**16 else [])
         return self.chance.choice(forms + ([f"\\x{code:02x}", f"\\{code:03o}"] if code < 128 else []))
