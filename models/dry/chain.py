@@ -7,7 +7,7 @@ needs nothing from the wet side.
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -59,7 +59,7 @@ class Verifier:
     def _misplaced(self, line: bytes) -> Fault:
         try:
             opening = msgspec.json.decode(line, type=_Opening)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             return self._fault(line, "not readable as an entry", "a JSON object", _shown(line[:60]))
         if opening.v != VERSION:
             return self._fault(line, "an unknown record version", str(VERSION), str(opening.v))
@@ -70,7 +70,7 @@ class Verifier:
     def _fault(self, line: bytes, problem: str, expected: str, found: str) -> Fault:
         try:
             seq: int | None = msgspec.json.decode(line, type=_Opening).seq
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):  # any bytes may stand here
             seq = None
         return Fault(self.count, seq, problem, expected, found)
 
@@ -108,7 +108,7 @@ class Replayer:
         """The entry the kernel makes today of the input `line` names; the caller compares."""
         try:
             wanted = msgspec.json.decode(line, type=_Wanted)
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             return Fault(self.fold.seq, None, "not readable as an entry", "a sealed entry", str(error))
         topic, partition, offset = wanted.source
         record = self._input_of(topic, offset)
@@ -125,12 +125,14 @@ class Replayer:
             return Fault(self.fold.seq, wanted.seq, "its input yields no entry", "one entry", "none")
         return entries[0][1]
 
-    def _recorded(self, signals: dict[str, dict[str, Any]]) -> SignalValue | UnknownSignal | None:
+    def _recorded(self, signals: dict[str, "_Used"]) -> SignalValue | UnknownSignal | None:
+        """What the wet side had said: one value for all signals, or none that any of them could use."""
         if not self._use_signals:
             return None
         for used in signals.values():
-            return UnknownSignal(used["unknown"]) if "unknown" in used else SignalValue(**used)
-        return None
+            if used.value is not None:
+                return SignalValue(used.value, used.model, used.as_of, used.offset)
+        return UnknownSignal({name: used.unknown for name, used in signals.items()})
 
     def _differs(self, line: bytes, again: bytes) -> Fault:
         here, there = msgspec.json.decode(line), msgspec.json.decode(again)
@@ -150,7 +152,15 @@ class _Opening(msgspec.Struct):
 class _Wanted(msgspec.Struct):
     seq: int
     source: tuple[str, int, int]
-    signals: dict[str, dict[str, Any]] = {}
+    signals: dict[str, "_Used"] = {}
+
+
+class _Used(msgspec.Struct):
+    value: int | None = None
+    model: str = ""
+    as_of: int = 0
+    offset: int = 0
+    unknown: str = ""  # why there was no value
 
 
 def _shown(value: bytes) -> str:

@@ -6,8 +6,9 @@ because a reason is sealed into the chain and must not change with a library's e
 """
 
 import json
+import re
 from collections.abc import Callable
-from typing import Annotated, Any, Final, NamedTuple, NoReturn
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +18,9 @@ from sidechain.models.policy import EventField, EventSchema
 MAX_DEPTH: Final = 32  # nesting of objects and lists, also inside ignored fields
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
+_INFINITY: Final = float("inf")
+_BEYOND: Final = 10**400  # stands for an integer of more digits: outside every type, and quick to make
+_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 REASONS: Final = (
     "null-value",
@@ -72,7 +76,8 @@ def event_type(schema: EventSchema) -> type[msgspec.Struct]:
 def parser(schema: EventSchema) -> Parse:
     """A function from a record's value to the event, or to a `Rejection`. It never raises on any bytes."""
     decode = msgspec.json.Decoder(event_type(schema)).decode
-    max_bytes, earliest, latest = schema.max_bytes, schema.earliest_ms, schema.latest_ms
+    # Windows mark "never" with a negative time, so that no event may have one.
+    max_bytes, earliest, latest = schema.max_bytes, max(schema.earliest_ms, 0), schema.latest_ms
     time_field = schema.role("time").name
     optional = tuple(one.name for one in schema.fields if one.optional)
     required = len(schema.fields) - len(optional)
@@ -85,15 +90,19 @@ def parser(schema: EventSchema) -> Parse:
             return Rejection("too-large")
         try:
             event = decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except ValueError:  # bad JSON, bad UTF-8, or not this schema
             return _why(value, schema)
+        except RecursionError:
+            if (found := ambiguous(value)) is not None:
+                return found
+            raise  # not nested deeply: it is our own stack that is full, and that must not become a verdict
         # Each member has one colon outside strings. No more colons than fields present: no field stands twice and
         # nothing was ignored. Otherwise (a colon in a string is the common case) look closely.
         present = required
         for name in optional:
             if getattr(event, name) is not None:
                 present += 1
-        if value.count(b":") > present and (found := _ambiguous(value)) is not None:
+        if value.count(b":") > present and (found := ambiguous(value)) is not None:
             return found
         if not earliest <= getattr(event, time_field) <= latest:
             return time_rejection
@@ -111,12 +120,13 @@ def _annotation(one: EventField) -> Any:
         "int": Annotated[int, Meta(ge=low, le=high)],
         "double": float,
         "bool": bool,
-        "list<string>": list[text],  # type: ignore[valid-type]
+        "list<string>": list[text],
     }[one.type]
 
 
-def _ambiguous(value: bytes) -> Rejection | None:
-    """What msgspec lets pass and we do not: duplicate names, deep nesting, bad UTF-8 inside ignored fields."""
+def ambiguous(value: bytes) -> Rejection | None:
+    """Why `value` is not strict JSON, or None. msgspec lets pass inside what it ignores: duplicate names, deep nesting,
+    bad UTF-8, numbers that are not finite."""
     try:
         _read(value)
     except _Refused as refused:
@@ -134,7 +144,7 @@ def _why(value: bytes, schema: EventSchema) -> Rejection:
         if schema.unknown_fields == "refuse":
             for name in document:
                 if name not in known:
-                    return Rejection("unknown-field", name[:64])
+                    return Rejection("unknown-field", _cut(name))
         for one in schema.fields:
             if one.name not in document:
                 if not one.optional:
@@ -155,7 +165,7 @@ def _check(one: EventField, value: object) -> None:
         "bool": isinstance(value, bool),
         "list<string>": isinstance(value, list) and all(isinstance(item, str) for item in value),
     }[one.type]
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+    if one.type == "double" and isinstance(value, int) and not _fits_double(value):
         raise _Refused("not-finite", one.name)
     if not fits:
         raise _Refused("wrong-type", one.name)
@@ -177,9 +187,38 @@ def _read(value: bytes) -> object:
         raise _Refused("bad-utf8") from None
     _check_depth(text)
     try:
-        return json.loads(text, object_pairs_hook=_members, parse_constant=_not_finite)
-    except ValueError:  # includes integers longer than the interpreter converts
+        document = json.loads(text, object_pairs_hook=_members, parse_int=_integer)
+    except ValueError:
         raise _Refused("not-json") from None
+    if not _is_finite(document):
+        raise _Refused("not-finite")
+    return document
+
+
+def _integer(digits: str) -> int:
+    """How many digits `int` converts is a setting of the process, which must not reach a verdict."""
+    if len(digits) <= 400:
+        return int(digits)
+    return -_BEYOND if digits[0] == "-" else _BEYOND
+
+
+def _is_finite(value: object) -> bool:
+    """False for NaN, an infinity or a number like 1e400, also in a list. Objects have looked at their members."""
+    if isinstance(value, float):
+        return -_INFINITY < value < _INFINITY
+    return not isinstance(value, list) or all(map(_is_finite, value))
+
+
+def _fits_double(value: int) -> bool:
+    try:
+        return float(value) < _INFINITY
+    except OverflowError:
+        return False
+
+
+def _cut(name: str) -> str:
+    """A field name as an entry repeats it: its beginning, without the halves of characters JSON can spell."""
+    return name[:64].encode("utf-8", "replace").decode()
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -188,13 +227,12 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise _Refused("duplicate-field", name[:64])
+                raise _Refused("duplicate-field", _cut(name))
             seen.add(name)
+    for name, value in pairs:
+        if not _is_finite(value):
+            raise _Refused("not-finite", _cut(name))
     return members
-
-
-def _not_finite(_: str) -> NoReturn:
-    raise _Refused("not-finite")
 
 
 def _check_depth(text: str) -> None:
@@ -202,20 +240,11 @@ def _check_depth(text: str) -> None:
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
+    for match in _STRING_OR_BRACKET.finditer(text):
+        part = match.group()
+        if part in ("[", "{"):
             depth += 1
             if depth > MAX_DEPTH:
                 raise _Refused("too-deep")
-        elif character in "]}":
+        elif part in ("]", "}"):
             depth -= 1

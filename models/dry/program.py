@@ -34,9 +34,9 @@ class SignalValue(NamedTuple):
 
 
 class UnknownSignal(NamedTuple):
-    """Only in replay: the entry says the signal was unknown, and why."""
+    """Only in replay: the entry says that no signal was known, and of each why."""
 
-    reason: str
+    reasons: Mapping[str, str]  # signal -> absent, stale, future or bounds
 
 
 class Fired(NamedTuple):
@@ -79,7 +79,8 @@ class Program:
         self.features_type = _numbers("Features", self.feature_names)
         self.signal_names = tuple(one.name for one in policy.signals)
         self.signals_type = msgspec.defstruct("Signals", [(name, Any) for name in self.signal_names], frozen=True)
-        self.shortest_window_ms = min((one.window_ms for one in windowed if one.window_ms), default=0)
+        self._panes = sorted({(one.window_ms // one.panes, one.panes) for one in windowed if one.window_ms})
+        self._never_late_ms = min((pane_ms * (panes - 1) for pane_ms, panes in self._panes), default=0)
         self.derive = self._compile_derive(values, by_key, by_partition)
         self.fires = self._compile_fires(policy.rules)
         self._trust_inputs = self._compile_trust(policy.trust)
@@ -101,6 +102,12 @@ class Program:
                 self._fired.clear()
             outcome = self._outcomes[(mask, *inputs)] = conclude(self.policy.trust, fired, *inputs)
         return outcome
+
+    def is_late(self, at_ms: int, watermark_ms: int) -> bool:
+        """Whether some window that has reached the watermark no longer counts an event of `at_ms`."""
+        if watermark_ms - at_ms < self._never_late_ms:
+            return False
+        return any(watermark_ms // pane_ms - at_ms // pane_ms >= panes for pane_ms, panes in self._panes)
 
     def _compile_derive(
         self, values: Sequence[Feature], by_key: Sequence[Feature], by_partition: Sequence[Feature]
@@ -229,7 +236,7 @@ class _Function:
     def lowered(self, expression: Expression) -> ast.expr:
         return lower(expression, self.access, self.temporaries)
 
-    def tuple_of(self, expressions: Sequence[Expression | None], absent: object = True) -> ast.Tuple:
+    def tuple_of(self, expressions: Sequence[Expression | None], absent: int = True) -> ast.Tuple:
         return ast.Tuple(
             [ast.Constant(absent) if one is None else self.lowered(one) for one in expressions], ast.Load()
         )

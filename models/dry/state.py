@@ -61,6 +61,12 @@ class KeyState:
         self.slots = slots
         self.is_dumped = is_dumped
 
+    @classmethod
+    def dumped(cls, value: bytes) -> "KeyState":
+        """One key's record of the changelog."""
+        plan, seq, slots = msgspec.json.decode(value)
+        return cls(plan, seq, slots, is_dumped=True)
+
 
 class Table:
     """The keys of one partition, least recently seen first."""
@@ -136,21 +142,24 @@ class Table:
 class Ids:
     """Which ids were decided within the horizon, and by which entry; hashes of 128 bits, in blocks of 256 entries.
 
-    A block is dropped whole when the chain is `horizon` entries past it, so what counts as a repetition depends on
-    sequence numbers alone.
+    An id is remembered through its own block of entries and the `horizon / 256` blocks after it, then its block is
+    dropped whole: what counts as a repetition depends on sequence numbers alone.
     """
 
     def __init__(self, horizon: int) -> None:
         self._ring = horizon // BLOCK
         self._seq_of: dict[bytes, int] = {}
         self._blocks: dict[int, list[bytes]] = {}
+        self._oldest = 0  # no block before it is remembered
         self._newest = -1
         self._dirty: dict[int, None] = {}
 
-    def first(self, identifier: str) -> tuple[bytes, int | None]:
-        """The id's hash, and the entry that decided it, if within the horizon."""
+    def first(self, identifier: str, seq: int) -> tuple[bytes, int | None]:
+        """The id's hash, and the entry that decided it, if that is within the horizon of entry `seq`."""
         name = blake2b(identifier.encode(), digest_size=16).digest()
-        return name, self._seq_of.get(name)
+        found = self._seq_of.get(name)
+        # Blocks are dropped when a decision opens a new one; repetitions and rejections alone pass the horizon too.
+        return name, None if found is None or seq // BLOCK - found // BLOCK > self._ring else found
 
     def add(self, name: bytes, seq: int) -> None:
         """Entry `seq` decided the id with this hash."""
@@ -162,8 +171,9 @@ class Ids:
         self._dirty[block] = None
 
     def change_horizon(self, horizon: int) -> None:
-        """A policy with another horizon took effect."""
+        """A policy with another horizon took effect: what a shorter one forgets, a longer one does not bring back."""
         self._ring = horizon // BLOCK
+        self._forget()
 
     def changes(self) -> Iterator[Change]:
         """The blocks that grew since the last call, and those that fell out of the horizon."""
@@ -175,6 +185,7 @@ class Ids:
 
     def restore(self, block: int, names: Sequence[Sequence[Any]]) -> None:
         """One block read back from the changelog."""
+        self._oldest = min(self._oldest, block) if self._blocks else block
         self._newest = max(self._newest, block)
         self._blocks[block] = [bytes.fromhex(name) for name, _ in names]
         self._seq_of.update((bytes.fromhex(name), seq) for name, seq in names)
@@ -182,7 +193,14 @@ class Ids:
     def _open(self, block: int) -> None:
         self._newest = block
         self._blocks[block] = []
-        for old in [one for one in self._blocks if one < block - self._ring]:
-            for name in self._blocks.pop(old):
-                self._seq_of.pop(name, None)
-            self._dirty[old] = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop the blocks the newest one has left behind."""
+        limit = self._newest - self._ring
+        for old in range(self._oldest, limit):
+            if (names := self._blocks.pop(old, None)) is not None:
+                for name in names:
+                    del self._seq_of[name]
+                self._dirty[old] = None
+        self._oldest = max(self._oldest, limit)

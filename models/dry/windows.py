@@ -9,7 +9,8 @@ changelog holds. `update` folds one event in and returns the feature's value for
 
 An event older than the window's oldest pane is not counted (its entry says `late`); a younger late one is counted in
 the pane where it belongs. Mean and deviation use exact sums and sums of squares: Python's integers do not overflow and
-panes can be subtracted, which a running Welford update does not allow.
+panes can be subtracted, which a running Welford update does not allow. What a feature says stays within 64 bits, as
+every integer of a rule does: a total beyond them reads as the nearer end, its slot keeps the exact one.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from sidechain.models.policy import Feature
 Slot = list[Any]
 Value = int | None
 RATIO_MAX_BP = 1_000_000_000
+INT64_MIN = -(2**63)
+INT64_MAX = 2**63 - 1
 
 
 class Step(NamedTuple):
@@ -39,7 +42,7 @@ def step(feature: Feature) -> Step:
     pane_ms = feature.window_ms // feature.panes if feature.window_ms else 0
     make = {
         "count": lambda: _additive(pane_ms, feature.panes),
-        "sum": lambda: _additive(pane_ms, feature.panes),
+        "sum": lambda: _sum(pane_ms, feature.panes),
         "min": lambda: _extreme(pane_ms, feature.panes, min),
         "max": lambda: _extreme(pane_ms, feature.panes, max),
         "distinct": lambda: _distinct(pane_ms, feature.panes, feature.max_distinct),
@@ -62,6 +65,11 @@ Parts = tuple[
 
 def _same(slot: Slot) -> Slot:
     return slot
+
+
+def _fresh(dumped: Slot) -> Slot:
+    """A slot of its own: two features with one definition are loaded from the same dumped slot."""
+    return [one.copy() if one.__class__ is list else one for one in dumped]
 
 
 def _additive(pane_ms: int, panes: int) -> Parts:
@@ -90,7 +98,17 @@ def _additive(pane_ms: int, panes: int) -> Parts:
             slot[2][pane % panes] += value
         return slot[1]  # type: ignore[no-any-return]
 
-    return new, update, _same, _same
+    return new, update, _same, _fresh
+
+
+def _sum(pane_ms: int, panes: int) -> Parts:
+    new, add, dump, load = _additive(pane_ms, panes)
+
+    def update(slot: Slot, at_ms: int, takes_part: bool | None, value: Any) -> Value:
+        total: Any = add(slot, at_ms, takes_part, value)
+        return total if INT64_MIN <= total <= INT64_MAX else INT64_MIN if total < 0 else INT64_MAX
+
+    return new, update, dump, load
 
 
 def _extreme(pane_ms: int, panes: int, better: Callable[..., Any]) -> Parts:
@@ -117,14 +135,14 @@ def _extreme(pane_ms: int, panes: int, better: Callable[..., Any]) -> Parts:
             slot[1] = value if slot[1] is None else better(slot[1], value)
         return slot[1]  # type: ignore[no-any-return]
 
-    return new, update, _same, _same
+    return new, update, _same, _fresh
 
 
 def _distinct(pane_ms: int, panes: int, limit: int) -> Parts:
     """Slot: [newest pane, {value: panes that hold it}, [{value: None} a pane]]; the dicts are ordered sets.
 
-    At `limit` distinct values new ones are no longer remembered and the count stays there. Long texts are kept as
-    16 hex digits of BLAKE2b.
+    At `limit` distinct values new ones are no longer remembered and the count stays there. Texts of more than 24
+    characters are kept as `#` and 24 hex digits of BLAKE2b: 25 characters, so no short text is taken for a long one.
     """
 
     def new() -> Slot:
@@ -138,7 +156,7 @@ def _distinct(pane_ms: int, panes: int, limit: int) -> Parts:
         holders = slot[1]
         if takes_part and value is not None and -ahead < panes:
             if value.__class__ is str and len(value) > 24:
-                value = blake2b(value.encode(), digest_size=8).hexdigest()
+                value = "#" + blake2b(value.encode(), digest_size=12).hexdigest()
             here = slot[2][pane % panes]
             if value not in here:
                 count = holders.get(value)
@@ -190,8 +208,10 @@ def _deviation(count: int, total: int, squares: int, _value: int) -> Value:
 
 
 def _ratio(count: int, total: int, _squares: int, value: int) -> Value:
-    """The value in basis points of the mean before it; None without a positive mean."""
-    return min(value * count * 10_000 // total, RATIO_MAX_BP) if count and total > 0 else None
+    """The value in basis points of the mean before it, within RATIO_MAX_BP; None without a positive mean."""
+    if not count or total <= 0:
+        return None
+    return max(-RATIO_MAX_BP, min(value * count * 10_000 // total, RATIO_MAX_BP))
 
 
 def _history(pane_ms: int, panes: int, statistic: Statistic) -> Parts:
@@ -225,7 +245,7 @@ def _history(pane_ms: int, panes: int, statistic: Statistic) -> Parts:
             ring[at + 2] += value * value
         return result
 
-    return new, update, _same, _same
+    return new, update, _same, _fresh
 
 
 def _gap() -> Parts:
@@ -240,4 +260,4 @@ def _gap() -> Parts:
             slot[0] = at_ms
         return None if last < 0 else max(at_ms - last, 0)
 
-    return new, update, _same, _same
+    return new, update, _same, _fresh
