@@ -120,5 +120,5 @@ def _signal(used: Mapping[str, Any]) -> str:
             "stale": "unknown, the last word was too old",
             "future": "unknown, the last word is about a later event",
             "bounds": "unknown, the value was outside the policy's bounds",
-        }.get(used["unknown"], used["unknown"])
+        }.get(used["unknown"], str(used["unknown"]))
     return f"{used['value']} from {used['model']}, as of {used['as_of']} (metadata offset {used['offset']})"
