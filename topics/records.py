@@ -1,0 +1,239 @@
+"""What stands on the topics, record by record, as typed and frozen structs.
+
+Field order is the order on the wire; the JSON is compact UTF-8. Readers ignore fields they do not know, so a field may
+be added; none is removed or changes its meaning without a new topic. The event is the pack's own, and not here.
+`README.md` beside this file is the contract in words, and its examples are the test vectors of this file.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from sidechain.models.dry import entry
+from sidechain.models.dry.entry import Next
+
+Action = Literal["allow", "monitor", "review", "block"]  # from mildest to strictest
+Level = Literal["normal", "raised", "critical"]
+Reason = tuple[str, float]  # a feature, and how much of the score it accounts for
+
+
+class PolicyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`control`: a policy is to take effect. Key: the policy's name.
+
+    {"kind":"policy","name":"web","version":2,"digest":"<64 hex>","by":"anna","at":807256800000,"text":"pack: web\\n…"}
+    """
+
+    kind: str = "policy"
+    name: str
+    version: int
+    digest: str  # SHA-256 of the text's bytes: what `sha256sum` says of the file
+    by: str  # who activated it
+    at: int  # when, by the activating person's clock, ms
+    text: str  # the pack file
+
+
+class Tap(msgspec.Struct, frozen=True, kw_only=True):
+    """`wet.taps`: one decision and the features behind it. Key: `key`; partition: the decision's.
+
+    {"id":"req-00017","key":"p:…","at":807256804000,"partition":0,"seq":41,"action":"review","tier":"review",
+     "trust_bp":4120,"score_bp":2500,"policy":"web@1:7b1e0c92d4aa","features":{"errors_5m":31,"gap_ms":null}}
+    """
+
+    id: str
+    key: str  # a pseudonym where the pack marks the key as personal
+    at: int  # event time, ms
+    partition: int
+    seq: int
+    action: str
+    tier: str
+    trust_bp: int
+    score_bp: int
+    policy: str
+    features: dict[str, int | None]  # None: unknown
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """`wet.scores`: what a model thinks of one tap, and why. Key and partition: the tap's.
+
+    {"id":"req-00017","key":"p:…","at":807256804000,"partition":0,"seq":41,"action":"review",
+     "model":"forest-3:ab12cd34","state":"scored","score":0.93,"base":0.41,"reasons":[["errors_5m",0.52]],
+     "rationale":"unusual temporal cluster: errors_5m 31 (usually 0 to 2)"}
+    """
+
+    id: str
+    key: str
+    at: int  # event time, ms
+    partition: int
+    seq: int
+    action: str
+    model: str | None  # None: no model has been fitted yet
+    state: Literal["warming", "scored"]
+    score: float | None  # 0 usual to 1 unlike anything seen; None while warming, which is not the same as 0
+    base: float | None  # base + the sum of the reasons is the score, within 1e-6
+    reasons: tuple[Reason, ...]  # by size, the weightiest first
+    rationale: str
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """`wet.metadata`: the latest risk of one entity, for whoever decides about it next. Key: `key`.
+
+    {"key":"p:…","risk_bp":8700,"level":"raised","model":"forest-3:ab12cd34","as_of":807256804000,
+     "expires_at":807260404000,"id":"req-00017","rationale":"…","reasons":[["errors_5m",0.52]]}
+    """
+
+    key: str
+    risk_bp: int
+    level: Level
+    model: str
+    as_of: int  # event time of the tap that led here, ms
+    expires_at: int  # event time after which it says nothing any more, ms
+    id: str  # the event that led here
+    rationale: str
+    reasons: tuple[Reason, ...]
+
+
+class DecisionRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Which decision is meant: {"id":"req-00017","partition":0,"seq":41,"action":"allow"}."""
+
+    id: str
+    partition: int
+    seq: int
+    action: str
+
+
+class Compensation(msgspec.Struct, frozen=True, kw_only=True):
+    """`wet.compensations`: a decision let something through that looks critical now. Key: `key`.
+
+    {"id":"cmp-<32 hex>","key":"p:…","decision":{"id":"req-00017","partition":0,"seq":41,"action":"allow"},
+     "risk_bp":9700,"model":"forest-3:ab12cd34","as_of":807256804000,"rationale":"…","reasons":[["errors_5m",0.52]],
+     "request":"recheck"}
+    """
+
+    id: str  # the first 32 hex digits of SHA-256 of "<decision id>|<partition>|<seq>", behind "cmp-"
+    key: str
+    decision: DecisionRef
+    risk_bp: int
+    model: str
+    as_of: int  # event time, ms
+    rationale: str
+    reasons: tuple[Reason, ...]
+    request: str  # what the pack asks for
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """The headers of `dry.deadletters`; key and value of the record are the original's own bytes."""
+
+    reason: str  # one of models.dry.parse.REASONS
+    field: str  # the field at fault; empty where there is none
+    topic: str  # logical name of the input
+    partition: int
+    offset: int
+    digest: str  # SHA-256 of the whole original value; empty for a null value
+    length: int  # of the whole original value, bytes
+    truncated: bool  # the value is only the beginning of the original
+
+
+HEADER_PREFIX: Final = "dlq."
+
+
+def letter(headers: Sequence[tuple[str, bytes]] | Mapping[str, bytes]) -> Letter:
+    """Read a dead letter's headers. Raises msgspec.ValidationError when they are not ours."""
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    named = {
+        name.removeprefix(HEADER_PREFIX): value.decode() for name, value in pairs if name.startswith(HEADER_PREFIX)
+    }
+    return msgspec.convert(named, Letter, strict=False)
+
+
+class DecisionEntry(entry.Decision, frozen=True):
+    """`dry.decisions`, kind `decision`: one event, decided."""
+
+    hash: str
+
+    @property
+    def used_signals(self) -> bool:
+        """Whether a value from the wet side took part."""
+        return any("value" in one for one in self.signals.values())
+
+
+class DuplicateEntry(entry.Duplicate, frozen=True):
+    """`dry.decisions`, kind `duplicate`: an event decided before."""
+
+    hash: str
+
+
+class RejectedEntry(entry.Rejected, frozen=True):
+    """`dry.decisions`, kind `rejected`: an input that went to the dead letters."""
+
+    hash: str
+
+
+class PolicyEntry(entry.PolicyChange, frozen=True):
+    """`dry.decisions`, kind `policy`: from the next entry on another policy decides."""
+
+    hash: str
+
+
+Entry = DecisionEntry | DuplicateEntry | RejectedEntry | PolicyEntry
+
+ENTRIES: Final[Mapping[str, type[Entry]]] = {
+    "decision": DecisionEntry,
+    "duplicate": DuplicateEntry,
+    "rejected": RejectedEntry,
+    "policy": PolicyEntry,
+}
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    v: int
+    kind: str
+
+
+_kind: Final = msgspec.json.Decoder(_Kind).decode
+_decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
+    kind: msgspec.json.Decoder(type_) for kind, type_ in ENTRIES.items()
+}
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def decode_entry(line: bytes) -> Entry:
+    """The typed view of one sealed entry; it does not check the seal, `sidechain verify` does.
+
+    Raises msgspec.DecodeError for what is no entry, and for a kind or version this release does not know: pass such
+    an entry over, but do not take it for one you know.
+    """
+    head = _kind(line)
+    if head.v != entry.VERSION or head.kind not in _decoders:
+        raise msgspec.DecodeError(f"entry of kind {head.kind!r}, version {head.v}: not known to this release")
+    found: Entry = _decoders[head.kind].decode(line)
+    return found
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """The record as it stands on its topic."""
+    return _encode(record)
+
+
+__all__ = [
+    "ENTRIES",
+    "Action",
+    "Compensation",
+    "DecisionEntry",
+    "DecisionRef",
+    "DuplicateEntry",
+    "Entry",
+    "Letter",
+    "Level",
+    "Metadata",
+    "Next",
+    "PolicyEntry",
+    "PolicyRecord",
+    "Reason",
+    "RejectedEntry",
+    "Score",
+    "Tap",
+    "decode_entry",
+    "encode",
+    "letter",
+]
