@@ -25,10 +25,7 @@ from sidechain.models.cel.language import (
 )
 from sidechain.models.cel.lexer import Value
 from sidechain.models.cel.parser import Syntax
-
-Range = tuple[int, int]
-_FULL: Final = (INT_MIN, INT_MAX)
-_SIZE: Final = (0, 2**40)  # no list or string of an event comes near
+from sidechain.models.cel.ranges import FULL, SIZE, Range, bounds_of, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class Node:
     value: Value = None  # of a literal; of a variable its dotted name
     unknown: bool = False
     fails: bool = False  # the operation itself can fail, whatever its operands
-    range: Range = _FULL  # of an int
+    range: Range = FULL  # of an int
     nan: bool = False  # of a double: whether it may be NaN
 
 
@@ -168,7 +165,7 @@ class _Checker:
     def _size(self, syntax: Syntax, argument: Node) -> Node:
         if argument.type != STRING and argument.type.item is None:
             raise self._error(syntax, f"size takes a string or a list, not {_a(argument.type)}")
-        return Node("size", INT, (argument,), unknown=argument.unknown, range=_SIZE)
+        return Node("size", INT, (argument,), unknown=argument.unknown, range=SIZE)
 
     def _convert(self, syntax: Syntax, argument: Node) -> Node:
         name = syntax.text
@@ -247,7 +244,7 @@ class _Checker:
             raise self._error(syntax, f"- takes a number, not {_a(argument.type)}", hint)
         low, high = -argument.range[1], -argument.range[0]
         fails = argument.type == INT and high > INT_MAX
-        unknown, span = argument.unknown or fails, _within(low, high)
+        unknown, span = argument.unknown or fails, within(low, high)
         return Node("-_", argument.type, (argument,), unknown=unknown, fails=fails, range=span, nan=argument.nan)
 
     def _arithmetic(self, syntax: Syntax, left: Node, right: Node) -> Node:
@@ -258,10 +255,10 @@ class _Checker:
             return Node(op, kind, args, unknown=_any_unknown(args), nan=True)
         if kind != INT:
             raise self._error(syntax, f"{op} is not defined for {kind}")
-        bounds = _bounds(op, left.range, right.range)
+        bounds = bounds_of(op, left.range, right.range)
         fails = bounds is None or bounds[0] < INT_MIN or bounds[1] > INT_MAX
         unknown = _any_unknown(args) or fails
-        return Node(op, INT, args, unknown=unknown, fails=fails, range=_within(*(bounds or _FULL)))
+        return Node(op, INT, args, unknown=unknown, fails=fails, range=within(*(bounds or FULL)))
 
     def _mixed(self, syntax: Syntax, left: Node, right: Node) -> CelError:
         text = f"{syntax.text} needs one type on both sides: {left.type} and {right.type}"
@@ -289,30 +286,6 @@ def _dotted(syntax: Syntax) -> str | None:
 
 def _any_unknown(args: tuple[Node, ...]) -> bool:
     return any(one.unknown for one in args)
-
-
-def _within(low: int, high: int) -> Range:
-    """What is left of a range once everything outside 64 bits has become an error."""
-    return max(low, INT_MIN), min(high, INT_MAX)
-
-
-def _bounds(op: str, left: Range, right: Range) -> Range | None:
-    """The exact range of the mathematical result; None where the operator itself can fail."""
-    (a, b), (c, d) = left, right
-    if op == "+":
-        return a + c, b + d
-    if op == "-":
-        return a - d, b - c
-    if op == "*":
-        corners = (a * c, a * d, b * c, b * d)
-        return min(corners), max(corners)
-    if c <= 0 <= d or (a == INT_MIN and c <= -1 <= d):
-        return None
-    if op == "/":
-        most = max(abs(a), abs(b)) // min(abs(c), abs(d))
-        return (0 if a >= 0 and c > 0 else -most), most
-    limit = max(abs(c), abs(d)) - 1
-    return (0 if a >= 0 else -limit), (limit if b > 0 else 0)
 
 
 def _close(name: str, known: Iterable[str]) -> str | None:
