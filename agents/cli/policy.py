@@ -1,0 +1,156 @@
+"""`sidechain policy check|test|show`: a pack seen by its author, before it decides anything."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.problems import AnswerIsNo, UsageProblem
+from sidechain.models.pack_cases import CaseResult, run_cases, untested
+from sidechain.models.pack_file import load_file
+from sidechain.models.pack_reader import PackError
+from sidechain.models.policy import Feature, Policy
+
+app = typer.Typer(no_args_is_help=True, help="Check, test and show a pack.")
+
+File = Annotated[Path | None, typer.Argument(help="A pack file of your own.")]
+Pack = Annotated[str | None, typer.Option(help="A pack that comes with Sidechain.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+@app.command()
+def check(file: File = None, pack: Pack = None, as_json: AsJson = False) -> None:
+    """Type-check a pack; every mistake comes with its line and column."""
+    if file is not None and not file.is_file():
+        raise UsageProblem(f"{file} is no file")
+    try:
+        policy = load_file(file) if file is not None and pack is None else policy_of(pack, file)
+    except PackError as error:
+        if as_json:
+            print(json.dumps({"ok": False, "problems": [asdict(one) for one in error.problems]}))
+        else:
+            print(error, file=sys.stderr)
+        raise AnswerIsNo(f"{len(error.problems)} mistake(s): the pack is refused") from None
+    counts = {
+        "rules": len(policy.rules),
+        "features": len(policy.features),
+        "typologies": len(policy.typologies),
+        "sources": len(policy.sources),
+    }
+    if as_json:
+        print(json.dumps({"ok": True, "policy": policy.ref, "digest": policy.digest, **counts}))
+    else:
+        print(f"{policy.ref}: ok, " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+@app.command("test")
+def ask_cases(file: File = None, pack: Pack = None, as_json: AsJson = False) -> None:
+    """Ask every rule about its own cases."""
+    policy = policy_of(pack, file)
+    results = list(run_cases(policy))
+    failed = [one for one in results if not one.passed]
+    lacking = untested(policy)
+    if as_json:
+        shown = [
+            {"rule": one.rule.id, "line": one.case.line, "fires": one.case.fires, "got": one.got} for one in failed
+        ]
+        lacks = [{"rule": rule, "lacks": what} for rule, what in lacking]
+        print(json.dumps({"ok": not failed, "cases": len(results), "failed": shown, "untested": lacks}))
+    else:
+        for one in failed:
+            print(_failure(one))
+        for rule, what in lacking:
+            print(f"rule {rule} has no {what} case", file=sys.stderr)
+        print(f"{policy.ref}: {len(results) - len(failed)} of {len(results)} cases passed")
+    if failed:
+        raise AnswerIsNo(f"{len(failed)} case(s) failed")
+
+
+@app.command()
+def show(file: File = None, pack: Pack = None, as_json: AsJson = False) -> None:
+    """Print what a pack says, for a reader who does not know YAML or CEL."""
+    policy = policy_of(pack, file)
+    if as_json:
+        print(json.dumps(_summary(policy)))
+        return
+    for line in _described(policy):
+        print(line)
+
+
+def _failure(result: CaseResult) -> str:
+    given = ", ".join(f"{name}: {value!r}" for name, value in result.case.values.items()) or "nothing known"
+    expected = "fire" if result.case.fires else "stay silent"
+    got = {True: "true", False: "false", None: "unknown"}[result.got]
+    return (
+        f"rule {result.rule.id}, case on line {result.case.line}: should {expected}, "
+        f"and its condition is {got} for {given}"
+    )
+
+
+def _described(policy: Policy) -> Iterator[str]:
+    yield f"{policy.title or policy.name} ({policy.ref})"
+    yield ""
+    yield "Event"
+    for field in policy.event.fields:
+        marks = [one for one, on in (("optional", field.optional), ("personal", field.personal)) if on]
+        notes = ", ".join([field.type, *([field.role] if field.role else []), *marks])
+        yield f"  {field.name:28} {notes:26} {field.title}".rstrip()
+    yield ""
+    yield "Features"
+    for feature in policy.features:
+        yield f"  {feature.name:28} {_feature(feature):26} {feature.title}".rstrip()
+    yield ""
+    yield "Rules, strictest demand wins"
+    for rule in policy.rules:
+        yield f"  {rule.id:28} {rule.then:8} {rule.points_bp:5} points  {rule.reason}"
+        yield f"  {'':28} when {' '.join(rule.when.source.split())}"
+    for typology in policy.typologies:
+        weights = ", ".join(f"{name} {weight}" for name, weight in typology.weights.items())
+        block = f", block at {typology.block_at}" if typology.block_at is not None else ""
+        yield ""
+        yield f"Typology {typology.id}: {typology.title} (review at {typology.review_at}{block})"
+        yield f"  {weights}"
+    trust = policy.trust
+    yield ""
+    yield f"Trust: block up to {trust.block_bp}, review up to {trust.review_bp}, monitor up to {trust.monitor_bp}"
+    for name, one in (("alignment", trust.alignment), ("risk", trust.risk), ("band", trust.band)):
+        yield f"  {name:10} {' '.join(one.value.source.split())}  (unknown: {one.unknown_bp})"
+
+
+def _feature(feature: Feature) -> str:
+    if not feature.window_ms:
+        return feature.aggregate
+    seconds, rest = divmod(feature.window_ms, 1_000)
+    window = f"{feature.window_ms}ms" if rest else f"{seconds}s"
+    return f"{feature.aggregate} over {window}" + (" (partition)" if feature.scope == "partition" else "")
+
+
+def _summary(policy: Policy) -> dict[str, Any]:
+    return {
+        "policy": policy.ref,
+        "digest": policy.digest,
+        "title": policy.title,
+        "fields": [
+            {"name": one.name, "type": one.type, "role": one.role, "optional": one.optional, "personal": one.personal}
+            for one in policy.event.fields
+        ],
+        "features": [
+            {"name": one.name, "aggregate": one.aggregate, "window_ms": one.window_ms, "scope": one.scope}
+            for one in policy.features
+        ],
+        "signals": [one.name for one in policy.signals],
+        "rules": [
+            {"id": one.id, "when": one.when.source, "then": one.then, "points_bp": one.points_bp, "reason": one.reason}
+            for one in policy.rules
+        ],
+        "typologies": [
+            {"id": one.id, "weights": dict(one.weights), "review_at": one.review_at, "block_at": one.block_at}
+            for one in policy.typologies
+        ],
+        "sources": [{"name": one.name, "format": one.format} for one in policy.sources],
+    }
