@@ -14,8 +14,10 @@ from typing import Any
 
 import msgspec
 
+from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.reader import Reader
+from sidechain.agents.settings import Config
 from sidechain.models.dry.chain import Fault, Replayer, Verifier
 from sidechain.models.dry.fold import InputRecord
 from sidechain.models.pack_file import load
@@ -80,6 +82,11 @@ class Topics:
         self._name = name
         self._stack = AsyncExitStack()
 
+    @classmethod
+    def of(cls, config: Config) -> "Topics":
+        """The topics a configuration names."""
+        return cls(kafka_options(config), config.topic)
+
     async def __aenter__(self) -> "Topics":
         return self
 
@@ -139,6 +146,24 @@ class Topics:
                             silent["action"],
                             live["signals"],
                         )
+
+    async def entries_of(self, identifier: str) -> AsyncIterator[tuple[bytes, int]]:
+        """Every entry that names an event id, and its partition."""
+        reader = await self.reader("dry.decisions")
+        wanted = b'"id":' + msgspec.json.encode(identifier)
+        for partition in await reader.partitions():
+            async for records in reader.to_end([partition]):
+                for one in records:
+                    if wanted in one.value and msgspec.json.decode(one.value)["id"] == identifier:
+                        yield one.value, partition
+
+    async def policies(self, given: Policy) -> dict[str, Policy]:
+        """Every policy known here, by reference: the given one and those on `control`."""
+        known = {given.ref: given}
+        for record in (await self._control()).values():
+            if (policy := _policy_in(record)) is not None:
+                known[policy.ref] = policy
+        return known
 
     async def account(self) -> list[Account]:
         """The books of every partition, as of now."""
@@ -240,13 +265,18 @@ def _last_event(lines: Sequence[bytes]) -> int:
 
 def _policy_by_ref(ref: str, given: Policy, control: Mapping[int, InputRecord]) -> Policy:
     for record in control.values():
-        try:
-            policy = load(msgspec.json.decode(record.value or b"")["text"].encode(), name="control")
-        except (ValueError, KeyError, TypeError):
-            continue
-        if policy.ref == ref:
+        policy = _policy_in(record)
+        if policy is not None and policy.ref == ref:
             return policy
     raise UsageProblem(
         f"the chain begins under policy {ref}; {given.ref} was given and `control` does not hold it. "
         "Name the file it began under with --policy"
     )
+
+
+def _policy_in(record: InputRecord) -> Policy | None:
+    """The policy a control record holds; None when it holds none."""
+    try:
+        return load(msgspec.json.decode(record.value or b"")["text"].encode(), name="control")
+    except (ValueError, KeyError, TypeError):
+        return None

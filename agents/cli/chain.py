@@ -1,0 +1,257 @@
+"""`verify`, `replay`, `account` and `explain`: what a stranger can ask of a chain, in a file or on its topic."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.output import Json, Progress, emit
+from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.problems import AnswerIsNo, UsageProblem
+from sidechain.agents.proof import Account, Proof, Topics
+from sidechain.agents.settings import Config
+from sidechain.models.dry import Line
+from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.explain import explain as sentences
+from sidechain.models.policy import Policy
+
+TOLD_EVERY = 5_000
+
+
+def verify(
+    file: Annotated[
+        Path | None, typer.Argument(help="Sealed entries of one partition, one a line; else the topic.")
+    ] = None,
+    pack: Pack = None,
+    policy: PolicyFile = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    profile: Profile = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Check every seal and every link. Exit 1 and the first bad entry when the chain is broken."""
+    with Progress("entries verified") as progress:
+        if file is not None:
+            proofs = [_verify_file(file, progress.advance)]
+        else:
+            settings = connected(pack, policy, bootstrap, prefix, profile, config)
+            proofs = asyncio.run(_verify_topic(settings, progress.advance))
+    _answer(proofs, "unbroken", json)
+
+
+def replay(
+    events: Annotated[Path | None, typer.Option(help="Events of one partition, one a line.")] = None,
+    decisions: Annotated[Path | None, typer.Option(help="The entries they were sealed as, one a line.")] = None,
+    pack: Pack = None,
+    policy: PolicyFile = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    profile: Profile = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Decide every entry anew from its input and compare bytes. Exit 1 and the first difference when they differ."""
+    if (events is None) != (decisions is None):
+        raise UsageProblem("--events and --decisions go together; without both, the topics are replayed")
+    with Progress("entries replayed") as progress:
+        if events is not None and decisions is not None:
+            proofs = [_replay_files(policy_of(pack, policy), events, decisions, progress.advance)]
+        else:
+            settings = connected(pack, policy, bootstrap, prefix, profile, config)
+            proofs = asyncio.run(_replay_topic(settings, progress.advance))
+    _answer(proofs, "identical", json)
+
+
+def account(
+    pack: Pack = None,
+    policy: PolicyFile = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    profile: Profile = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Count inputs against entries, partition by partition. Exit 1 when an event has no entry, or two."""
+    accounts = asyncio.run(_account(connected(pack, policy, bootstrap, prefix, profile, config)))
+    emit([account_fields(one) for one in accounts] if json else "\n".join(account_lines(accounts)), json)
+    if not all(one.balanced for one in accounts):
+        raise AnswerIsNo("the books do not balance; if the decider is still at work, ask again when its lag is 0")
+
+
+def explain(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")],
+    file: Annotated[Path | None, typer.Option(help="A file of entries instead of the topic.")] = None,
+    pack: Pack = None,
+    policy: PolicyFile = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    profile: Profile = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Say why one event was decided as it was, from the log alone; with --pack or --policy, in the policy's words."""
+    if file is not None:
+        found = [(line, None) for line in _lines(file) if _names(line, identifier)]
+        known = {one.ref: one for one in ([policy_of(pack, policy)] if pack or policy else [])}
+    else:
+        settings = connected(pack, policy, bootstrap, prefix, profile, config)
+        found, known = asyncio.run(_find(settings, identifier))
+    if not found:
+        raise AnswerIsNo(
+            f"no entry names {identifier}; inputs without a readable id are in the dead letters"
+        )
+    entries = [msgspec.json.decode(line) for line, _ in found]
+    if json:
+        emit(entries, json)
+        return
+    emit("\n\n".join("\n".join(sentences(one, known.get(one["policy"]))) for one in entries), json)
+
+
+def account_lines(accounts: list[Account]) -> Iterator[str]:
+    """The books as a person reads them."""
+    for one in accounts:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(one.kinds.items()))
+        state = "balanced" if one.balanced else f"NOT balanced (missing {one.missing}, repeated {one.repeated})"
+        counts = f"{one.events:,} events; {kinds or 'no entry'}; {one.dead_letters:,} dead letters"
+        yield f"partition {one.partition}: {counts}: {state}"
+
+
+def account_fields(one: Account) -> dict[str, Any]:
+    """The books of one partition for --json."""
+    return {
+        "partition": one.partition,
+        "events": one.events,
+        "kinds": dict(sorted(one.kinds.items())),
+        "actions": dict(sorted(one.actions.items())),
+        "dead_letters": one.dead_letters,
+        "missing": one.missing,
+        "repeated": one.repeated,
+        "balanced": one.balanced,
+    }
+
+
+def proof_lines(proofs: list[Proof], word: str) -> Iterator[str]:
+    """A proof as a person reads it."""
+    for one in proofs:
+        if one.fault:
+            yield f"partition {one.partition}: BROKEN at {one.fault}"
+        else:
+            yield f"partition {one.partition}: {one.entries:,} entries, {word}, head {one.head[:16]}"
+
+
+def _answer(proofs: list[Proof], word: str, json: bool) -> None:
+    if json:
+        fields = [
+            {
+                "partition": one.partition,
+                "entries": one.entries,
+                "head": one.head,
+                "fault": one.fault and one.fault._asdict(),
+            }
+            for one in proofs
+        ]
+        emit(fields, json)
+    else:
+        emit("\n".join(proof_lines(proofs, word)), json)
+    if any(one.fault for one in proofs):
+        raise AnswerIsNo(f"not {word}")
+
+
+def _verify_file(path: Path, advance: Any) -> Proof:
+    verifier, fault = Verifier(), None
+    for count, line in enumerate(_lines(path), 1):
+        fault = verifier.take(line)
+        if count % TOLD_EVERY == 0:
+            advance(TOLD_EVERY)
+        if fault:
+            break
+    if verifier.count == 0 and fault is None:
+        raise UsageProblem(f"{path} holds no entry")
+    return Proof(_partition_of(path), verifier.count, verifier.head, fault)
+
+
+def _replay_files(policy: Policy, events: Path, decisions: Path, advance: Any) -> Proof:
+    values = enumerate(_lines(events))
+    held: dict[int, Line] = {}
+
+    def input_of(topic: str, offset: int) -> Line | None:
+        if topic != "events":
+            return None
+        while offset not in held and (found := next(values, None)) is not None:
+            held[found[0]] = Line(found[0], None, found[1])
+        return held.pop(offset, None)
+
+    replayer = Replayer(policy, _partition_of(decisions), input_of, keyed=False)
+    fault = None
+    for count, line in enumerate(_lines(decisions), 1):
+        fault = replayer.take(line)
+        if count % TOLD_EVERY == 0:
+            advance(TOLD_EVERY)
+        if fault:
+            break
+    if replayer.fold.seq == 0 and fault is None:
+        raise UsageProblem(f"{decisions} holds no entry")
+    return Proof(replayer.fold.partition, replayer.fold.seq, replayer.fold.head_hash, fault)
+
+
+async def _verify_topic(settings: Config, advance: Any) -> list[Proof]:
+    async with Topics.of(settings) as topics:
+        return await topics.verify(advance)
+
+
+async def _replay_topic(settings: Config, advance: Any) -> list[Proof]:
+    async with Topics.of(settings) as topics:
+        return await topics.replay(settings.loaded_policy, advance)
+
+
+async def _account(settings: Config) -> list[Account]:
+    async with Topics.of(settings) as topics:
+        return await topics.account()
+
+
+async def _find(settings: Config, identifier: str) -> tuple[list[tuple[bytes, int]], dict[str, Policy]]:
+    async with Topics.of(settings) as topics:
+        found = [one async for one in topics.entries_of(identifier)]
+        return found, await topics.policies(settings.loaded_policy)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if value := line.rstrip(b"\r\n"):
+                    yield value
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}") from None
+
+
+class _Source(msgspec.Struct):
+    source: tuple[str, int, int]
+
+
+class _Identified(msgspec.Struct):
+    id: str | None = None
+
+
+def _partition_of(path: Path) -> int:
+    """The partition a file of entries is of: its first event entry says so."""
+    for line in _lines(path):
+        try:
+            topic, partition, _ = msgspec.json.decode(line, type=_Source).source
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return 0
+        if topic == "events":
+            return partition
+    return 0
+
+
+def _names(line: bytes, identifier: str) -> bool:
+    try:
+        return msgspec.json.decode(line, type=_Identified).id == identifier
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
