@@ -7,12 +7,15 @@ stands in a setting, an argument or an environment variable.
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from sidechain.agents.problems import UsageProblem
+
+if TYPE_CHECKING:
+    from sidechain.models.policy import Policy
 
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -71,14 +74,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     mirror: str | None = None  # base URL of a Maven repository
 
     @cached_property
+    def loaded_policy(self) -> "Policy":
+        """The policy that `pack` or `policy` names. Raises UsageProblem, PackError."""
+        from sidechain.models.pack_file import load_file, load_pack
+
+        if self.policy is not None:
+            return load_file(self.policy)
+        return load_pack(self.pack_name)
+
+    @cached_property
     def pack_name(self) -> str:
         """The pack's name, also when a pack file was given."""
         if self.policy is not None:
-            from sidechain.models.pack_file import load_file
-
-            return load_file(self.policy).name
+            return self.loaded_policy.name
         if self.pack is None:
-            raise UsageProblem("name the policy with --pack NAME or --policy FILE, or topics with --prefix")
+            raise UsageProblem("name the policy with --pack NAME or --policy FILE")
         return self.pack
 
     @cached_property

@@ -1,0 +1,44 @@
+"""Every command: its words, the function behind it, and the line it has in the help.
+
+A new command is one line here. The function is imported only when its command is called, so `sidechain --help` and a
+mistyped word answer at once.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """`target`: module below sidechain.agents.cli, a colon, the function."""
+
+    target: str
+    help: str
+
+
+COMMANDS: Final[dict[str, Command]] = {
+    "broker start": Command("broker:start", "Start the local Apache Kafka and wait until it serves."),
+    "broker stop": Command("broker:stop", "End the local Apache Kafka."),
+    "broker status": Command("broker:status", "Say whether the local Apache Kafka runs, and where."),
+    "topics apply": Command("topics:apply", "Create the topics that are missing; refuse what would break a chain."),
+    "topics show": Command("topics:show", "Compare the catalogue with what is on the cluster."),
+    "config show": Command("config:show", "Print every setting and where it comes from."),
+    "doctor": Command("doctor:doctor", "Check everything a run needs, and say what to do about what is missing."),
+    "rekey": Command("rekey:rekey", "Copy an input topic to one keyed as the pack needs it, exactly once."),
+    "convert": Command("convert:convert", "Turn raw data into events."),
+    "decide": Command("decide:decide", "Decide events without a broker."),
+    "verify": Command("chain:verify", "Check every seal and every link of the chain."),
+    "replay": Command("chain:replay", "Decide every entry anew and compare the bytes."),
+    "account": Command("chain:account", "Count inputs against entries, partition by partition."),
+    "explain": Command("chain:explain", "Say why one event was decided as it was."),
+    "policy check": Command("policy:check", "Type-check a pack; every mistake comes with its line and column."),
+    "policy test": Command("policy:ask_cases", "Ask every rule about its own cases."),
+    "policy show": Command("policy:show", "Print what a pack says."),
+}
+
+GROUPS: Final[dict[str, str]] = {
+    "broker": "A real Apache Kafka on this machine, with nothing but pip.",
+    "topics": "The topics of the catalogue, on the cluster.",
+    "config": "The settings.",
+    "policy": "Packs and the policies made of them.",
+    "worker": "The processes that decide, listen and learn.",
+    "bench": "Measurements.",
+}
