@@ -63,9 +63,7 @@ class Progress:
         elif time.monotonic() - self._told_at > PLAIN_EVERY_S:
             self._tell()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
         elif self.done != self._told:
