@@ -1,9 +1,11 @@
 """A score in words: which features made it, what they were, what they usually are.
 
     unusual temporal cluster: errors_5m 31 (usually 0-2), requests_5m 80 (usually 1-9)
+    unusual combination: size_now 40960 (usually 0-71654), path_length 39 (usually 9-48)
 
 The words come from the pack (`wet.words`), the numbers from the event and from the training sample's 5 % and 95 %
 quantiles. Nothing else gets in: no free text, no field of the event, so a rationale can leak nothing a tap does not.
+A value inside its usual range is not called unusual; where none is outside, their combination is what stands out.
 """
 
 import math
@@ -13,30 +15,42 @@ from typing import Final
 MOST: Final = 3  # features a rationale names
 LEAST_SHARE: Final = 0.1  # a feature with less than this share of what raised the score is not worth a word
 PLAIN: Final = "within what is usual"
+COMBINED: Final = "unusual combination"
 DEFAULT_WORDS: Final = "unusual value"
 
 Reason = tuple[str, float]
+Range = tuple[float, float]
 
 
 def rationale(
     reasons: Sequence[Reason],
     values: Mapping[str, int | None],
-    usual: Mapping[str, tuple[float, float]],
+    usual: Mapping[str, Range],
     words: Mapping[str, str],
 ) -> str:
-    """Name the features that raised the score most. `reasons`: (feature, part), largest first."""
+    """Name the features that raised the score most. `reasons`: (feature, part), largest first.
+
+    `usual`: NaN for a feature that was never known in training. A score below the mean one is an ordinary one.
+    """
     raising = [(name, part) for name, part in reasons if part > 0.0]
+    if not raising or sum(part for _, part in reasons) <= 0.0:
+        return PLAIN
     enough = LEAST_SHARE * sum(part for _, part in raising)
+    named = [name for name, part in raising if part >= enough]
+    outside = [name for name in named if _is_outside(values.get(name), usual.get(name))]
     phrases: dict[str, list[str]] = {}
-    for name, part in raising[:MOST]:
-        if part >= enough:
-            phrases.setdefault(words.get(name, DEFAULT_WORDS), []).append(
-                _fact(name, values.get(name), usual.get(name))
-            )
-    return "; ".join(f"{phrase}: {', '.join(facts)}" for phrase, facts in phrases.items()) or PLAIN
+    for name in (outside or named)[:MOST]:
+        phrase = words.get(name, DEFAULT_WORDS) if outside else COMBINED
+        phrases.setdefault(phrase, []).append(_fact(name, values.get(name), usual.get(name)))
+    return "; ".join(f"{phrase}: {', '.join(facts)}" for phrase, facts in phrases.items())
 
 
-def _fact(name: str, value: int | None, usual: tuple[float, float] | None) -> str:
+def _is_outside(value: int | None, usual: Range | None) -> bool:
+    """Never known in training counts as outside; unknown now does not, it was taken for the median."""
+    return value is not None and (usual is None or not usual[0] <= value <= usual[1])
+
+
+def _fact(name: str, value: int | None, usual: Range | None) -> str:
     """`errors_5m 31 (usually 0-2)`"""
     stated = f"{name} {'unknown' if value is None else value}"
     if usual is None or math.isnan(usual[0]):

@@ -1,0 +1,184 @@
+"""The tap: copies what was decided to the wet side, and nothing that names anybody.
+
+It reads the sealed decisions as any consumer does, in a process and a group of its own, so the dry side spends nothing
+on it and a dead tap costs a decision nothing. Of each decision it passes on id, key, time, action, trust and the
+features the pack declares; never the payload. Personal values leave under a pseudonym, and a feature computed from the
+text of a personal field does not leave at all. It would rather drop than fall behind: a share (`wet.sample_bp`) is
+chosen by position, and beyond `tap_max_lag` records it skips ahead; both are counted.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from zlib import crc32
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from sidechain.agents.app import make_app, running
+from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.metrics import TapMetrics
+from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.pseudonym import Pseudonyms, read_secret
+from sidechain.agents.settings import Config
+from sidechain.agents.wet.feed import Feed, Out, Publisher
+from sidechain.models.policy import EventSchema, Feature, Policy
+from sidechain.topics.records import Tap, encode
+
+log = logging.getLogger(__name__)
+
+WHOLE_BP: Final = 10_000
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tap reads of an entry; the rest of it stays where it is."""
+
+    kind: str
+    seq: int
+    id: str | None = None
+    key: str | None = None
+    at: int | None = None
+    action: str | None = None
+    tier: str | None = None
+    trust_bp: int | None = None
+    score_bp: int | None = None
+    policy: str = ""
+    features: dict[str, int | None] = {}
+
+
+class Mask:
+    """What of a decision may pass, and under which name."""
+
+    def __init__(self, policy: Policy, secret: bytes | None) -> None:
+        """Raises EnvironmentProblem when the pack has a personal id or key and there is no secret."""
+        self._id = _namer(policy.event, "id", secret)
+        self._key = _namer(policy.event, "key", secret)
+        personal = {f"event.{one.name}" for one in policy.event.fields if one.personal}
+        self._features = frozenset(one.name for one in policy.features if not _tells(one, personal))
+        self._sample_bp = policy.wet.sample_bp
+
+    def tap(self, partition: int, entry: Decision) -> Tap | None:
+        """The tap of one decision; None when it is not in the sample."""
+        if crc32(b"%d:%d" % (partition, entry.seq)) % WHOLE_BP >= self._sample_bp:
+            return None
+        return Tap(
+            id=self._id(entry.id),
+            key=self._key(entry.key),
+            at=entry.at,
+            partition=partition,
+            seq=entry.seq,
+            action=entry.action,
+            tier=entry.tier,
+            trust_bp=entry.trust_bp,
+            score_bp=entry.score_bp,
+            policy=entry.policy,
+            # A feature this policy does not know may come from a field it does not know: it stays out.
+            features={name: value for name, value in entry.features.items() if name in self._features},
+        )
+
+
+def _namer(schema: EventSchema, role: Any, secret: bytes | None) -> Callable[[str], str]:
+    field = schema.role(role)
+    if not field.personal:
+        return str
+    if secret is None:
+        raise EnvironmentProblem(
+            f"the pack marks {field.name} as personal, and there is no secret to make pseudonyms with; "
+            "set pseudonym_key_file to a file with at least 16 random bytes"
+        )
+    return Pseudonyms(secret, field.name)
+
+
+def _tells(feature: Feature, personal: set[str]) -> bool:
+    """Whether the feature's number could give away a personal value: how many distinct ones there were cannot."""
+    return feature.of is not None and feature.aggregate != "distinct" and not personal.isdisjoint(feature.of.variables)
+
+
+class TapWorker:
+    """One agent on one feed."""
+
+    def __init__(
+        self,
+        app: Any,
+        policy: Policy,
+        secret: bytes | None,
+        options: Mapping[str, Any],
+        name: Callable[[str], str],
+        group: str,
+        metrics: TapMetrics,
+        *,
+        max_lag: int | None = None,
+    ) -> None:
+        """`options`: aiokafka's connection settings. `name`: topic of a logical name. `group`: prefix of the group.
+
+        `max_lag`: records it may be behind per partition before it skips ahead; None: it never skips.
+        """
+        self.unreadable = 0
+        self._mask = Mask(policy, secret)
+        self._metrics = metrics
+        self._topic = name("wet.taps")
+        self._publisher = Publisher(options)
+        self._feed = Feed(
+            app,
+            self._publisher,
+            options,
+            topic=name("dry.decisions"),
+            group=f"{group}tap",
+            max_lag=max_lag,
+        )
+        self._skipped = 0
+        app.agent(self._feed.batches, name="tap", on_error=self._feed.fail)(self._tap)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; the Faust app is running by then. Raises what the agent raised."""
+        await self._publisher.start()
+        try:
+            await self._feed.run(stop, self._measure)
+        finally:
+            await self._publisher.stop()
+
+    async def _tap(self, batches: Any) -> None:
+        """Neither dry nor wet: the one place where both are in sight."""
+        async for batch in batches:
+            decisions = self._decisions(batch.records)
+            taps = [tap for one in decisions if (tap := self._mask.tap(batch.partition, one)) is not None]
+            await batch.commit(Out(self._topic, one.key.encode(), encode(one)) for one in taps)
+            self._metrics.taps["sent"].inc(len(taps))
+            self._metrics.taps["sampled_out"].inc(len(decisions) - len(taps))
+
+    def _decisions(self, records: Any) -> list[Decision]:
+        decode, found = msgspec.json.Decoder(Decision).decode, []
+        for record in records:
+            try:
+                entry = decode(record.value or b"")
+            except msgspec.DecodeError as fault:
+                self.unreadable += 1
+                log.warning("%s/%d@%d is no entry: %s", record.topic, record.partition, record.offset, fault)
+                continue
+            if entry.kind == "decision":
+                found.append(entry)
+        return found
+
+    def _measure(self, feed: Feed) -> None:
+        self._metrics.lag.set(feed.lag)
+        self._metrics.taps["dropped"].inc(feed.skipped - self._skipped)
+        self._skipped = feed.skipped
+
+
+async def serve(config: Config, policy: Policy, stop: asyncio.Event, registry: CollectorRegistry) -> None:
+    """Run the tap until `stop`."""
+    app = make_app("tap")
+    secret = read_secret(config.pseudonym_key_file) if config.pseudonym_key_file else None
+    worker = TapWorker(
+        app,
+        policy,
+        secret,
+        kafka_options(config),
+        config.topic,
+        config.topic_prefix,
+        TapMetrics(registry),
+        max_lag=config.tap_max_lag,
+    )
+    async with running(app):
+        await worker.run(stop)

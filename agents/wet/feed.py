@@ -1,0 +1,218 @@
+"""How records reach a wet agent, and how its answers leave: whole partition batches in and out, at least once.
+
+A feed is a plain group consumer and a channel. One round: fetch, put each partition's records into the channel as one
+`Batch`, wait until the agent has committed every one of them, commit the offsets. Offsets follow the answers, so after
+a crash records come again, never not at all; what reads the answers takes repetition (ids, versions, compaction).
+
+Bounds: one round is under way at a time, so at most `max_records` records are held; an agent that does not answer
+within BATCH_S ends the worker; a feed that may skip (`max_lag`) jumps forward and counts instead of falling behind.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
+
+from sidechain.agents.problems import EnvironmentProblem
+
+log = logging.getLogger(__name__)
+
+BATCH_S: Final = 120.0  # an agent that takes longer over one round is stuck
+START_S: Final = 60.0
+POLL_MS: Final = 200
+BATCH_BYTES: Final = 512 * 1024
+
+
+class Out(NamedTuple):
+    """One record to write; it goes to the partition its batch came from."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class AgentStuckError(RuntimeError):
+    """Our own fault: an agent stopped answering. The worker ends, its partitions go to the next."""
+
+
+class Batch:
+    """Records of one partition, in order, and where the answers go."""
+
+    def __init__(self, partition: int, records: Sequence[ConsumerRecord], publisher: "Publisher") -> None:
+        self.partition = partition
+        self.records = records
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._publisher = publisher
+
+    async def commit(self, answers: Iterable[Out]) -> None:
+        """Write the answers; once they are acknowledged, the batch is done."""
+        await self._publisher.publish(self.partition, answers)
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class Publisher:
+    """Writes records to given partitions, whole batches at a time."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._producer = AIOKafkaProducer(
+            **options, acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES, max_request_size=4 * BATCH_BYTES
+        )
+
+    async def start(self) -> None:
+        """Connect, within START_S."""
+        await asyncio.wait_for(self._producer.start(), START_S)
+
+    async def stop(self) -> None:
+        """Write what is under way and disconnect."""
+        await self._producer.stop()
+
+    async def publish(self, partition: int, records: Iterable[Out]) -> None:
+        """Returns when all are acknowledged; raises what the broker answers."""
+        by_topic: dict[str, list[Out]] = {}
+        for one in records:
+            by_topic.setdefault(one.topic, []).append(one)
+        sent = [
+            await self._producer.send_batch(batch, topic, partition=partition)
+            for topic, group in by_topic.items()
+            for batch in self._filled(group)
+        ]
+        await asyncio.gather(*sent)
+
+    def _filled(self, records: Sequence[Out]) -> Iterable[Any]:
+        batch = self._producer.create_batch()
+        for one in records:
+            if batch.append(timestamp=None, key=one.key, value=one.value) is None:
+                yield batch
+                batch = self._producer.create_batch()  # an empty batch takes one record of any size
+                batch.append(timestamp=None, key=one.key, value=one.value)
+        if batch.record_count():
+            yield batch
+
+
+class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Only counts: whatever was held about partitions is stale after a rebalance."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        """Nothing to hand over: offsets are committed after every round."""
+
+    def on_partitions_assigned(self, assigned: object) -> None:  # noqa: ARG002 - aiokafka's signature
+        """What is held about partitions is read again before their next batch."""
+        self.generation += 1
+
+
+async def _nothing(partition: int) -> None:
+    """The default of `opened`: an agent that holds nothing per partition."""
+
+
+class Feed:
+    """Partition batches of one topic, for one agent."""
+
+    def __init__(
+        self,
+        app: Any,
+        publisher: Publisher,
+        options: Mapping[str, Any],
+        *,
+        topic: str,
+        group: str,
+        max_records: int = 2_000,
+        max_lag: int | None = None,
+        opened: Callable[[int], Awaitable[None]] = _nothing,
+    ) -> None:
+        """`app`: the Faust app. `max_lag`: further behind than this, skip. `opened`: called before a partition's first
+        batch after every rebalance."""
+        self.batches = app.channel(maxsize=16)
+        self.lag = 0
+        self.skipped = 0
+        self._topic = topic
+        self._publisher = publisher
+        self._max_records = max_records
+        self._max_lag = max_lag
+        self._opened = opened
+        self._open: set[int] = set()
+        self._under_way: list[Batch] = []
+        self._assigned = _Assigned()
+        self._consumer = AIOKafkaConsumer(
+            **options,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_poll_records=max_records,
+        )
+
+    async def run(self, stop: asyncio.Event, rounds: Callable[["Feed"], None] = lambda _: None) -> None:
+        """Feed the agent until `stop`; `rounds` is told after each round, for metrics."""
+        self._consumer.subscribe([self._topic], listener=self._assigned)
+        try:
+            await asyncio.wait_for(self._consumer.start(), START_S)
+            if self._topic not in await self._consumer.topics():
+                raise EnvironmentProblem(f"topic {self._topic} does not exist; `sidechain topics apply` creates it")
+            log.info("feeding %s", self._topic)
+            generation = -1
+            while not stop.is_set():
+                got = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._max_records)
+                if generation != self._assigned.generation:
+                    generation = self._assigned.generation
+                    self._open.clear()
+                await self._round(got)
+                self._measure()
+                rounds(self)
+        finally:
+            await self._consumer.stop()
+
+    async def fail(self, _agent: object, fault: BaseException) -> None:
+        """The agent's error handler: its error ends the feed, and with it the worker."""
+        for batch in self._under_way:
+            if not batch.done.done():
+                batch.done.set_exception(fault)
+
+    async def _round(self, got: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
+        for tp in got:
+            if tp.partition not in self._open:
+                await self._opened(tp.partition)
+                self._open.add(tp.partition)
+        self._under_way = [Batch(tp.partition, records, self._publisher) for tp, records in got.items()]
+        if not self._under_way:
+            return
+        for batch in self._under_way:
+            await self.batches.put(batch)
+        try:
+            async with asyncio.timeout(BATCH_S):
+                await asyncio.gather(*(batch.done for batch in self._under_way))
+        except TimeoutError:
+            raise AgentStuckError(f"the agent on {self._topic} did not answer within {BATCH_S:.0f} s") from None
+        await self._commit({tp: records[-1].offset + 1 for tp, records in got.items()})
+
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        held = self._consumer.assignment()
+        try:
+            await self._consumer.commit({tp: offset for tp, offset in offsets.items() if tp in held})
+        except (CommitFailedError, IllegalStateError, RebalanceInProgressError) as fault:
+            # The partitions moved meanwhile: their next owner reads these records once more.
+            log.info("offsets of %s not committed, the group is rebalancing: %s", self._topic, type(fault).__name__)
+
+    def _measure(self) -> None:
+        """How far behind the feed is; skips ahead where it may and must."""
+        self.lag = 0
+        for tp in self._consumer.assignment():
+            end = self._consumer.last_stable_offset(tp)
+            state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001 - no public call
+            if end is None or end < 0 or not state.has_valid_position:  # tells the position without waiting for it
+                continue
+            behind = max(end - state.position, 0)
+            if self._max_lag is not None and behind > self._max_lag:
+                # Half the bound, so that the next skip is not one record away.
+                target = end - self._max_lag // 2
+                self.skipped += target - state.position
+                self._consumer.seek(tp, target)
+                log.warning("%s/%d: %d behind, skipped to %d", self._topic, tp.partition, behind, target)
+                behind = end - target
+            self.lag += behind

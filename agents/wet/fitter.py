@@ -1,0 +1,125 @@
+"""Asks the fitting process for a model and never waits for it: one fit at a time, bounded, counted.
+
+A fit that fails or takes longer than `bound_s` kills the process; the next one gets a fresh process. The scorer goes on
+with the model it has.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidechain.agents.wet import frames
+from sidechain.models.wet.forest import ForestModel
+
+log = logging.getLogger(__name__)
+
+BOUND_S: Final = 120.0  # includes the start of the process, which imports scikit-learn
+COMMAND: Final = (sys.executable, "-m", "sidechain.agents.wet.fitting")
+
+
+class Counts(Protocol):
+    """A counter of prometheus-client, or anything else that counts."""
+
+    def inc(self, amount: float = 1) -> None: ...
+
+
+class Fitter:
+    """One fitting process and at most one fit under way. Use as an async context manager."""
+
+    def __init__(
+        self, results: Mapping[str, Counts], *, bound_s: float = BOUND_S, command: Sequence[str] = COMMAND
+    ) -> None:
+        """`results`: counters for `swapped`, `failed` and `timeout`."""
+        self._results = results
+        self._bound_s = bound_s
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_ready = False
+        self._task: asyncio.Task[ForestModel | None] | None = None
+
+    async def __aenter__(self) -> "Fitter":
+        await self._start()  # ahead of the first fit: the import takes longer than the fit
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._kill()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a fit was asked for and not taken yet."""
+        return self._task is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `take` has an answer."""
+        return self._task is not None and self._task.done()
+
+    def ask(self, sample: NDArray[np.float64], names: Sequence[str], seed: int, version: int) -> None:
+        """Begin a fit. Only when not busy."""
+        assert not self.is_busy
+        frame = frames.pack(sample=sample, names=np.array(names, dtype=np.str_), seed=seed, version=version)
+        self._task = asyncio.create_task(self._fitted(frame))
+
+    def take(self) -> ForestModel | None:
+        """The model that was asked for, None if the fit failed. Only when done."""
+        assert self._task is not None
+        task, self._task = self._task, None
+        return task.result()
+
+    async def _fitted(self, frame: bytes) -> ForestModel | None:
+        """Every way a fit can go wrong ends here, in a count and a line: the wet side may fail."""
+        try:
+            async with asyncio.timeout(self._bound_s):
+                model = await self._exchange(frame)
+        except TimeoutError:
+            log.warning("a fit took longer than %.0f s and was ended", self._bound_s)
+            self._results["timeout"].inc()
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as fault:
+            log.warning("a fit failed: %s: %s", type(fault).__name__, fault)
+            self._results["failed"].inc()
+        else:
+            self._results["swapped"].inc()
+            return model
+        await self._kill()
+        return None
+
+    async def _exchange(self, frame: bytes) -> ForestModel:
+        process = await self._start()
+        if not self._is_ready:
+            await self._answer(process)
+            self._is_ready = True
+        assert process.stdin is not None
+        process.stdin.write(frame)
+        await process.stdin.drain()
+        return ForestModel.from_bytes((await self._answer(process))["model"].tobytes())
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        """The process, a new one if the last has ended."""
+        if self._process is None or self._process.returncode is not None:
+            pipe = asyncio.subprocess.PIPE
+            self._is_ready = False
+            self._process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe)
+        return self._process
+
+    async def _answer(self, process: asyncio.subprocess.Process) -> Mapping[str, Any]:
+        assert process.stdout is not None
+        head = await process.stdout.readexactly(frames.HEAD.size)
+        return frames.unpack(await process.stdout.readexactly(frames.length(head)))
+
+    async def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

@@ -1,0 +1,167 @@
+"""Scores in, advice out: the risk of each entity for the next decision, and compensations where one came too late.
+
+What is held about a partition's entities is rebuilt from wet.metadata when the partition arrives, and the ids of the
+compensations already asked for from the tail of theirs. Both are bounded in time and count: if the topics are slow
+the agent starts with less, and says so. A compensation's id depends on its decision alone, so the rare repetition
+that gets through is the same request, not a second one.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from aiokafka import ConsumerRecord
+
+from sidechain.agents.reader import Reader
+from sidechain.agents.wet.feed import Out
+from sidechain.models.policy import Policy
+from sidechain.models.wet import risk
+from sidechain.topics import records
+
+log = logging.getLogger(__name__)
+
+RESTORE_S: Final = 20.0
+REMEMBERED: Final = 20_000  # compensation ids per partition
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The topics the risk agent reads back and writes."""
+
+    metadata: str
+    compensations: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of one batch, for the metrics."""
+
+    levels: list[str]
+    compensations: list[str]  # sent, suppressed, repeated
+
+
+class RiskAgent:
+    """Everything held about the partitions of this worker."""
+
+    def __init__(self, policy: Policy, names: Names, options: Mapping[str, Any]) -> None:
+        self.unreadable = 0
+        self._policy = policy
+        self._names = names
+        self._options = options
+        self._risks: dict[int, risk.Risks] = {}
+        self._asked: dict[int, OrderedDict[str, None]] = {}
+        self._decode = msgspec.json.Decoder(records.Score).decode
+
+    @property
+    def entities(self) -> int:
+        """How many entities are remembered."""
+        return sum(map(len, self._risks.values()))
+
+    async def open(self, partition: int) -> None:
+        """Rebuild what is held about a partition that has just arrived."""
+        risks = self._risks[partition] = risk.Risks(self._policy.wet, self._policy.event.max_step_ms)
+        asked = self._asked[partition] = OrderedDict()
+        started = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(RESTORE_S):
+                await self._restore_risks(partition, risks)
+                await self._restore_asked(partition, asked)
+        except TimeoutError:
+            log.warning("partition %d: not all of the past was read within %.0f s, going on", partition, RESTORE_S)
+        took = asyncio.get_running_loop().time() - started
+        log.info("partition %d: %d risks, %d compensations known, %.2f s", partition, len(risks), len(asked), took)
+
+    def fold(self, partition: int, batch: Sequence[ConsumerRecord]) -> tuple[list[Out], Tally]:
+        """One batch of scores: what to write, and what became of it."""
+        risks, out, tally = self._risks[partition], [], Tally([], [])
+        for record in batch:
+            score = self._read(record)
+            if score is None:
+                continue
+            outcome = risks.fold(score)
+            if outcome.metadata is not None:
+                out.append(self._metadata(outcome.metadata))
+                tally.levels.append(outcome.metadata.level)
+            if outcome.is_suppressed:
+                tally.compensations.append("suppressed")
+            if outcome.compensation is not None:
+                is_new = self._is_new(partition, outcome.compensation.id)
+                tally.compensations.append("sent" if is_new else "repeated")
+                if is_new:
+                    out.append(self._compensation(outcome.compensation))
+        return out, tally
+
+    def _read(self, record: ConsumerRecord) -> records.Score | None:
+        try:
+            return self._decode(record.value or b"")
+        except msgspec.DecodeError as fault:
+            self.unreadable += 1
+            log.warning("%s/%d@%d is no score: %s", record.topic, record.partition, record.offset, fault)
+            return None
+
+    def _metadata(self, told: risk.Metadata) -> Out:
+        record = records.Metadata(
+            key=told.key,
+            risk_bp=told.risk_bp,
+            level=told.level,
+            model=told.model,
+            as_of=told.as_of,
+            expires_at=told.expires_at,
+            id=told.id,
+            rationale=told.rationale,
+            reasons=told.reasons,
+        )
+        return Out(self._names.metadata, told.key.encode(), records.encode(record))
+
+    def _compensation(self, asked: risk.Compensation) -> Out:
+        decision = records.DecisionRef(
+            id=asked.decision_id, partition=asked.partition, seq=asked.seq, action=asked.action
+        )
+        record = records.Compensation(
+            id=asked.id,
+            key=asked.key,
+            decision=decision,
+            risk_bp=asked.risk_bp,
+            model=asked.model,
+            as_of=asked.as_of,
+            rationale=asked.rationale,
+            reasons=asked.reasons,
+            request=asked.request,
+        )
+        return Out(self._names.compensations, asked.key.encode(), records.encode(record))
+
+    def _is_new(self, partition: int, asked: str) -> bool:
+        known = self._asked[partition]
+        if asked in known:
+            return False
+        known[asked] = None
+        if len(known) > REMEMBERED:
+            known.popitem(last=False)
+        return True
+
+    async def _restore_risks(self, partition: int, risks: risk.Risks) -> None:
+        decode = msgspec.json.Decoder(records.Metadata).decode
+        async with Reader(self._options, self._names.metadata) as reader:
+            async for batch in reader.to_end([partition]):
+                for record in batch:
+                    try:
+                        told = decode(record.value or b"")
+                    except msgspec.DecodeError:
+                        self.unreadable += 1
+                        continue
+                    risks.restore(told.key, told.risk_bp, told.level, told.as_of)
+
+    async def _restore_asked(self, partition: int, asked: OrderedDict[str, None]) -> None:
+        decode = msgspec.json.Decoder(records.Compensation).decode
+        async with Reader(self._options, self._names.compensations) as reader:
+            end = (await reader.ends([partition]))[partition]
+            async for batch in reader.to_end([partition], start={partition: max(0, end - REMEMBERED)}):
+                for record in batch:
+                    try:
+                        asked[decode(record.value or b"").id] = None
+                    except msgspec.DecodeError:
+                        self.unreadable += 1

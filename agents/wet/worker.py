@@ -1,0 +1,112 @@
+"""The wet worker: the anomaly agent and the risk agent, side by side, in a process of their own.
+
+It reads wet.taps and wet.scores and writes wet.scores, wet.metadata and wet.compensations; events, decisions and state
+it neither reads nor writes. Killing it costs advice, never a decision.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from sidechain.agents.app import make_app, running
+from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.metrics import WetMetrics
+from sidechain.agents.settings import Config
+from sidechain.agents.wet.anomaly import Past, Scorer
+from sidechain.agents.wet.feed import Feed, Out, Publisher
+from sidechain.agents.wet.fitter import Fitter
+from sidechain.agents.wet.risk import Names, RiskAgent
+from sidechain.models.policy import Policy
+from sidechain.topics.records import encode
+
+log = logging.getLogger(__name__)
+
+
+class WetWorker:
+    """Wires the two agents into a Faust app. Channels carry partition batches; all logic is in the agents' files."""
+
+    def __init__(
+        self,
+        app: Any,
+        policy: Policy,
+        options: Mapping[str, Any],
+        name: Callable[[str], str],
+        group: str,
+        metrics: WetMetrics,
+    ) -> None:
+        """`options`: aiokafka's connection settings. `name`: topic of a logical name. `group`: prefix of the groups."""
+        self._metrics = metrics
+        self._name = name
+        self._publisher = Publisher(options)
+        self._fitter = Fitter(metrics.fits)
+        self.scorer = Scorer(policy.wet, self._fitter)
+        self._past = Past(self.scorer, name("wet.taps"), options)
+        self.risk = RiskAgent(policy, Names(name("wet.metadata"), name("wet.compensations")), options)
+        self._taps = Feed(
+            app,
+            self._publisher,
+            options,
+            topic=name("wet.taps"),
+            group=f"{group}wet.anomaly",
+            opened=self._past.open,
+        )
+        self._scores = Feed(
+            app,
+            self._publisher,
+            options,
+            topic=name("wet.scores"),
+            group=f"{group}wet.risk",
+            opened=self.risk.open,
+        )
+        app.agent(self._taps.batches, name="anomaly", on_error=self._taps.fail)(self._anomaly)
+        app.agent(self._scores.batches, name="risk", on_error=self._scores.fail)(self._risk)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; the Faust app is running by then. Raises what an agent raised."""
+        await self._publisher.start()
+        try:
+            async with self._fitter, asyncio.TaskGroup() as group:
+                group.create_task(self._taps.run(stop, self._measure))
+                group.create_task(self._scores.run(stop, self._measure))
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from faults
+        finally:
+            await self._publisher.stop()
+
+    async def _anomaly(self, batches: Any) -> None:
+        """Wet. Scores what was tapped."""
+        loop, topic = asyncio.get_running_loop(), self._name("wet.scores")
+        async for batch in batches:
+            began = loop.time()
+            scores = self.scorer.score(self.scorer.read(batch.records))
+            await batch.commit(Out(topic, one.key.encode(), encode(one)) for one in scores)
+            self._metrics.score_seconds.observe(loop.time() - began)
+            warming = sum(1 for one in scores if one.state == "warming")
+            self._metrics.scores["warming"].inc(warming)
+            self._metrics.scores["scored"].inc(len(scores) - warming)
+
+    async def _risk(self, batches: Any) -> None:
+        """Wet. Turns scores into advice for the next decision."""
+        async for batch in batches:
+            out, tally = self.risk.fold(batch.partition, batch.records)
+            await batch.commit(out)
+            for level in tally.levels:
+                self._metrics.metadata[level].inc()
+            for result in tally.compensations:
+                self._metrics.compensations[result].inc()
+
+    def _measure(self, _: Feed) -> None:
+        self._metrics.lag.set(self._taps.lag + self._scores.lag)
+        self._metrics.entities.set(self.risk.entities)
+        self._metrics.model_version.set(self.scorer.model.version if self.scorer.model else 0)
+
+
+async def serve(config: Config, policy: Policy, stop: asyncio.Event, registry: CollectorRegistry) -> None:
+    """Run the wet worker until `stop`."""
+    app = make_app("wet")
+    worker = WetWorker(app, policy, kafka_options(config), config.topic, config.topic_prefix, WetMetrics(registry))
+    async with running(app):
+        await worker.run(stop)
