@@ -1,0 +1,329 @@
+"""The dashboard is a program: `python deploy/grafana/make_dashboards.py` writes dashboards/sidechain.json.
+
+Names of metrics come from the objects of agents/metrics.py, so a renamed metric renames its panels, and a metric that
+is gone stops the generator. The JSON is committed, because who deploys it needs neither Python nor the builder; a test
+generates it again and compares.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from grafana_foundation_sdk.builders import common, dashboard, prometheus, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import (
+    AxisPlacement,
+    LegendDisplayMode,
+    LegendPlacement,
+    SortOrder,
+    StackingMode,
+    TooltipDisplayMode,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DataSourceRef,
+    DynamicConfigValue,
+    VariableOption,
+    VariableRefresh,
+)
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from sidechain.agents.metrics import DryMetrics, TapMetrics, WetMetrics
+
+WRITTEN: Final = Path(__file__).parent / "dashboards" / "sidechain.json"
+SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
+SELECTED: Final = '{job=~"$job",instance=~"$instance"}'
+PER_SECOND: Final = "cps"
+SECONDS: Final = "s"
+COUNT: Final = "short"
+COLOURS: Final = {
+    "allow": "green",
+    "monitor": "blue",
+    "review": "orange",
+    "block": "red",
+    "normal": "green",
+    "raised": "orange",
+    "critical": "red",
+    "failed": "red",
+    "dropped": "red",
+    "halted": "red",
+}
+
+DRY: Final = DryMetrics(CollectorRegistry())
+TAP: Final = TapMetrics(CollectorRegistry())
+WET: Final = WetMetrics(CollectorRegistry())
+
+Metric = MetricWrapperBase | Mapping[str, MetricWrapperBase]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """One line, or one line per label value, of a panel."""
+
+    expression: str
+    legend: str
+    names: tuple[str, ...]  # of the lines it draws
+    right_axis: str | None = None  # the unit of an axis of its own; None: the panel's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """One panel. Three of width 8 fill a line of the dashboard."""
+
+    title: str
+    description: str
+    unit: str
+    queries: tuple[Query, ...]
+    width: int = 8
+    stacked: bool = False
+
+
+def stored_name(metric: Metric) -> str:
+    """The name under which Prometheus stores the samples: a histogram is read through its buckets."""
+    bound = next(iter(metric.values())) if isinstance(metric, Mapping) else metric
+    family = bound.describe()[0]
+    return str(family.name) + {"counter": "_total", "histogram": "_bucket"}.get(family.type, "")
+
+
+def rate_by(label: str, metric: Mapping[str, MetricWrapperBase]) -> Query:
+    """How often per second, a line per value of `label`."""
+    rate = f"rate({stored_name(metric)}{SELECTED}[$__rate_interval])"
+    return Query(expression=f"sum by ({label}) ({rate})", legend=f"{{{{{label}}}}}", names=tuple(metric))
+
+
+def quantile(share: float, metric: Metric, legend: str) -> Query:
+    """The `share` quantile over all selected workers, interpolated inside a bucket."""
+    rate = f"rate({stored_name(metric)}{SELECTED}[$__rate_interval])"
+    return Query(expression=f"histogram_quantile({share}, sum by (le) ({rate}))", legend=legend, names=(legend,))
+
+
+def now(metric: Metric, legend: str, *, over: str = "sum", right_axis: str | None = None) -> Query:
+    """A gauge over all selected workers: their sum, or their maximum."""
+    return Query(
+        expression=f"{over}({stored_name(metric)}{SELECTED})", legend=legend, names=(legend,), right_axis=right_axis
+    )
+
+
+DRY_ROW: Final = (
+    Graph(
+        title="Decisions by action",
+        description="Decisions committed per second. A change of the mix without a change of policy is news.",
+        unit=PER_SECOND,
+        queries=(rate_by("action", DRY.decisions),),
+        stacked=True,
+    ),
+    Graph(
+        title="Entries by kind",
+        description="Everything sealed per second: each input record has exactly one entry, of one of these kinds.",
+        unit=PER_SECOND,
+        queries=(rate_by("kind", DRY.entries),),
+        stacked=True,
+    ),
+    Graph(
+        title="Dead letters by reason",
+        description="Inputs per second that could not be decided. Anything above zero is a sender's mistake or ours.",
+        unit=PER_SECOND,
+        queries=(rate_by("reason", DRY.dead_letters),),
+    ),
+    Graph(
+        title="Time per transaction",
+        description="From the first produce of a batch to its commit, beside the time to decide it without Kafka: "
+        "the distance between the two is what the brokers cost.",
+        unit=SECONDS,
+        queries=(
+            quantile(0.5, DRY.transaction_seconds, "transaction p50"),
+            quantile(0.99, DRY.transaction_seconds, "transaction p99"),
+            quantile(0.99, DRY.fold_seconds, "deciding p99"),
+        ),
+    ),
+    Graph(
+        title="Input lag",
+        description="Input records not yet decided. Growing steadily: more comes in than is decided.",
+        unit=COUNT,
+        queries=(now(DRY.lag, "not yet decided"),),
+    ),
+    Graph(
+        title="Lanes",
+        description="Shards being decided, and lanes that stand still after failing twice at the same offset. "
+        "A halted lane waits for a person.",
+        unit=COUNT,
+        queries=(now(DRY.lanes, "deciding"), now(DRY.halted, "halted")),
+    ),
+    Graph(
+        title="Takeovers by result",
+        description="Shards taken over per second, by how. Restored: after another owner; continued: "
+        "came back unchanged; genesis: a new chain; failed: tried again.",
+        unit=PER_SECOND,
+        queries=(rate_by("result", DRY.takeovers),),
+        width=12,
+    ),
+    Graph(
+        title="Signals read by decisions",
+        description="What decisions found where they asked the wet side: a value, or one of the ways of not knowing. "
+        "Unknown is a value with a reason and stops nothing.",
+        unit=PER_SECOND,
+        queries=(rate_by("found", DRY.signals),),
+        width=12,
+        stacked=True,
+    ),
+)
+
+WET_ROW: Final = (
+    Graph(
+        title="Taps by result",
+        description="Decisions the tap has seen per second: sent to the wet side, left out by the sampling the pack "
+        "asks for, or dropped because the tap was too far behind.",
+        unit=PER_SECOND,
+        queries=(rate_by("result", TAP.taps),),
+        stacked=True,
+    ),
+    Graph(
+        title="Scores by state",
+        description="Taps scored per second. Warming: there is no fitted model yet, the score is absent, not zero.",
+        unit=PER_SECOND,
+        queries=(rate_by("state", WET.scores),),
+        stacked=True,
+    ),
+    Graph(
+        title="Model fits by result",
+        description="Fits per second, and on the right the version in use. A failed fit leaves the old version in use.",
+        unit=PER_SECOND,
+        queries=(
+            rate_by("result", WET.fits),
+            now(WET.model_version, "version in use", over="max", right_axis=COUNT),
+        ),
+    ),
+    Graph(
+        title="Risks told by level",
+        description="Metadata records per second written for the dry side to read with a later decision.",
+        unit=PER_SECOND,
+        queries=(rate_by("level", WET.metadata),),
+        width=12,
+        stacked=True,
+    ),
+    Graph(
+        title="Compensations by result",
+        description="Compensations per second: sent, held back by the rate breaker, or not sent again because this "
+        "decision had one already.",
+        unit=PER_SECOND,
+        queries=(rate_by("result", WET.compensations),),
+        width=12,
+    ),
+)
+
+ISOLATION_ROW: Final = (
+    Graph(
+        title="Decision latency beside wet lag",
+        description="The promise in one picture: the lag of the wet side may climb, on the right, and the time from "
+        "fetch to commit of a decision, on the left, must not follow it.",
+        unit=SECONDS,
+        queries=(
+            quantile(0.5, DRY.batch_seconds, "decision p50"),
+            quantile(0.99, DRY.batch_seconds, "decision p99"),
+            now(WET.lag, "wet lag", right_axis=COUNT),
+            now(TAP.lag, "tap lag", right_axis=COUNT),
+        ),
+        width=24,
+    ),
+)
+
+ROWS: Final = {"Dry": DRY_ROW, "Wet": WET_ROW, "Isolation": ISOLATION_ROW}
+
+
+def panel(graph: Graph, number: int) -> timeseries.Panel:
+    """The builder of one graph."""
+    made = (
+        timeseries.Panel()
+        .id(number)
+        .title(graph.title)
+        .description(graph.description)
+        .datasource(SOURCE)
+        .unit(graph.unit)
+        .min(0)
+        .line_width(1)
+        .fill_opacity(30 if graph.stacked else 5)
+        .stacking(common.StackingConfig().mode(StackingMode.NORMAL if graph.stacked else StackingMode.NONE))
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(LegendDisplayMode.LIST)
+            .placement(LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
+        .height(10 if graph.width == 24 else 8)
+        .span(graph.width)
+    )
+    for letter, query in zip("ABCD", graph.queries, strict=False):
+        made.with_target(
+            prometheus.Dataquery()
+            .ref_id(letter)
+            .datasource(SOURCE)
+            .expr(query.expression)
+            .legend_format(query.legend)
+            .range()
+        )
+        if query.right_axis is not None:
+            made.override_by_query(
+                letter,
+                [
+                    DynamicConfigValue(id_val="unit", value=query.right_axis),
+                    DynamicConfigValue(id_val="custom.axisPlacement", value=AxisPlacement.RIGHT),
+                ],
+            )
+        for name in query.names:
+            if name in COLOURS:
+                colour = {"mode": "fixed", "fixedColor": COLOURS[name]}
+                made.override_by_name(name, [DynamicConfigValue(id_val="color", value=colour)])
+    return made
+
+
+def selector(name: str, label: str, query: str) -> dashboard.QueryVariable:
+    """A drop-down over the values of a label; nothing chosen means all."""
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query(query)
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .multi(True)
+        .include_all(True)
+        .all_value(".+")
+        .current(VariableOption(selected=True, text=["All"], value=["$__all"]))
+    )
+
+
+def sidechain(rows: Mapping[str, Iterable[Graph]] = ROWS) -> dashboard.Dashboard:
+    """The builder of the whole dashboard."""
+    made = (
+        dashboard.Dashboard("Sidechain")
+        .uid("sidechain")
+        .description("Sealed decisions, what listens to them, and that the second never slows down the first.")
+        .tags(["sidechain"])
+        .readonly()
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .refresh("10s")
+        .time("now-30m", "now")
+        .timezone("browser")
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+        .with_variable(selector("job", "job", "label_values(sidechain_build_info, job)"))
+        .with_variable(selector("instance", "instance", 'label_values(sidechain_build_info{job=~"$job"}, instance)'))
+    )
+    number = 0
+    for title, graphs in rows.items():
+        number += 1
+        made.with_row(dashboard.Row(title).id(number))
+        for graph in graphs:
+            number += 1
+            made.with_panel(panel(graph, number))
+    return made
+
+
+def rendered() -> str:
+    """The file's text."""
+    return JSONEncoder(sort_keys=True, indent=2).encode(sidechain().build()) + "\n"
+
+
+if __name__ == "__main__":
+    WRITTEN.write_text(rendered(), encoding="utf-8")
