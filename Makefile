@@ -44,6 +44,8 @@ bench: $(STAMP)  ## throughput against a plain copy, and latency, on a local bro
 requirements:    ## compile requirements*.txt from pyproject.toml, hashes and no index address
 	@$(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --output-file requirements.txt pyproject.toml
 	@$(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --extra wet --extra local --extra dev --output-file requirements-dev.txt pyproject.toml
+	@$(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --constraint requirements-dev.txt --extra wet --output-file deploy/requirements-wet.txt pyproject.toml
+	@echo hatchling | $(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --no-annotate --constraint requirements-dev.txt --output-file deploy/requirements-build.txt -
 
 clean:           ## remove .venv and caches
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
