@@ -102,9 +102,7 @@ def explain(
         settings = connected(pack, policy, bootstrap, prefix, profile, config)
         found, known = asyncio.run(_find(settings, identifier))
     if not found:
-        raise AnswerIsNo(
-            f"no entry names {identifier}; inputs without a readable id are in the dead letters"
-        )
+        raise AnswerIsNo(f"no entry names {identifier}; inputs without a readable id are in the dead letters")
     entries = [msgspec.json.decode(line) for line, _ in found]
     if json:
         emit(entries, json)
@@ -206,7 +204,7 @@ async def _verify_topic(settings: Config, advance: Any) -> list[Proof]:
 
 async def _replay_topic(settings: Config, advance: Any) -> list[Proof]:
     async with Topics.of(settings) as topics:
-        return await topics.replay(settings.loaded_policy, advance)
+        return await topics.replay(policy_of(settings.pack, settings.policy), advance)
 
 
 async def _account(settings: Config) -> list[Account]:
@@ -217,7 +215,7 @@ async def _account(settings: Config) -> list[Account]:
 async def _find(settings: Config, identifier: str) -> tuple[list[tuple[bytes, int]], dict[str, Policy]]:
     async with Topics.of(settings) as topics:
         found = [one async for one in topics.entries_of(identifier)]
-        return found, await topics.policies(settings.loaded_policy)
+        return found, await topics.policies(policy_of(settings.pack, settings.policy))
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -1,0 +1,69 @@
+"""Put a policy in force: one record on `control`, and word from every partition that it sealed it.
+
+The record carries the policy's whole text, so the chain can be replayed from the topics alone for as long as they are
+kept, and its digest, which is that of the file: `sha256sum web.yaml` shows it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.reader import Reader
+from sidechain.agents.settings import Config
+from sidechain.models.policy import Policy
+from sidechain.topics.records import PolicyRecord
+
+Sealed = Callable[[int, int], None]  # told the partition and the seq of its policy entry
+
+
+async def activate(config: Config, policy: Policy, by: str) -> int:
+    """Write the activation; returns its offset on `control`."""
+    record = PolicyRecord(
+        name=policy.name,
+        version=policy.version,
+        digest=policy.digest,
+        by=by,
+        at=time.time_ns() // 1_000_000,
+        text=policy.text,
+    )
+    producer = AIOKafkaProducer(
+        **kafka_options(config), acks="all", enable_idempotence=True, max_request_size=8_000_000
+    )
+    await producer.start()
+    try:
+        topic = config.topic("control")
+        sent = await producer.send_and_wait(topic, msgspec.json.encode(record), policy.name.encode(), partition=0)
+        return int(sent.offset)
+    finally:
+        await producer.stop()
+
+
+async def sealed_everywhere(config: Config, offset: int, within_s: float, sealed: Sealed) -> None:
+    """Wait until every partition's chain has an entry for the control record at `offset`.
+
+    Raises EnvironmentProblem when some have none within the bound: their decider is down or far behind.
+    """
+    async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader:
+        waiting = set(await reader.partitions())
+        try:
+            async with asyncio.timeout(within_s):
+                async for records in reader.follow(sorted(waiting), from_end=False):
+                    for one in records:
+                        if b'"kind":"policy"' not in one.value:
+                            continue
+                        entry = msgspec.json.decode(one.value)
+                        if entry["source"] == ["control", 0, offset] and one.partition in waiting:
+                            waiting.discard(one.partition)
+                            sealed(one.partition, entry["seq"])
+                    if not waiting:
+                        return
+        except TimeoutError:
+            raise EnvironmentProblem(
+                f"partitions {sorted(waiting)} have not sealed the policy within {within_s:.0f} s; it is on `control` "
+                "and takes effect when their decider gets there (`sidechain worker dry`)"
+            ) from None

@@ -1,0 +1,45 @@
+"""`sidechain policy activate`: the step from a file to a policy in force."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidechain.agents.activate import activate as write
+from sidechain.agents.activate import sealed_everywhere
+from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Prefix, Profile, connected
+from sidechain.agents.cli.output import Json, emit, say
+from sidechain.agents.problems import UsageProblem
+from sidechain.models.pack_cases import run_cases
+from sidechain.models.pack_file import load_file
+
+
+def activate(
+    file: Annotated[Path, typer.Argument(help="The pack file.")],
+    by: Annotated[str, typer.Option(help="Who decided this; it is sealed into every chain.")],
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for every partition's seal; 0: not at all.")] = 30,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    profile: Profile = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Put a policy in force on every partition, from a point in the stream that each chain records."""
+    if not by.strip():
+        raise UsageProblem("--by names the person who decided this; it may not be empty")
+    policy = load_file(file)
+    failed = [one for one in run_cases(policy) if not one.passed]
+    if failed:
+        raise UsageProblem(f"{len(failed)} of the pack's own cases fail; `sidechain policy test {file}` shows them")
+    settings = connected(policy=file, bootstrap=bootstrap, prefix=prefix, profile=profile, config=config)
+    offset = asyncio.run(write(settings, policy, by.strip()))
+    say(f"{policy.ref} stands on {settings.topic('control')} at offset {offset}")
+    at: dict[int, int] = {}
+    if wait:
+        asyncio.run(sealed_everywhere(settings, offset, wait, at.__setitem__))
+    if json:
+        emit({"policy": policy.ref, "digest": policy.digest, "offset": offset, "sealed_at_seq": at}, json)
+    else:
+        where = ", ".join(f"partition {one} as entry {seq}" for one, seq in sorted(at.items()))
+        emit(f"{policy.ref} is in force" + (f": sealed by {where}" if where else " once the deciders read it"), json)
