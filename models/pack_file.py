@@ -76,6 +76,8 @@ def _policy(problems: Problems, root: Node, source: str, digest: str) -> Policy:
         version = pack.integer("version", least=1, most=1_000_000_000)
         title = pack.text("title", "")
         event = _event(problems, pack.need("event"))
+        # Every expression depends on the event's types: what follows from a mistake there would only confuse.
+        problems.raise_any()
         variables = {f"event.{one.name}": Variable(TYPES[one.type], unknown=one.optional) for one in event.fields}
         features = _features(problems, pack.get("features"), variables)
         signals = _signals(problems, pack.get("signals"))
@@ -167,7 +169,7 @@ def _check_role(problems: Problems, declared: Node | None, fields: Iterable[Even
     if not holders:
         problems.add(declared, f"no field has role: {role}")
     elif len(holders) > 1:
-        problems.add(declared, f"{' and '.join(holders)} all have role: {role}, only one can")
+        problems.add(declared, f"{' and '.join(holders)} have role: {role}, and only one can")
 
 
 def _features(problems: Problems, node: Node | None, variables: dict[str, Variable]) -> tuple[Feature, ...]:
@@ -183,7 +185,11 @@ def _features(problems: Problems, node: Node | None, variables: dict[str, Variab
 
 def _feature(section: Section, variables: dict[str, Variable]) -> Feature:
     name = section.name("name")
+    mistakes = len(section.problems.found)
     aggregate = section.choice("aggregate", get_args(Aggregate))
+    if len(section.problems.found) > mistakes:
+        section.say_no_more()  # which of the other fields belong here depends on it
+        return Feature(name=name, aggregate=aggregate)
     window_ms, panes = 0, 12
     if aggregate in _WITHOUT_WINDOW:
         _refuse_given(section, ("window", "panes"), f"a {aggregate} has no window")

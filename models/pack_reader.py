@@ -254,6 +254,10 @@ class Section:
         """The expression under `name`, or None where the pack says nothing."""
         return self.problems.cel(self.get(name), f'"{name}" of {self.what}', variables, expect)
 
+    def say_no_more(self) -> None:
+        """Take the rest of the section as it is."""
+        self.asked.extend(self._items)
+
     def close(self) -> None:
         """Complain about every name no getter asked for, and every needed one that is neither there nor misspelt."""
         unknown = [name for name in self._items if name not in self.asked]

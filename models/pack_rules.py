@@ -11,6 +11,7 @@ from sidechain.models.yaml_positions import Node, plain
 Variables = MappingType[str, Variable]
 
 FULL_BP: Final = 10_000
+MAX_TOTAL: Final = 2**63 - 1
 RISK: Final = "signals.risk"
 SCORE: Final = "score_bp"
 
@@ -24,8 +25,10 @@ def read_rules(problems: Problems, node: Node | None, variables: Variables) -> t
         with problems.section(one, what) as section:
             rule_id = section.name("id")
             refuse_repeated(section, "id", rule_id, seen)
+            mistakes = len(problems.found)
             when = section.cel("when", variables, BOOL)
-            reads = {name: variables[name] for name in when.variables}
+            # Without a condition nothing can be said about its cases.
+            reads = {name: variables[name] for name in when.variables} if len(problems.found) == mistakes else None
             rules.append(
                 Rule(
                     id=rule_id,
@@ -39,21 +42,26 @@ def read_rules(problems: Problems, node: Node | None, variables: Variables) -> t
     return tuple(rules)
 
 
-def _cases(problems: Problems, node: Node | None, what: str, reads: Variables) -> tuple[Case, ...]:
+def _cases(problems: Problems, node: Node | None, what: str, reads: Variables | None) -> tuple[Case, ...]:
+    """`reads`: the variables of the rule's condition; None if that is refused itself."""
     found: list[Case] = []
     with problems.section(node, f'"cases" of {what}') as cases:
         for name, fires in (("fires", True), ("silent", False)):
             for one in problems.items(cases.get(name), f'"{name}" of {what}'):
-                values = _case_values(problems, one, what, reads)
-                found.append(Case(fires=fires, values=values, line=one.line))
+                if reads is not None:
+                    values = _case_values(problems, one, what, reads)
+                    found.append(Case(fires=fires, values=values, line=one.line))
     return tuple(found)
 
 
 def _case_values(problems: Problems, node: Node, what: str, reads: Variables) -> dict[str, Any]:
     values: dict[str, Any] = {}
+    meant: set[str | None] = set()
     for name, value in problems.pairs(node, f"a case of {what}"):
         if name.text not in reads:
-            problems.add(name, f'{what} does not read "{name.text}"', closest(name.text, reads))
+            guess = closest(name.text, reads)
+            meant.add(guess)
+            problems.add(name, f'{what} does not read "{name.text}"', guess)
             continue
         variable = reads[name.text]
         given = plain(value)
@@ -63,7 +71,7 @@ def _case_values(problems: Problems, node: Node, what: str, reads: Variables) ->
             problems.add(value, f"{name.text} is {variable.type}, and {given!r:.60} does not fit")
         values[name.text] = given
     for always, variable in reads.items():
-        if not variable.unknown and always not in values:
+        if not variable.unknown and always not in values and always not in meant:
             problems.add(node, f"a case of {what} must say what {always} is: it is always known")
     return values
 
@@ -84,20 +92,22 @@ def read_typologies(problems: Problems, node: Node | None, rules: tuple[Rule, ..
     found: list[Typology] = []
     for index, one in enumerate(problems.items(node, "typologies")):
         with problems.section(one, titled("typology", one, "id", index)) as section:
+            mistakes = len(problems.found)
+            weights = _weights(problems, section, known)
+            total = sum(weights.values()) if len(problems.found) == mistakes else MAX_TOTAL
             typology = Typology(
                 id=section.name("id"),
                 title=section.text("title", ""),
-                weights=_weights(problems, section, known),
+                weights=weights,
                 review_at=section.integer("review_at", least=1),
                 block_at=section.optional_integer("block_at", least=1),
                 reason=section.text("reason", ""),
             )
             refuse_repeated(section, "id", typology.id, seen)
-            total = sum(typology.weights.values())
             if typology.block_at is not None and typology.block_at < typology.review_at:
                 section.complain("block_at", '"block_at" is below "review_at"')
             for name, threshold in (("review_at", typology.review_at), ("block_at", typology.block_at or 0)):
-                if typology.weights and threshold > total:
+                if threshold > total:
                     section.complain(name, f'"{name}" is {threshold} and all weights together are {total}: unreachable')
             found.append(typology)
     return tuple(found)

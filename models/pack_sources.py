@@ -103,11 +103,13 @@ def _fields(
     known = {one.name: one for one in event.fields}
     node = section.need("fields")
     found: list[Column] = []
-    given: set[str] = set()
+    given: set[str | None] = set()
     for name, value in problems.pairs(node, f'"fields" of {section.what}'):
         given.add(name.text)
         if name.text not in known:
-            problems.add(name, f'unknown event field "{name.text}" in {section.what}', closest(name.text, known))
+            guess = closest(name.text, known)
+            given.add(guess)
+            problems.add(name, f'unknown event field "{name.text}" in {section.what}', guess)
             continue
         what = f'field "{name.text}" of {section.what}'
         expression = problems.cel(value, what, variables, types[known[name.text].type])

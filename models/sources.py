@@ -186,7 +186,7 @@ def _separated(source: Source, found: Iterator[tuple[int, list[str] | str]]) -> 
             if tuple(row) != source.columns:
                 yield (
                     line,
-                    f"the header is {_shown(','.join(row))}, source {source.name} has {len(source.columns)} others",
+                    f"the header is {_shown(','.join(row))}, and {_shown(','.join(source.columns))} was expected",
                 )
         elif len(row) != width:
             yield line, f"{len(row)} columns, source {source.name} has {width}"
