@@ -118,12 +118,12 @@ class Fold:
         self.head_hash = GENESIS
         self.next: Next = {"events": 0, "outcomes": 0, "control": 0}
         self.watermark_ms = -1
-        self.counts: dict[str, int] = {}
+        self._plans: dict[str, Plan] = {}  # every plan met; a batch may write slots of one that is no longer in force
+        self._plans_written: set[str] = set()
         self._take(Program(policy))
         self._by_key = Table(b"k:", self._key_plan, policy.max_keys)
         self._by_partition = Table(b"p:", self._partition_plan, 1)
         self._ids = Ids(policy.event.duplicate_horizon)
-        self._plans_written: set[str] = set()
         self._seq_written = 0
 
     @classmethod
@@ -157,6 +157,8 @@ class Fold:
             else:
                 raise StateMismatch(f"partition {partition}: state record {name!r} is of no kind this version knows")
         self._by_key.restore(keys)
+        if lost := self._by_key.unknown_plans() | self._by_partition.unknown_plans():
+            raise StateMismatch(f"partition {partition}: the changelog lacks plan {', '.join(sorted(lost))}")
         self._continue(head_entry, head)
         return self
 
@@ -389,6 +391,7 @@ class Fold:
         self._program = program
         self._key_plan = Plan(program.key_steps, program.key_plan)
         self._partition_plan = Plan(program.partition_steps, program.partition_plan)
+        self._plans |= {one.name: one for one in (self._key_plan, self._partition_plan)}
         self._key_updates = [one.update for one in program.key_steps]
         self._partition_updates = [one.update for one in program.partition_steps]
         self._no_signals = program.signals_type() if not program.signal_names else None
@@ -400,10 +403,10 @@ class Fold:
         self._ids.change_horizon(program.policy.event.duplicate_horizon)
 
     def _plan_changes(self) -> Iterator[Change]:
-        for plan in (self._key_plan, self._partition_plan):
-            if plan.name not in self._plans_written:
-                self._plans_written.add(plan.name)
-                yield PLAN_PREFIX + plan.name.encode(), msgspec.json.encode(plan.definitions)
+        for name, plan in self._plans.items():
+            if name not in self._plans_written:
+                self._plans_written.add(name)
+                yield PLAN_PREFIX + name.encode(), msgspec.json.encode(plan.definitions)
 
     def _continue(self, head_entry: bytes, head: Head | None) -> None:
         tail = msgspec.json.decode(head_entry, type=_Tail)

@@ -116,6 +116,10 @@ class Table:
         for key, state in sorted(states, key=lambda pair: (pair[1].seq, pair[0])):
             self._keys[key] = state
 
+    def unknown_plans(self) -> set[str]:
+        """Plans some key was written under and nothing has told us about."""
+        return {state.plan for state in self._keys.values()} - self._definitions.keys()
+
     def changes(self) -> Iterator[Change]:
         """What changed since the last call, one record a key."""
         for key in self._dirty:
