@@ -47,8 +47,8 @@ def build(words: Sequence[str]) -> typer.Typer:
         is_called = list(words[: len(name.split())]) == name.split()
         function = _guarded(_imported(command)) if is_called else _not_called
         # The one-line help of a list is ours; the page of the command itself is its docstring.
-        shown = {} if is_called else {"help": command.help}
-        (groups[first] if second else app).command(second or first, **shown)(function)
+        shown = None if is_called else command.help
+        (groups[first] if second else app).command(second or first, help=shown)(function)
     return app
 
 
