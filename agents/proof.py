@@ -157,6 +157,16 @@ class Topics:
                     if wanted in one.value and msgspec.json.decode(one.value)["id"] == identifier:
                         yield one.value, partition
 
+    async def decisions(self) -> AsyncIterator[dict[str, Any]]:
+        """Every entry of kind decision, decoded."""
+        reader = await self.reader("dry.decisions")
+        for partition in await reader.partitions():
+            async for records in reader.to_end([partition]):
+                for one in records:
+                    entry = msgspec.json.decode(one.value)
+                    if entry["kind"] == "decision":
+                        yield entry
+
     async def policies(self, given: Policy) -> dict[str, Policy]:
         """Every policy known here, by reference: the given one and those on `control`."""
         known = {given.ref: given}

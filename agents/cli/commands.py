@@ -15,6 +15,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final[dict[str, Command]] = {
+    "demo": Command("demo:demo", "Broker, both sides, real traffic, and the proof at the end."),
     "broker start": Command("broker:start", "Start the local Apache Kafka and wait until it serves."),
     "broker stop": Command("broker:stop", "End the local Apache Kafka."),
     "broker status": Command("broker:status", "Say whether the local Apache Kafka runs, and where."),

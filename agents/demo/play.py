@@ -1,0 +1,160 @@
+"""The play: send the sample through the running system, wait until both sides are done, prove what came out."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from sidechain.agents.demo.stage import Stage
+from sidechain.agents.demo.watch import Watch
+from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.produce import keyed, produce
+from sidechain.agents.proof import Account, Difference, Proof, Topics
+from sidechain.agents.pseudonym import pseudonym
+from sidechain.models import samples
+from sidechain.models.policy import Policy
+from sidechain.topics.records import Compensation, Metadata
+
+READY_S: Final = 60.0
+DRAIN_S: Final = 120.0
+QUIET_S: Final = 3.0  # no new word from the wet side for this long: it has said what it has to say
+LOOK_S: Final = 0.1
+
+Told = Callable[[str], None]
+
+
+@dataclass
+class Planted:
+    """What the wet side made of one planted key."""
+
+    key: str
+    risk: Metadata | None
+    above_share: float  # of all keys, those with a lower risk
+    compensations: int
+
+
+@dataclass
+class Report:
+    """Everything the demo found, as it will be printed."""
+
+    sent: int = 0
+    sample: int = 0
+    actions: Counter[str] = field(default_factory=Counter)  # of the sample's own events
+    planted_actions: Counter[str] = field(default_factory=Counter)
+    keys: int = 0
+    with_signals: int = 0
+    raised: list[Metadata] = field(default_factory=list)
+    compensations: list[Compensation] = field(default_factory=list)
+    planted: list[Planted] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
+    verified: list[Proof] = field(default_factory=list)
+    replayed: list[Proof] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether every proof holds."""
+        proofs = [*self.verified, *self.replayed]
+        return bool(proofs) and not any(one.fault for one in proofs) and all(one.balanced for one in self.accounts)
+
+
+async def play(stage: Stage, policy: Policy, rate: float, watch: Watch, told: Told) -> Report:
+    """Send, wait, prove. Raises EnvironmentProblem when a worker ends or a bound passes."""
+    own, planted = samples.events(policy), samples.planted(policy.name)
+    stream = samples.in_time_order(policy, own, planted)
+    report = Report(sample=len(own))
+    options = kafka_options(stage.config)
+    sending = produce(options, stage.config.topic("events"), keyed(stream, policy.event), rate=rate)
+    report.sent = await _while_up(stage, sending)
+    told(f"{report.sent:,} events sent; waiting for the last decisions")
+    await _until(stage, lambda: watch.entries >= report.sent, DRAIN_S, "the decider did not finish")
+    if "wet" in stage.workers:
+        told("waiting for the wet side to finish listening")
+        await _quiet(stage, watch)
+    async with Topics.of(stage.config) as topics:
+        told("accounting: every event against its entry")
+        report.accounts = await topics.account()
+        told("verifying every seal and link")
+        report.verified = await topics.verify()
+        told("replaying every decision")
+        report.replayed = await topics.replay(policy)
+        told("deciding everything again without signals")
+        report.differences = [one async for one in topics.differences(policy)]
+        await _by_origin(report, topics, policy, planted)
+    _wet(report, stage, policy, watch, planted)
+    return report
+
+
+async def _by_origin(report: Report, topics: Topics, policy: Policy, planted: list[bytes]) -> None:
+    """Count actions for the sample's own events and for the planted ones."""
+    id_field = policy.event.role("id").name
+    planted_ids = {msgspec.json.decode(one)[id_field] for one in planted}
+    keys: set[str] = set()
+    async for entry in topics.decisions():
+        keys.add(entry["key"])
+        counts = report.planted_actions if entry["id"] in planted_ids else report.actions
+        counts[entry["action"]] += 1
+        report.with_signals += any("value" in used for used in entry["signals"].values())
+    report.keys = len(keys)
+
+
+def _wet(report: Report, stage: Stage, policy: Policy, watch: Watch, planted: list[bytes]) -> None:
+    report.raised = sorted(
+        (one for one in watch.risks.values() if one.level != "normal"), key=lambda one: (-one.risk_bp, one.key)
+    )
+    report.compensations = list(watch.compensations.values())
+    key_field = policy.event.role("key")
+    for key in sorted({msgspec.json.decode(one)[key_field.name] for one in planted}):
+        name = pseudonym(stage.secret, key_field.name, key) if key_field.personal else key
+        risk = watch.risks.get(name)
+        lower = report.keys - sum(one.risk_bp >= (risk.risk_bp if risk else 0) for one in watch.risks.values())
+        report.planted.append(
+            Planted(
+                key,
+                risk,
+                lower / report.keys if risk and report.keys else 0.0,
+                sum(one.key == name for one in report.compensations),
+            )
+        )
+
+
+async def _while_up(stage: Stage, sending: "asyncio.Future[int] | object") -> int:
+    """Await the sender, and notice a worker that ends meanwhile."""
+    task = asyncio.ensure_future(sending)  # type: ignore[arg-type]
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=1.0)
+            stage.check()
+        return int(task.result())
+    finally:
+        task.cancel()
+
+
+async def _until(stage: Stage, is_done: Callable[[], bool], within_s: float, complaint: str) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            while not is_done():
+                stage.check()
+                await asyncio.sleep(LOOK_S)
+    except TimeoutError:
+        raise EnvironmentProblem(f"{complaint} within {within_s:.0f} s; its log is {stage.folder}/dry.log") from None
+
+
+async def _quiet(stage: Stage, watch: Watch) -> None:
+    """Until the wet side has scored every decision it will score, or has nothing more to say."""
+    loop = asyncio.get_running_loop()
+    said, since = -1, loop.time()
+
+    def is_done() -> bool:
+        nonlocal said, since
+        now = watch.scores.total() + len(watch.compensations)
+        if now != said:
+            said, since = now, loop.time()
+        everything = watch.scores.total() >= watch.kinds["decision"]
+        return loop.time() - since > (QUIET_S if everything else 5 * QUIET_S)
+
+    await _until(stage, is_done, DRAIN_S, "the wet side did not finish")

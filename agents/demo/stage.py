@@ -1,0 +1,146 @@
+"""The stage: a broker of its own, topics, and the three workers as processes, as they run in production.
+
+Everything stands in one folder and is taken down on the way out, also after Ctrl-C. Only processes started here are
+ended, each by its pid.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from sidechain.agents.admin import ensure
+from sidechain.agents.config import load
+from sidechain.agents.local_kafka import LocalKafka
+from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.settings import Config
+
+ROLES: Final = ("dry", "tap", "wet")
+STOP_S: Final = 20.0
+LOG_LINES: Final = 12
+
+
+class Worker:
+    """One worker in a process of its own, its output in a file."""
+
+    def __init__(self, role: str, folder: Path, environ: Mapping[str, str]) -> None:
+        self.role = role
+        self.log = folder / f"{role}.log"
+        self._output = self.log.open("ab")
+        command = [sys.executable, "-m", "sidechain.agents", "worker", role]
+        # A session of its own: Ctrl-C reaches us alone, and we end the workers in order.
+        self._process = subprocess.Popen(
+            command, env=environ, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def check(self) -> None:
+        """Raise EnvironmentProblem when it is gone."""
+        if (code := self._process.poll()) is not None:
+            last = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+            raise EnvironmentProblem(f"the {self.role} worker ended with exit code {code}:\n" + "\n".join(last))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def stop(self) -> int:
+        """SIGTERM, then SIGKILL after STOP_S; returns the exit code."""
+        self.signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait(STOP_S)
+        self._output.close()
+        return code
+
+
+class Stage:
+    """What runs, and how to reach it."""
+
+    def __init__(self, config: Config, folder: Path, secret: bytes, environ: Mapping[str, str]) -> None:
+        self.config = config
+        self.folder = folder
+        self.secret = secret
+        self.workers: dict[str, Worker] = {}
+        self._environ = environ
+
+    def start(self, role: str) -> Worker:
+        """Start one worker."""
+        worker = self.workers[role] = Worker(role, self.folder, self._environ)
+        return worker
+
+    def check(self) -> None:
+        """Raise EnvironmentProblem when a worker has ended by itself."""
+        for worker in self.workers.values():
+            worker.check()
+
+    def stop(self) -> None:
+        """End the workers, the last link of the loop first."""
+        for role in [one for one in reversed(ROLES) if one in self.workers]:
+            self.workers.pop(role).stop()
+
+
+@asynccontextmanager
+async def set_up(
+    pack: str, roles: Sequence[str], told: Callable[[str], None], *, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Stage]:
+    """Broker, topics and workers for a pack; down again on the way out. `settings`: SIDECHAIN_* for the workers."""
+    folder = Path(tempfile.mkdtemp(prefix="sidechain-demo-"))
+    base = load().config
+    kafka = LocalKafka(
+        folder / "broker", cache=base.cache, port=0, heap="1g", java=base.java, jars=base.jars, mirror=base.mirror
+    )
+    stage: Stage | None = None
+    try:
+        told("starting Apache Kafka (the first time its jars are fetched, about 40 MB)")
+        await asyncio.to_thread(kafka.start)
+        secret = secrets.token_hex(32).encode()
+        key_file = folder / "pseudonym.key"
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(secret)
+        own = {
+            "SIDECHAIN_BOOTSTRAP": kafka.bootstrap,
+            "SIDECHAIN_PACK": pack,
+            "SIDECHAIN_PSEUDONYM_KEY_FILE": str(key_file),
+            **(settings or {}),
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIDECHAIN_")}
+        kept = {name: value for name, value in os.environ.items() if name in ("SIDECHAIN_CACHE", "SIDECHAIN_JARS")}
+        environ = {**inherited, **kept, **own}
+        config = load(environ=environ, file=_no_file(folder)).config
+        told(f"creating topics {config.topic_prefix}*")
+        await ensure(config)
+        stage = Stage(config, folder, secret, environ)
+        for role in roles:
+            told(f"starting the {role} worker")
+            stage.start(role)
+        yield stage
+    finally:
+        if stage is not None:
+            await asyncio.to_thread(stage.stop)
+        await asyncio.to_thread(kafka.stop)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+
+
+def _no_file(folder: Path) -> Path:
+    """An empty settings file: a sidechain.yaml that happens to lie around is about another installation."""
+    path = folder / "sidechain.yaml"
+    path.touch()
+    return path

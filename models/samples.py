@@ -1,0 +1,38 @@
+"""The sample data that comes with a pack: raw rows made into events, and events planted among them."""
+
+import gzip
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+from sidechain.models.policy import Policy
+from sidechain.models.sources import BadRow, convert
+
+RAW: Final = {"web": "nasa_19950801.tsv.gz", "network": "kddcup99_every_20th.csv.gz"}
+PLANTED: Final = {"web": "web_burst.ndjson"}
+
+
+def raw_lines(pack: str) -> list[bytes]:
+    """The raw rows of a pack's sample, without line ends. KeyError when the pack has none."""
+    packed = files("sidechain.models.packs").joinpath("samples", RAW[pack]).read_bytes()
+    return gzip.decompress(packed).splitlines()
+
+
+def events(policy: Policy) -> list[bytes]:
+    """The sample's events, in the order of the rows. KeyError when the pack has no sample."""
+    return [one for one in convert(policy, None, raw_lines(policy.name)) if not isinstance(one, BadRow)]
+
+
+def planted(pack: str) -> list[bytes]:
+    """Events that were made up to be found; empty when the pack has none."""
+    if pack not in PLANTED:
+        return []
+    return files("sidechain.models.packs").joinpath("samples", PLANTED[pack]).read_bytes().splitlines()
+
+
+def in_time_order(policy: Policy, *groups: list[bytes]) -> list[bytes]:
+    """Several groups of events as one stream; events of the same time keep their order."""
+    field = policy.event.role("time").name
+    at = msgspec.json.Decoder(msgspec.defstruct("At", [(field, int)])).decode
+    return sorted((one for group in groups for one in group), key=lambda one: getattr(at(one), field))
