@@ -47,23 +47,26 @@ async def produce(
     *,
     rate: float | None = None,
     speed: float | None = None,
+    start: float | None = None,
+    linger_ms: int = 5,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Send all events and return how many were acknowledged; raises what the broker answers.
 
     `rate`: events a second. `speed`: seconds of event time a second. Neither: as fast as it goes.
+    `start`: when the schedule begins, on the monotonic clock; None: now.
     """
     producer = AIOKafkaProducer(
         **options,
         acks="all",
         enable_idempotence=True,
-        linger_ms=5,
+        linger_ms=linger_ms,
         max_batch_size=256 * 1024,
         max_request_size=8_000_000,
     )
     await producer.start()
     try:
-        pace = _Pace(rate, speed)
+        pace = _Pace(rate, speed, start)
         pending: deque[asyncio.Future[Any]] = deque()
         sent = 0
         for event in events:
@@ -87,12 +90,12 @@ async def produce(
 class _Pace:
     """When the next event is due, by the intended schedule: a late sender catches up instead of slowing down."""
 
-    def __init__(self, rate: float | None, speed: float | None) -> None:
+    def __init__(self, rate: float | None, speed: float | None, start: float | None) -> None:
         self._rate = rate
         self._speed = speed
         self._count = 0
         self._first_ms: int | None = None
-        self._start = asyncio.get_running_loop().time()
+        self._start = asyncio.get_running_loop().time() if start is None else start
 
     async def wait(self, event: Keyed) -> None:
         due = self._due_s(event)

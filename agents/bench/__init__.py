@@ -1,0 +1,1 @@
+"""Measurements: the decider against a bare copy of the same bytes, and latency seen by a consumer."""

@@ -1,0 +1,128 @@
+"""Where measurements run: a broker of its own in a temporary folder, and processes that are ended by their pid."""
+
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sidechain.agents.config import load
+from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.local_kafka import LocalKafka
+from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.reader import Reader
+from sidechain.agents.settings import Config
+
+LOOK_S: Final = 0.02
+STOP_S: Final = 20.0
+
+
+class Place:
+    """A running broker, and the settings of processes started beside it."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._environ = environ
+
+    def config(self, **settings: str) -> Config:
+        """The settings with these SIDECHAIN_* values on top: names in lower case without the prefix."""
+        return load(environ=self.environ(**settings), file=self.folder / "sidechain.yaml").config
+
+    def environ(self, **settings: str) -> dict[str, str]:
+        """The environment of a process with these settings."""
+        return {**self._environ, **{f"SIDECHAIN_{name.upper()}": value for name, value in settings.items()}}
+
+    @contextmanager
+    def process(self, name: str, words: Sequence[str], **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A Python process with these words behind the interpreter; SIGTERM at the end, SIGKILL after STOP_S."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            started = subprocess.Popen(
+                [sys.executable, *words],
+                env=self.environ(**settings),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                yield started
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    started.send_signal(signal.SIGTERM)
+                try:
+                    started.wait(STOP_S)
+                except subprocess.TimeoutExpired:
+                    started.kill()
+                    started.wait(STOP_S)
+
+    def ended(self, name: str, code: int) -> EnvironmentProblem:
+        """What to say when a process ended by itself."""
+        last = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
+        return EnvironmentProblem(f"{name} ended with exit code {code}:\n" + "\n".join(last))
+
+
+@asynccontextmanager
+async def place(pack: str) -> AsyncIterator[Place]:
+    """A broker in a temporary folder, both gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="sidechain-bench-"))
+    (folder / "sidechain.yaml").touch()
+    key = folder / "pseudonym.key"
+    key.write_bytes(os.urandom(32).hex().encode())
+    base = load().config
+    kafka = LocalKafka(
+        folder / "broker", cache=base.cache, port=0, heap="1g", java=base.java, jars=base.jars, mirror=base.mirror
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIDECHAIN_")}
+    try:
+        await asyncio.to_thread(kafka.start)
+        own = {"BOOTSTRAP": kafka.bootstrap, "PACK": pack, "PSEUDONYM_KEY_FILE": str(key)}
+        yield Place(folder, {**inherited, **{f"SIDECHAIN_{name}": value for name, value in own.items()}})
+    finally:
+        await asyncio.to_thread(kafka.stop)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def growth(
+    place: Place, config: Config, name: str, process: subprocess.Popen[bytes], until: int, within_s: float
+) -> list[tuple[float, int]]:
+    """How dry.decisions grows, as a read_committed reader could see it: (seconds, offsets over all partitions).
+
+    Offsets count transaction markers too: one per partition and transaction, the same for everybody measured so.
+    """
+    seen: list[tuple[float, int]] = []
+    async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader:
+        partitions = list(range(config.partitions))
+        deadline = time.perf_counter() + within_s
+        while not seen or seen[-1][1] < until:
+            if (code := process.poll()) is not None:
+                raise place.ended(name, code)
+            if time.perf_counter() > deadline:
+                raise EnvironmentProblem(f"{name} wrote {seen[-1][1]:,} of {until:,} records within {within_s:.0f} s")
+            seen.append((time.perf_counter(), sum((await reader.ends(partitions)).values())))
+            await asyncio.sleep(LOOK_S)
+    return seen
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "date": time.strftime("%Y-%m-%d"),
+    }

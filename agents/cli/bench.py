@@ -1,0 +1,51 @@
+"""`sidechain bench dry|latency`: figures with the machine they were measured on, on a local broker of their own."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+from sidechain.agents.bench.latency import latency as measure_latency
+from sidechain.agents.bench.throughput import throughput
+from sidechain.agents.cli.output import Json, emit, say
+
+
+def dry(
+    pack: Annotated[str, typer.Option(help="A pack with a sample.")] = "network",
+    events: Annotated[int, typer.Option(min=1_000, help="Events each run decides.")] = 250_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are reported.")] = 5,
+    json: Json = False,
+) -> None:
+    """Sealed decisions a second of one worker, exactly once, beside a bare copy of the same records."""
+    figures = asyncio.run(throughput(pack, events, rounds, say))
+    if json:
+        emit(figures, json)
+        return
+    emit(f"{figures['dry_events_per_s']:,} decisions/s, a bare copy {figures['copy_events_per_s']:,} records/s")
+    emit(f"ratio {figures['ratio']:.3f} (medians of {rounds} rounds of {events:,} events, pack {figures['pack']})")
+    emit(_machine(figures["machine"]))
+
+
+def latency(
+    rate: Annotated[float, typer.Option(min=1, help="Events a second.")] = 2_000,
+    seconds: Annotated[float, typer.Option(min=1, help="How long, without warm-up.")] = 60,
+    partitions: Annotated[str, typer.Option(help="Partition counts, with commas.")] = "4,1,16",
+    pack: Annotated[str, typer.Option(help="A pack with a sample.")] = "network",
+    json: Json = False,
+) -> None:
+    """Milliseconds from the intended send time of an event to a read_committed reader of its decision."""
+    counts = [int(one) for one in partitions.split(",")]
+    rows = asyncio.run(measure_latency(pack, rate, seconds, counts, say))
+    if json:
+        emit(rows, json)
+        return
+    for row in rows:
+        emit(
+            f"{row['partitions']:>3} partitions: p50 {row['p50_ms']} ms, p99 {row['p99_ms']} ms, "
+            f"p999 {row['p999_ms']} ms, max {row['max_ms']} ms ({row['events']:,} events at {row['rate']:,.0f}/s)"
+        )
+    emit(_machine(rows[0]["machine"]))
+
+
+def _machine(found: dict[str, Any]) -> str:
+    return f"{found['cpu']}, {found['cores']} cores, Python {found['python']}, {found['system']}, {found['date']}"
