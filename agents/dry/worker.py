@@ -1,0 +1,182 @@
+"""The dry worker: as many lanes as the group gives it shards, and nothing that could make one of them wait.
+
+It reads events, metadata and control, and writes decisions, state and dead letters. Killing it loses nothing: the next
+owner of a shard asks the log.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from sidechain.agents.dry.decider import decider
+from sidechain.agents.lane.assignor import partitions_of
+from sidechain.agents.lane.lane import Lane
+from sidechain.agents.lane.layout import Layout, check_layout, count_alike, partition_counts, read_layouts
+from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, reader
+from sidechain.agents.lane.membership import Membership
+from sidechain.agents.lane.policies import Policies
+from sidechain.agents.lane.problems import Revoked
+from sidechain.agents.lane.takeover import Grounds
+from sidechain.agents.metrics import DryMetrics
+from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.settings import Config
+from sidechain.models.policy import Policy
+
+log = logging.getLogger(__name__)
+
+START_S: Final = 30.0
+MEASURE_S: Final = 1.0
+TELL_S: Final = 5.0  # between two commits of offsets, which are for lag dashboards only
+REQUIRED: Final = ("events", "dry.decisions", "dry.state", "dry.deadletters")
+OPTIONAL: Final = ("outcomes", "wet.metadata")
+
+
+class DryWorker:
+    """Wires lanes and the decider into a Faust app: one channel and one agent per shard."""
+
+    def __init__(
+        self,
+        app: Any,
+        policy: Policy,
+        config: Config,
+        options: Mapping[str, Any],
+        metadata_name: Callable[[str], str],
+        load: Callable[[bytes], Policy],
+        metrics: DryMetrics,
+    ) -> None:
+        """`policy`: the one chains begin under. `metadata_name`: an event's key -> the key its metadata stands under.
+        `load`: a policy's text -> the policy."""
+        self._app = app
+        self._config = config
+        self._metrics = metrics
+        self._options = options
+        self._ends = Ends(options)
+        self._membership = Membership(options, config, self._assigned, self._revoked)
+        self._policies = Policies(policy, load, options, config.topic("control"))
+        self._metadata_name = metadata_name
+        self._lanes: dict[int, Lane] = {}
+        self._ours: set[int] = set()
+        self._is_stopping = False
+        self._has_metadata = False
+        self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def prepare(self) -> None:
+        """Look at the cluster and declare the agents; before the Faust app starts. Raises EnvironmentProblem."""
+        await _reached(self._ends.start(), self._config.bootstrap)
+        layout = await self._layout()
+        grounds = Grounds(
+            self._options,
+            self._config,
+            self._ends,
+            self._policies,
+            layout,
+            self._metadata_name,
+            self._has_metadata,
+            self._membership.confirm,
+        )
+        for shard in range(-(-layout.partitions // layout.shard_size)):
+            channel = self._app.channel(maxsize=1)
+            held = partitions_of(shard, layout.shard_size, layout.partitions)
+            lane = self._lanes[shard] = Lane(grounds, shard, held, channel, self._metrics, self._ended)
+            self._app.agent(channel, name=f"decider-{shard}", on_error=lane.failed)(decider)
+
+    async def close(self) -> None:
+        """Disconnect; also after a `prepare` that failed."""
+        await self._membership.stop()
+        await self._ends.stop()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; the Faust app is running by then. Finishes what is under way and leaves the group."""
+        tasks = [asyncio.create_task(one) for one in (stop.wait(), self._member(), self._measure())]
+        try:
+            await asyncio.wait([*tasks, self._fatal], return_when=asyncio.FIRST_COMPLETED)
+            for task in (*tasks, self._fatal):
+                if task.done():
+                    task.result()
+        finally:
+            await self._stop(tasks)
+
+    async def _layout(self) -> Layout:
+        topic, config = self._config.topic, self._config
+        counts = await partition_counts(self._options)
+        if topic("control") not in counts:
+            raise EnvironmentProblem(f"topic {topic('control')} does not exist; `sidechain topics apply` creates it")
+        partitions = count_alike(counts, *({one: topic(one) for one in names} for names in (REQUIRED, OPTIONAL)))
+        self._has_metadata = topic("wet.metadata") in counts
+        layout = Layout(partitions=partitions, shard_size=config.shard_size)
+        first_reader = reader(self._options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50)
+        await first_reader.start()
+        try:
+            async with asyncio.timeout(config.takeover_timeout_s):
+                sealed = await read_layouts(first_reader, self._ends, topic("dry.state"), partitions)
+        finally:
+            await first_reader.stop()
+        check_layout(sealed.items(), layout)
+        return layout
+
+    async def _member(self) -> None:
+        await self._membership.start()
+        await self._membership.watch()
+
+    async def _assigned(self, shards: Sequence[int]) -> None:
+        if self._is_stopping:
+            return
+        lost, self._ours = self._ours - set(shards), set(shards)
+        log.info("shards of this worker: %s", " ".join(map(str, shards)) or "none")
+        await asyncio.gather(*(self._lanes[one].close() for one in lost))
+        for one in shards:
+            self._lanes[one].resume()
+
+    async def _revoked(self) -> None:
+        bound_s = self._config.shutdown_timeout_s / 2
+        await asyncio.gather(*(self._lanes[one].suspend(bound_s) for one in self._ours))
+
+    async def _stop(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        self._is_stopping = True
+        await self._revoked()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await self._membership.stop()
+        await asyncio.gather(*(self._lanes[one].close() for one in self._ours))
+
+    def _ended(self, fault: BaseException) -> None:
+        if not self._fatal.done():
+            self._fatal.set_exception(fault)
+
+    async def _measure(self) -> None:
+        """What costs a look at every lane is looked at once a second."""
+        loop = asyncio.get_running_loop()
+        told = loop.time()
+        metadata = 0
+        while True:
+            await asyncio.sleep(MEASURE_S)
+            held = [one.held for one in self._lanes.values() if one.held is not None]
+            self._metrics.keys.set(sum(fold.keys for one in held for fold in one.folds.values()))
+            self._metrics.lag.set(sum([await one.lag() for one in self._lanes.values()]))
+            read = sum(table.read for one in held for table in one.side.tables.values())
+            self._metrics.metadata.inc(max(0, read - metadata))
+            metadata = read
+            if loop.time() - told > TELL_S:
+                told = loop.time()
+                await self._tell_offsets({p: fold.next["events"] for one in held for p, fold in one.folds.items()})
+
+    async def _tell_offsets(self, offsets: Mapping[int, int]) -> None:
+        try:
+            if offsets:
+                await self._membership.confirm(offsets)
+        except Revoked:
+            log.debug("offsets not told: the group is rebalancing")
+        except TimeoutError:
+            log.warning("offsets not told: the group does not answer")
+
+
+async def _reached(starting: Any, bootstrap: str) -> None:
+    try:
+        async with asyncio.timeout(START_S):
+            await starting
+    except (KafkaError, TimeoutError, OSError) as fault:
+        raise EnvironmentProblem(f"no Kafka answers at {bootstrap} ({fault}); is it up?") from fault

@@ -1,0 +1,282 @@
+"""A lane: one shard, one writer. It takes over, decides until told to stop, and stands still rather than guess.
+
+    asleep ── resume ──▶ taking over ──▶ deciding ── suspend ──▶ asleep
+                 ▲            │              │
+                 └── log ◀────┴── a failure ─┘      halted: assigned, not deciding, alarmed
+
+After any failure the folds are thrown away and the log is asked anew: there is no other way to know what was written.
+A batch that fails is tried again in smaller ones; the record that fails twice alone halts this lane, never skipped,
+while the other lanes go on.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+
+from sidechain.agents.lane.batch import Batch
+from sidechain.agents.lane.pipeline import Committed, Names, Output, Pipeline
+from sidechain.agents.lane.problems import Refused, Revoked, is_fenced, is_passing
+from sidechain.agents.lane.takeover import Grounds, Held, let_go, still_stands, take_over
+from sidechain.agents.lane.tally import count
+from sidechain.agents.metrics import DryMetrics
+from sidechain.agents.problems import EnvironmentProblem
+
+log = logging.getLogger(__name__)
+
+PAUSE_S: Final = 0.2  # before the second attempt; doubled each time
+LONGEST_PAUSE_S: Final = 5.0
+NARROWER: Final = 16  # times smaller, each time a batch fails
+FENCED_LIMIT: Final = 8  # times in a row without a commit: two workers believe they own the shard
+STOP_S: Final = 5.0  # for what does not end by itself after it was cancelled
+
+
+class Lane:
+    """One shard on this worker, through all its assignments."""
+
+    def __init__(
+        self,
+        grounds: Grounds,
+        shard: int,
+        partitions: Sequence[int],
+        channel: Any,
+        metrics: DryMetrics,
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        """`channel`: the agent's. `on_fatal`: told what must end the worker."""
+        self.shard = shard
+        self.partitions = tuple(partitions)
+        self.halted: str | None = None  # why, in words
+        self.held: Held | None = None
+        self._grounds = grounds
+        self._channel = channel
+        self._metrics = metrics
+        self._on_fatal = on_fatal
+        self._pipeline: Pipeline | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._batch: Batch | None = None
+        self._stopping = asyncio.Event()
+        self._is_deciding = False
+        # Each of these begins anew with a commit.
+        self._attempts = 0
+        self._fenced = 0
+        self._blamed = 0  # failures of one and the same record
+        self._failing_since: float | None = None
+        self._handed = 0  # records of the batch under way
+        self._limit: int | None = None  # of a batch, while the next `_careful` records hide one at fault
+        self._careful = 0
+
+    def resume(self) -> None:
+        """The shard is ours."""
+        if self.halted is None:
+            self._stopping.clear()
+            self._task = asyncio.create_task(self._run(), name=f"lane-{self.shard}")
+            self._task.add_done_callback(self._ended)
+
+    async def suspend(self, timeout_s: float) -> None:
+        """Finish what is under way and write no more; what does not finish in time is given up."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._stopping.set()
+        if not self._is_deciding:
+            task.cancel()  # a takeover only reads: it can be broken off anywhere
+        _, unfinished = await asyncio.wait([task], timeout=timeout_s)
+        if unfinished:
+            log.warning("shard %d: gave up what was not committed within %.0f s", self.shard, timeout_s)
+            task.cancel()
+            await asyncio.wait([task], timeout=STOP_S)
+            await self._discard()
+
+    async def close(self) -> None:
+        """The shard went to somebody else, or the worker ends. Call `suspend` first."""
+        if self.halted is not None:
+            self._metrics.halted.dec()
+            self.halted = None
+        await self._discard()
+
+    async def failed(self, _agent: Any, fault: BaseException) -> None:
+        """The agent raised. Faust would go on with the next batch; there is none until this one is understood."""
+        if self._batch is None:
+            self._on_fatal(fault)
+        else:
+            self._batch.fail(fault)
+
+    async def lag(self) -> int:
+        """Records of the shard that are not decided yet."""
+        if self.held is None or not self._is_deciding:
+            return 0
+        try:
+            return await self.held.events.lag()
+        except (KafkaError, ConsumerStoppedError):  # the lane was ended while we asked
+            return 0
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._hold()
+                await self._decide()
+            except Revoked as why:
+                log.info("shard %d: no longer ours: %s", self.shard, why)
+                await self._discard()
+                return
+            except Refused as why:
+                await self._halt(str(why))
+                return
+            except Exception as fault:  # noqa: BLE001 - _after sorts it and raises what it does not know
+                await self._discard()
+                await self._after(fault)
+            except asyncio.CancelledError:
+                await asyncio.shield(self._discard())
+                raise
+
+    async def _hold(self) -> None:
+        """Have the shard, by continuing where we stood or by taking over."""
+        began = time.perf_counter()
+        try:
+            how = await self._continue() or await self._take_over()
+        except Exception:
+            self._metrics.takeovers["failed"].inc()
+            raise
+        took = time.perf_counter() - began
+        self._metrics.takeovers[how].inc()
+        self._metrics.takeover_seconds.observe(took)
+        assert self.held is not None
+        at = " ".join(f"{one}@{fold.next['events']}" for one, fold in self.held.folds.items())
+        log.info("shard %d: %s in %.3f s, events %s", self.shard, how, took, at)
+
+    async def _continue(self) -> str | None:
+        if self.held is None:
+            return None
+        if await still_stands(self._grounds, self.held):
+            return "continued"
+        await self._discard()
+        return None
+
+    async def _take_over(self) -> str:
+        config = self._grounds.config
+        names = Names(*(config.topic(one) for one in ("dry.decisions", "dry.state", "dry.deadletters")))
+        self.held = await take_over(self._grounds, self.shard, self.partitions)
+        self._pipeline = Pipeline(self.held.producers, names, config.commit_timeout_s, self._committed)
+        return self.held.how
+
+    async def _decide(self) -> None:
+        held, pipeline = self.held, self._pipeline
+        assert held is not None
+        assert pipeline is not None
+        latest = {one: table.latest for one, table in held.side.tables.items()}
+        self._is_deciding, is_informed = True, False
+        self._metrics.lanes.inc()
+        try:
+            while not self._stopping.is_set() and pipeline.failure is None:
+                control = await held.side.poll()
+                is_informed = is_informed or not control  # every policy that is active already comes before any event
+                events = await held.events.poll(self._limit) if is_informed else {}
+                if events or control:
+                    await self._round(Batch(held.folds, events, control, latest, self._load, self._hand_over))
+            await pipeline.drained()
+        finally:
+            self._is_deciding = False
+            self._metrics.lanes.dec()
+
+    async def _round(self, batch: Batch) -> None:
+        self._batch, self._handed = batch, batch.size
+        await self._channel.put(batch)
+        await batch.settled()
+        self._batch = None
+        if self._limit is not None:
+            self._careful -= batch.size
+            if self._careful <= 0:
+                self._limit = None
+
+    async def _hand_over(self, batch: Batch, outputs: Sequence[Output]) -> None:
+        self._metrics.fold_seconds.observe(time.perf_counter() - batch.fetched_at)
+        pipeline, held = self._pipeline, self.held
+        if outputs and pipeline is not None and held is not None:
+            await pipeline.submit([held.sealed(one, self._grounds.layout) for one in outputs], batch.fetched_at)
+
+    def _committed(self, committed: Committed) -> None:
+        self._attempts = self._fenced = self._blamed = 0
+        self._failing_since = None
+        self._metrics.batch_seconds.observe(committed.total_s)
+        count(self._metrics, committed)
+
+    def _load(self, text: bytes) -> Any:
+        return self._grounds.policies.load(text)
+
+    async def _after(self, fault: Exception) -> None:
+        """Decide whether to ask the log and try again. Raises what must end the worker."""
+        batch, self._batch = self._batch, None
+        if is_fenced(fault):
+            self._count_fence(fault)
+        elif is_passing(fault):
+            self._check_patience(fault)
+        elif isinstance(fault, KafkaError) or (batch is not None and batch.fault is fault):
+            await self._blame(fault)
+        else:
+            raise fault
+        pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2**self._attempts)
+        self._attempts += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._stopping.wait()
+
+    def _count_fence(self, fault: Exception) -> None:
+        self._metrics.fenced.inc()
+        self._fenced += 1
+        log.warning("shard %d: fenced, somebody else has begun to write it", self.shard)
+        if self._fenced >= FENCED_LIMIT:
+            raise EnvironmentProblem(
+                f"shard {self.shard} was taken away {self._fenced} times in a row although the group says it is ours; "
+                "does another installation use the same prefix?"
+            ) from fault
+
+    def _check_patience(self, fault: Exception) -> None:
+        self._metrics.retries.inc()
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        patience_s = self._grounds.config.retry_timeout_s
+        log.warning("shard %d: %s; asking the log again", self.shard, _words(fault))
+        if now - self._failing_since > patience_s:
+            raise EnvironmentProblem(
+                f"shard {self.shard} has been failing for {patience_s:.0f} s: {_words(fault)}; is the cluster well? "
+                "(`sidechain doctor`)"
+            ) from fault
+
+    async def _blame(self, fault: Exception) -> None:
+        """A batch cannot be decided or written: narrow it down to one record, then stand still before it."""
+        self._blamed = self._blamed + 1 if self._handed == 1 else 0
+        if self._blamed >= 2:
+            await self._halt(f"twice in a row the same input record could not be decided or written: {_words(fault)}")
+            self._stopping.set()
+            return
+        log.error("shard %d: a batch of %d failed, trying smaller ones", self.shard, self._handed, exc_info=fault)
+        self._careful = self._handed
+        self._limit = max(1, self._handed // NARROWER)
+
+    async def _halt(self, why: str) -> None:
+        self.halted = why
+        self._metrics.halted.inc()
+        log.error("shard %d stands still, other shards go on: %s", self.shard, why)
+        await self._discard()
+
+    async def _discard(self) -> None:
+        """Forget what we believed and disconnect."""
+        pipeline, held = self._pipeline, self.held
+        self._pipeline = self.held = None
+        if pipeline is not None:
+            await pipeline.close()
+        if held is not None:
+            await let_go(held)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._on_fatal(fault)
+
+
+def _words(fault: BaseException) -> str:
+    return f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__

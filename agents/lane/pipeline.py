@@ -1,0 +1,196 @@
+"""Batches on their way into the log: one transaction each, one after the other.
+
+    encode n+1    any time
+    send n+1      only after every produce of n is acknowledged: two connections would race, and the log would stand
+                  out of order
+    commit n+1    only after n is committed
+
+Three producers take turns, so that the next batch is produced while the last one commits. The first failure ends the
+pipeline: later batches build on entries that are not in the log. What was not committed is decided anew from the log.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from sidechain.agents.lane.producers import close_producers
+
+UNDER_WAY: Final = 2  # batches handed over and not committed, before `submit` waits
+
+
+class Output(NamedTuple):
+    """What one batch adds to one partition. Records are (key, value), dead letters (key, value, headers)."""
+
+    partition: int
+    entries: Sequence[tuple[bytes | None, bytes]]
+    changes: Sequence[tuple[bytes, bytes | None]]
+    dead_letters: Sequence[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]
+
+
+class Committed(NamedTuple):
+    """One committed batch."""
+
+    outputs: Sequence[Output]
+    transaction_s: float  # from the first produce to the commit
+    total_s: float  # from the fetch to the commit
+
+
+class Names(NamedTuple):
+    """The topics a lane writes."""
+
+    decisions: str
+    state: str
+    dead_letters: str
+
+
+class _Work(NamedTuple):
+    outputs: Sequence[Output]
+    fetched_at: float
+
+
+class _Link:
+    """What the next batch waits for."""
+
+    def __init__(self) -> None:
+        self.acknowledged = asyncio.Event()
+        self.committed = asyncio.Event()
+
+    def release(self) -> None:
+        self.acknowledged.set()
+        self.committed.set()
+
+
+class Pipeline:
+    """The only writer of a shard's partitions."""
+
+    def __init__(
+        self,
+        producers: Sequence[AIOKafkaProducer],
+        names: Names,
+        commit_s: float,
+        on_commit: Callable[[Committed], None],
+    ) -> None:
+        self.failure: BaseException | None = None
+        self._producers = tuple(producers)
+        self._turns = cycle(self._producers)
+        self._names = names
+        self._commit_s = commit_s
+        self._on_commit = on_commit
+        self._room = asyncio.Semaphore(UNDER_WAY)
+        self._last = _Link()
+        self._last.release()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, outputs: Sequence[Output], fetched_at: float) -> None:
+        """Hand a batch over; returns when it is under way. After a failure nothing is sent any more.
+
+        `fetched_at`: when its input was read, by `time.perf_counter`.
+        """
+        if self.failure is not None:
+            return
+        producer = next(self._turns)
+        batches = list(_encode(producer, self._names, outputs))
+        await self._room.acquire()
+        previous, self._last = self._last, _Link()
+        task = asyncio.create_task(self._write(producer, batches, _Work(outputs, fetched_at), previous, self._last))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drained(self) -> None:
+        """Returns when nothing is under way; raises what went wrong."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self.failure is not None:
+            raise self.failure
+
+    async def close(self) -> None:
+        """Give up what is under way and disconnect."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await close_producers(self._producers)
+
+    async def _write(
+        self,
+        producer: AIOKafkaProducer,
+        batches: Sequence[tuple[str, int, Any]],
+        work: _Work,
+        before: _Link,
+        link: _Link,
+    ) -> None:
+        try:
+            await before.acknowledged.wait()
+            if self.failure is not None:
+                return
+            async with asyncio.timeout(self._commit_s):
+                began = time.perf_counter()
+                await producer.begin_transaction()
+                await _send(producer, batches)
+                link.acknowledged.set()
+                await before.committed.wait()
+                if self.failure is not None:
+                    return
+                await producer.commit_transaction()
+            now = time.perf_counter()
+            self._on_commit(Committed(work.outputs, now - began, now - work.fetched_at))
+        except BaseException as fault:
+            # A cancelled commit may still arrive; whoever comes next asks the log.
+            self.failure = self.failure or fault
+            if isinstance(fault, asyncio.CancelledError):
+                raise
+        finally:
+            self._room.release()
+            link.release()
+
+
+async def _send(producer: AIOKafkaProducer, batches: Sequence[tuple[str, int, Any]]) -> None:
+    """Every batch is acknowledged when this returns; batches of one partition keep their order."""
+    lines: dict[tuple[str, int], list[Any]] = {}
+    for topic, partition, batch in batches:
+        lines.setdefault((topic, partition), []).append(batch)
+
+    async def send(topic: str, partition: int, line: Sequence[Any]) -> None:
+        for batch in line:
+            await (await producer.send_batch(batch, topic, partition=partition))
+
+    if len(lines) == 1:
+        [((topic, partition), line)] = lines.items()
+        await send(topic, partition, line)
+        return
+    outcomes = await asyncio.gather(
+        *(send(topic, partition, line) for (topic, partition), line in lines.items()), return_exceptions=True
+    )
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def _encode(producer: AIOKafkaProducer, names: Names, outputs: Iterable[Output]) -> Iterable[tuple[str, int, Any]]:
+    now_ms = int(time.time() * 1000)  # when the record was written; nothing sealed depends on it
+    for output in outputs:
+        by_topic: Mapping[str, Sequence[Any]] = {
+            names.decisions: output.entries,
+            names.state: output.changes,
+            names.dead_letters: output.dead_letters,
+        }
+        for topic, records in by_topic.items():
+            for batch in _filled(producer, records, now_ms):
+                yield topic, output.partition, batch
+
+
+def _filled(producer: AIOKafkaProducer, records: Sequence[Any], now_ms: int) -> Iterable[Any]:
+    if not records:
+        return
+    batch = producer.create_batch()
+    for key, value, *headers in records:
+        told = list(headers[0]) if headers else []
+        if batch.append(timestamp=now_ms, key=key, value=value, headers=told) is None:
+            yield batch
+            batch = producer.create_batch()  # an empty batch takes one record of any size
+            batch.append(timestamp=now_ms, key=key, value=value, headers=told)
+    yield batch

@@ -1,0 +1,48 @@
+"""How a lane can end, by what has to happen next."""
+
+from typing import Final
+
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+    TransactionCoordinatorFenced,
+    UnknownProducerId,
+)
+
+from sidechain.agents.problems import EnvironmentProblem, Problem
+
+
+class Refused(EnvironmentProblem):
+    """The log does not allow deciding on; a person must act. The shard stays ours and stands still."""
+
+
+class Revoked(Problem):
+    """The shard is no longer ours."""
+
+
+_FENCED: Final = (
+    ProducerFenced,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    OutOfOrderSequenceNumber,
+    TransactionCoordinatorFenced,
+    UnknownProducerId,
+)
+_PASSING: Final = (KafkaConnectionError, KafkaTimeoutError, TimeoutError, ConnectionError)
+
+
+def is_fenced(fault: BaseException) -> bool:
+    """Another owner has begun to write under our transactional ids."""
+    return isinstance(fault, _FENCED) or isinstance(fault.__cause__, _FENCED)
+
+
+def is_passing(fault: BaseException) -> bool:
+    """Worth trying again from the log: the broker, the network or a leader was away."""
+    if isinstance(fault, EnvironmentProblem):
+        return not isinstance(fault, Refused)
+    return isinstance(fault, _PASSING) or (isinstance(fault, KafkaError) and bool(fault.retriable))

@@ -1,0 +1,114 @@
+"""Where a shard's chains stand: the last entries, checked, and the state that was written with them.
+
+decisions   … entry 40, entry 41, marker      the tail; 41 says where to go on
+state       layout, plan:…, k:…, head         the changelog; `head` must name entry 41
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from sidechain.agents.lane.log_ends import Ends, Span, read_spans
+from sidechain.agents.lane.problems import Refused
+from sidechain.models.dry.chain import Verifier
+
+HEAD_KEY: Final = b"head"
+TAIL: Final = 32  # offsets looked at first; entries and markers
+WIDER: Final = 16  # times as many, each time only markers and aborted records were found
+CHECKED: Final = 16  # entries whose links are checked at a takeover; `sidechain verify` checks all
+
+
+@dataclass
+class Standing:
+    """One partition's chain and changelog, as read."""
+
+    entries: list[bytes] = field(default_factory=list)  # the last few, oldest first
+    state: dict[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def head(self) -> bytes | None:
+        """The last entry; None for a chain that has not begun."""
+        return self.entries[-1] if self.entries else None
+
+
+class _Place(msgspec.Struct):
+    seq: int
+    prev: str
+
+
+async def read_tails(
+    consumer: AIOKafkaConsumer, ends: Ends, decisions: str, partitions: Sequence[int]
+) -> dict[int, list[bytes]]:
+    """The last visible entries of each chain. Raises Refused for a chain whose entries were all deleted."""
+    tps = {one: TopicPartition(decisions, one) for one in partitions}
+    spans = await ends.spans(tps.values())
+    found: dict[int, list[bytes]] = {one: [] for one in partitions}
+    width = TAIL
+    while missing := [one for one in partitions if not found[one]]:
+        wanted = {tps[one]: _last(spans[tps[one]], width) for one in missing}
+        async for tp, records in read_spans(consumer, wanted):
+            found[tp.partition].extend(record.value for record in records)
+        done = [one for one in missing if not found[one] and wanted[tps[one]] == spans[tps[one]]]
+        for one in done:
+            span = spans[tps[one]]
+            if span.start > 0:
+                raise Refused(
+                    f"{decisions}/{one} begins at offset {span.start} and holds no entry any more: the chain was "
+                    "deleted; set its retention to forever and restore it, or begin a new installation"
+                )
+        if len(done) == len(missing):
+            break
+        width *= WIDER
+    return {one: _linked(decisions, one, entries[-CHECKED:]) for one, entries in found.items()}
+
+
+async def read_state(
+    consumer: AIOKafkaConsumer, ends: Ends, topic: str, partitions: Sequence[int]
+) -> dict[int, dict[bytes, bytes]]:
+    """Each partition's changelog, the newest value of every key."""
+    state: dict[int, dict[bytes, bytes]] = {one: {} for one in partitions}
+    spans = await ends.spans([TopicPartition(topic, one) for one in partitions])
+    async for tp, records in read_spans(consumer, spans):
+        table = state[tp.partition]
+        for record in records:
+            if record.value is None:
+                table.pop(record.key, None)
+            else:
+                table[record.key] = record.value
+    return state
+
+
+def is_unbegun(standing: Standing, partition: int) -> bool:
+    """Whether the chain has no entry. Raises Refused when there was one: its state is still there."""
+    if standing.head is not None:
+        return False
+    if HEAD_KEY in standing.state:
+        raise Refused(
+            f"partition {partition} has state but no entry: dry.decisions was deleted or replaced. Restore it; "
+            "beginning anew would fork the history"
+        )
+    return True
+
+
+def _last(span: Span, width: int) -> Span:
+    return Span(max(span.start, span.end - width), span.end)
+
+
+def _linked(decisions: str, partition: int, entries: list[bytes]) -> list[bytes]:
+    """The same entries if they are sealed and follow each other. Raises Refused."""
+    if not entries:
+        return entries
+    try:
+        first = msgspec.json.decode(entries[0], type=_Place)
+    except msgspec.DecodeError as fault:
+        raise Refused(f"{decisions}/{partition}: the tail holds a record that is no entry ({fault})") from fault
+    verifier = Verifier(seq=first.seq, prev=first.prev)
+    for entry in entries:
+        if broken := verifier.take(entry):
+            raise Refused(
+                f"{decisions}/{partition}: the chain is broken near its end: {broken}; run `sidechain verify`"
+            )
+    return entries

@@ -1,0 +1,198 @@
+"""Becoming a shard's only writer.
+
+    fence       initialise every transactional id of the shard: no predecessor can write any more
+    settle      wait until nothing is open on its chains and changelogs
+    confirm     ask the group: is the shard still ours?
+    restore     read the tail and check its links; read the changelog; its head must be the tail
+    side        load what the wet side said, and every policy that is active
+    confirm     again, because all this took a while
+    begin       read events from where the last entry says
+
+Nothing but the log decides where to go on: offsets committed to the group are for dashboards. Every step is bounded,
+and the whole can be cancelled at any time, because until the first batch it only reads.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from sidechain.agents.lane.inputs import Events, SideInputs
+from sidechain.agents.lane.layout import LAYOUT_KEY, Layout, take_layout
+from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, Span, reader
+from sidechain.agents.lane.pipeline import Output
+from sidechain.agents.lane.policies import Policies
+from sidechain.agents.lane.problems import Refused
+from sidechain.agents.lane.producers import close_producers, open_producers
+from sidechain.agents.lane.standing import Standing, is_unbegun, read_state, read_tails
+from sidechain.agents.settings import Config
+from sidechain.models.dry import Fold, StateMismatch
+
+log = logging.getLogger(__name__)
+
+
+class Confirm(Protocol):
+    """Raises Revoked unless the group says these partitions are ours; the offsets are left for dashboards."""
+
+    def __call__(self, offsets: Mapping[int, int]) -> Awaitable[None]: ...
+
+
+@dataclass
+class Grounds:
+    """What every lane of a worker has in common."""
+
+    options: Mapping[str, Any]
+    config: Config
+    ends: Ends
+    policies: Policies
+    layout: Layout
+    metadata_name: Callable[[str], str]  # an event's key -> the key its metadata stands under
+    has_metadata: bool  # whether the topic exists; without it every signal is unknown
+    confirm: Confirm
+
+
+@dataclass
+class Held:
+    """A shard, taken over: everything a lane needs to decide."""
+
+    folds: dict[int, Fold]
+    producers: list[AIOKafkaProducer]
+    events: Events
+    side: SideInputs
+    how: str  # genesis: no chain had begun; restored otherwise
+    unbegun: set[int]  # partitions whose first transaction will seal the layout
+
+    def sealed(self, output: Output, layout: Layout) -> Output:
+        """The output, with the layout as the first record of a changelog that begins here."""
+        if output.partition not in self.unbegun:
+            return output
+        self.unbegun.discard(output.partition)
+        first = (LAYOUT_KEY, msgspec.json.encode(layout))
+        return output._replace(changes=[first, *output.changes])
+
+
+async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> Held:
+    """Raises Refused, Revoked, EnvironmentProblem, TimeoutError or what Kafka answers; holds nothing then."""
+    config, options = grounds.config, grounds.options
+    events = Events(options, config, partitions)
+    side = SideInputs(options, config, partitions, grounds.metadata_name)
+    tail_reader = reader(options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50)
+    fencing = asyncio.create_task(open_producers(options, config, shard))
+    is_ready = False
+    try:
+        async with asyncio.timeout(config.takeover_timeout_s):
+            await asyncio.gather(fencing, events.start(), side.start(), tail_reader.start())
+            folds = await _restore(grounds, tail_reader, partitions)
+            positions = await _positions(grounds, folds)
+            await side.load(grounds.ends, grounds.has_metadata, min(fold.next["control"] for fold in folds.values()))
+            await grounds.confirm(positions)
+            events.seek(positions)
+        is_ready = True
+    finally:
+        await tail_reader.stop()
+        if not is_ready:
+            await asyncio.shield(_give_up(fencing, events, side))
+    unbegun = {one for one, fold in folds.items() if fold.seq == 0}
+    how = "genesis" if len(unbegun) == len(folds) else "restored"
+    return Held(folds, fencing.result(), events, side, how, unbegun)
+
+
+async def still_stands(grounds: Grounds, held: Held) -> bool:
+    """Whether the chains end where our folds do: nobody decided the shard while it was not ours."""
+    partitions = sorted(held.folds)
+    decisions = grounds.config.topic("dry.decisions")
+    tail_reader = reader(grounds.options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50)
+    await tail_reader.start()
+    try:
+        async with asyncio.timeout(grounds.config.takeover_timeout_s):
+            await _settle(grounds, partitions)
+            tails = await read_tails(tail_reader, grounds.ends, decisions, partitions)
+            if not all(_ends_with(entries, held.folds[one]) for one, entries in tails.items()):
+                return False
+            await grounds.confirm({one: fold.next["events"] for one, fold in held.folds.items()})
+            return True
+    finally:
+        await tail_reader.stop()
+
+
+async def _restore(grounds: Grounds, tail_reader: Any, partitions: Sequence[int]) -> dict[int, Fold]:
+    config = grounds.config
+    await _settle(grounds, partitions)
+    tails = await read_tails(tail_reader, grounds.ends, config.topic("dry.decisions"), partitions)
+    await grounds.confirm({one: _events_position(entries) for one, entries in tails.items()})
+    states = await read_state(tail_reader, grounds.ends, config.topic("dry.state"), partitions)
+    folds = {}
+    for one in partitions:
+        folds[one] = await _fold(grounds, one, Standing(tails[one], states[one]))
+    return folds
+
+
+async def _fold(grounds: Grounds, partition: int, standing: Standing) -> Fold:
+    if is_unbegun(standing, partition):
+        return Fold(grounds.policies.given, partition)
+    assert standing.head is not None
+    take_layout(standing.state, partition, grounds.layout)
+    policy = await grounds.policies.by_ref(Fold.policy_ref_of(standing.head), grounds.ends)
+    try:
+        return Fold.restore(partition, standing.head, standing.state.items(), policy)
+    except StateMismatch as fault:
+        raise Refused(f"{fault}; somebody else wrote to dry.decisions or dry.state") from fault
+
+
+async def _settle(grounds: Grounds, partitions: Sequence[int]) -> None:
+    topics = [grounds.config.topic(one) for one in ("dry.decisions", "dry.state")]
+    tps = [TopicPartition(topic, one) for topic in topics for one in partitions]
+    await grounds.ends.settled(tps, grounds.config.commit_timeout_s)
+
+
+async def _positions(grounds: Grounds, folds: Mapping[int, Fold]) -> dict[int, int]:
+    """Where to read events from. Raises Refused when the log does not reach there."""
+    topic = grounds.config.topic("events")
+    spans = await grounds.ends.spans([TopicPartition(topic, one) for one in folds])
+    return {tp.partition: _position(tp, folds[tp.partition].next["events"], span) for tp, span in spans.items()}
+
+
+def _position(tp: TopicPartition, following: int, span: Span) -> int:
+    if following == 0:  # nothing decided yet: what was deleted before we came was never ours to decide
+        return span.start
+    if following < span.start:
+        raise Refused(
+            f"{tp.topic}/{tp.partition}: events {following} to {span.start - 1} were deleted before they were decided; "
+            "the chain cannot go on as if they had never been. Keep events longer than the longest standstill"
+        )
+    if following > span.end:
+        raise Refused(
+            f"{tp.topic}/{tp.partition}: the chain has decided up to {following}, and the log ends at {span.end}: the "
+            "topic was replaced or lost records. Restore it, or begin a new installation (prefix)"
+        )
+    return following
+
+
+class _Reached(msgspec.Struct):
+    next: dict[str, int]
+
+
+def _events_position(entries: Sequence[bytes]) -> int:
+    return msgspec.json.decode(entries[-1], type=_Reached).next["events"] if entries else 0
+
+
+def _ends_with(entries: Sequence[bytes], fold: Fold) -> bool:
+    if not entries:
+        return fold.seq == 0
+    return entries[-1].endswith(b',"hash":"%b"}' % fold.head_hash.encode())
+
+
+async def _give_up(fencing: asyncio.Task[list[AIOKafkaProducer]], events: Events, side: SideInputs) -> None:
+    fencing.cancel()
+    await asyncio.wait([fencing])
+    opened = [] if fencing.cancelled() or fencing.exception() else fencing.result()
+    await asyncio.gather(close_producers(opened), events.stop(), side.stop(), return_exceptions=True)
+
+
+async def let_go(held: Held) -> None:
+    """Disconnect everything of a shard that is no longer decided here. The pipeline closes its own producers."""
+    await asyncio.gather(held.events.stop(), held.side.stop(), return_exceptions=True)
