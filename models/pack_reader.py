@@ -27,7 +27,7 @@ _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400
 _STAND_IN: Final = {INT: "0", DOUBLE: "0.0", BOOL: "false", STRING: "''"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSING: Final = object()
-_MAX_PROBLEMS: Final = 20
+_MAX_PROBLEMS: Final = 100  # nobody reads more
 
 T = TypeVar("T", bound=str)
 

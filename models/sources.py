@@ -199,7 +199,8 @@ def _separated(source: Source, found: Iterator[tuple[int, list[str] | str]]) -> 
 
 def _read_csv(source: Source, lines: Iterable[bytes]) -> Read:
     def found() -> Iterator[tuple[int, list[str] | str]]:
-        reader = csv.reader(_texts(lines), strict=True)
+        # With their ends: a quoted text may span lines.
+        reader = csv.reader((line.decode("utf-8", "surrogateescape") for line in lines), strict=True)
         while True:
             try:
                 row = next(reader)

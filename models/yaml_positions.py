@@ -15,9 +15,6 @@ MAX_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 16
 MAX_NODES: Final = 100_000
 
-# The C parser where PyYAML was built with it (its wheels are); both yield the same events and the same marks.
-_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-
 _INT: Final = re.compile(r"[-+]?[0-9](?:_?[0-9])*")
 _FLOAT: Final = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+")
 _MAX_DIGITS: Final = 19
@@ -80,11 +77,15 @@ Node = Scalar | Sequence | Mapping
 
 
 def parse(source: str) -> Node:
-    """The tree of the one document in `source`; raises YamlError."""
+    """The tree of the one document in `source`; raises YamlError.
+
+    Never PyYAML's C parser, faster as it is: it takes some texts the other refuses, and the same bytes must be the same
+    policy on every machine.
+    """
     if len(source.encode()) > MAX_BYTES:
         raise YamlError(f"the file is larger than {MAX_BYTES} bytes", 1, 1)
     try:
-        return _tree(yaml.parse(source, Loader=_Loader))
+        return _tree(yaml.parse(source, Loader=yaml.BaseLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)

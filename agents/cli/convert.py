@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO, Final
 
 import typer
 
+from sidechain.agents.cli.output import say
 from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.sources import BadRow, SourceError
@@ -41,7 +42,7 @@ def convert(
             if isinstance(one, BadRow):
                 problems += 1
                 if problems <= SHOWN_PROBLEMS:
-                    print(one, file=sys.stderr)
+                    say(str(one))
                 continue
             output.write(one + b"\n")
             events += 1
@@ -50,11 +51,8 @@ def convert(
         output.flush()
     except SourceError as error:
         raise UsageProblem(str(error)) from None
-    except BrokenPipeError:  # the reader has seen enough, as in `| head`
-        sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115, PTH123 - replaces a closed stream for good
-        return
     if problems:
-        print(f"{events} events, {problems} rows that are none", file=sys.stderr)
+        say(f"events: {events}, rows left out: {problems}")
     if not events:
         raise UsageProblem(f"nothing in {file} could be read as an event of pack {loaded.name}")
 
@@ -71,9 +69,7 @@ def raw_lines(file: Path) -> Iterator[bytes]:
             while line := plain.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
-                    raise UsageProblem(
-                        f"line {number} of {file} is longer than {MAX_LINE_BYTES} bytes: no file of rows"
-                    )
+                    raise UsageProblem(f"line {number} of {file} has more than {MAX_LINE_BYTES} bytes: no file of rows")
                 yield line
     except (OSError, EOFError, zlib.error) as error:
         raise UsageProblem(f"{file} cannot be read to its end: {error}") from None

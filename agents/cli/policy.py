@@ -1,7 +1,5 @@
 """`sidechain policy check|test|show`: a pack seen by its author, before it decides anything."""
 
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.models.pack_cases import CaseResult, run_cases, untested
@@ -16,70 +15,61 @@ from sidechain.models.pack_file import load_file
 from sidechain.models.pack_reader import PackError
 from sidechain.models.policy import Feature, Policy
 
-app = typer.Typer(no_args_is_help=True, help="Check, test and show a pack.")
-
 File = Annotated[Path | None, typer.Argument(help="A pack file of your own.")]
 Pack = Annotated[str | None, typer.Option(help="A pack that comes with Sidechain.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
-@app.command()
-def check(file: File = None, pack: Pack = None, as_json: AsJson = False) -> None:
+def check(file: File = None, pack: Pack = None, json: Json = False) -> None:
     """Type-check a pack; every mistake comes with its line and column."""
     if file is not None and not file.is_file():
         raise UsageProblem(f"{file} is no file")
     try:
         policy = load_file(file) if file is not None and pack is None else policy_of(pack, file)
     except PackError as error:
-        if as_json:
-            print(json.dumps({"ok": False, "problems": [asdict(one) for one in error.problems]}))
+        if json:
+            emit({"ok": False, "problems": [asdict(one) for one in error.problems]}, json)
         else:
-            print(error, file=sys.stderr)
-        raise AnswerIsNo(f"{len(error.problems)} mistake(s): the pack is refused") from None
+            say(str(error))
+        count = len(error.problems)
+        raise AnswerIsNo(f"the pack is refused for {'one mistake' if count == 1 else f'{count} mistakes'}") from None
     counts = {
         "rules": len(policy.rules),
         "features": len(policy.features),
         "typologies": len(policy.typologies),
         "sources": len(policy.sources),
     }
-    if as_json:
-        print(json.dumps({"ok": True, "policy": policy.ref, "digest": policy.digest, **counts}))
+    if json:
+        emit({"ok": True, "policy": policy.ref, "digest": policy.digest, **counts}, json)
     else:
-        print(f"{policy.ref}: ok, " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+        emit(f"{policy.ref}: ok, " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
-@app.command("test")
-def ask_cases(file: File = None, pack: Pack = None, as_json: AsJson = False) -> None:
+def ask_cases(file: File = None, pack: Pack = None, json: Json = False) -> None:
     """Ask every rule about its own cases."""
     policy = policy_of(pack, file)
     results = list(run_cases(policy))
     failed = [one for one in results if not one.passed]
     lacking = untested(policy)
-    if as_json:
+    if json:
         shown = [
             {"rule": one.rule.id, "line": one.case.line, "fires": one.case.fires, "got": one.got} for one in failed
         ]
         lacks = [{"rule": rule, "lacks": what} for rule, what in lacking]
-        print(json.dumps({"ok": not failed, "cases": len(results), "failed": shown, "untested": lacks}))
+        emit({"ok": not failed, "cases": len(results), "failed": shown, "untested": lacks}, json)
     else:
         for one in failed:
-            print(_failure(one))
+            emit(_failure(one))
         for rule, what in lacking:
-            print(f"rule {rule} has no {what} case", file=sys.stderr)
-        print(f"{policy.ref}: {len(results) - len(failed)} of {len(results)} cases passed")
+            say(f"rule {rule} has no {what} case")
+        emit(f"{policy.ref}: {len(results) - len(failed)} of {len(results)} cases passed")
     if failed:
-        raise AnswerIsNo(f"{len(failed)} case(s) failed")
+        raise AnswerIsNo(f"{len(failed)} of {len(results)} cases failed")
 
 
-@app.command()
-def show(file: File = None, pack: Pack = None, as_json: AsJson = False) -> None:
+def show(file: File = None, pack: Pack = None, json: Json = False) -> None:
     """Print what a pack says, for a reader who does not know YAML or CEL."""
     policy = policy_of(pack, file)
-    if as_json:
-        print(json.dumps(_summary(policy)))
-        return
-    for line in _described(policy):
-        print(line)
+    emit(_summary(policy) if json else "\n".join(_described(policy)), json)
 
 
 def _failure(result: CaseResult) -> str:
