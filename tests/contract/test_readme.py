@@ -1,0 +1,197 @@
+"""The byte contract, read out of topics/README.md: its examples are real, chained, and what the code writes."""
+
+import hmac
+import json
+import re
+from base64 import b32encode
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sidechain.models.dry import Fold, Line
+from sidechain.models.dry.parse import REASONS
+from sidechain.models.dry.program import SignalValue
+from sidechain.models.pack_file import load
+from sidechain.topics import records
+from sidechain.topics.catalog import catalog
+
+README = Path(__file__).resolve().parents[2] / "topics" / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+BLOCKS = dict(re.findall(r"^```\w+ (\S+)\n(.*?)\n```$", TEXT, re.MULTILINE | re.DOTALL))
+SEAL = 75
+EVENT_OFFSETS = (0, 1, 2, 4)
+
+
+def lines(topic: str) -> list[bytes]:
+    return [line.encode() for line in BLOCKS[topic].splitlines()]
+
+
+def entries() -> list[dict]:
+    return [json.loads(line) for line in lines("dry.decisions")]
+
+
+def folded() -> tuple[list[bytes], list, Fold]:
+    """The kernel's own entries for the inputs of the page."""
+    policy = load(BLOCKS["doors.yaml"].encode() + b"\n", name="doors.yaml")
+    fold = Fold(policy, 0)
+    inputs = [Line(offset, b"b-17", value) for offset, value in zip(EVENT_OFFSETS, lines("events"), strict=True)]
+    first = fold.events(inputs[:3])
+    change = fold.control(Line(0, b"doors", lines("control")[0]), lambda text: load(text, name="control"))
+    signal = entries()[4]["signals"]["risk"]
+    known = SignalValue(**signal)
+    last = fold.events(inputs[3:], lambda _key: known)
+    made = [value for _, value in first.entries + change.entries + last.entries]
+    return made, first.dead_letters, fold
+
+
+def test_every_hash_is_sha256_over_all_but_the_last_75_bytes():
+    """Recomputed with hashlib alone, as a stranger would."""
+    for line in lines("dry.decisions"):
+        stated = json.loads(line)["hash"]
+        assert line[-SEAL:] == b',"hash":"%b"}' % stated.encode()
+        assert sha256(line[:-SEAL]).hexdigest() == stated
+
+
+def test_every_entry_names_the_hash_of_the_one_before():
+    chain = entries()
+    assert [one["seq"] for one in chain] == [0, 1, 2, 3, 4]
+    assert [one["prev"] for one in chain] == ["0" * 64, *(one["hash"] for one in chain[:-1])]
+    assert [one["kind"] for one in chain] == ["decision", "duplicate", "rejected", "policy", "decision"]
+
+
+def test_every_digest_is_that_of_the_input_the_source_names():
+    inputs = {("events", offset): value for offset, value in zip(EVENT_OFFSETS, lines("events"), strict=True)}
+    inputs["control", 0] = lines("control")[0]
+    for one in entries():
+        topic, partition, offset = one["source"]
+        assert partition == 0
+        assert one["digest"] == sha256(inputs[topic, offset]).hexdigest()
+
+
+def test_next_is_one_more_than_the_last_offset_with_an_entry():
+    reached = {"events": 0, "outcomes": 0, "control": 0}
+    for one in entries():
+        topic, _, offset = one["source"]
+        reached[topic] = offset + 1
+        assert one["next"] == reached
+
+
+def test_a_policy_is_named_by_the_digest_of_its_text():
+    text = BLOCKS["doors.yaml"].encode() + b"\n"
+    change = json.loads(lines("control")[0])
+    chain = entries()
+    assert chain[0]["policy"] == f"doors@1:{sha256(text).hexdigest()[:12]}"
+    assert change["digest"] == sha256(change["text"].encode()).hexdigest()
+    assert chain[3]["policy"] == chain[4]["policy"] == f"doors@2:{change['digest'][:12]}"
+    assert chain[3]["previous"] == chain[0]["policy"]
+
+
+def test_the_kernel_writes_these_bytes():
+    made, letters, fold = folded()
+    assert made == lines("dry.decisions")
+    headers, _, value = BLOCKS["dry.deadletters"].partition("\n\n")
+    assert [(name, text.decode()) for name, text in letters[0].headers] == [
+        tuple(line.split(": ", 1)) for line in headers.splitlines()
+    ]
+    assert letters[0].value == value.encode()
+    assert [f"{key.decode()}  {change.decode()}" for key, change in fold.changes()] == BLOCKS["dry.state"].splitlines()
+
+
+@pytest.mark.parametrize(
+    ("topic", "type_"),
+    [
+        ("control", records.PolicyRecord),
+        ("wet.taps", records.Tap),
+        ("wet.scores", records.Score),
+        ("wet.metadata", records.Metadata),
+        ("wet.compensations", records.Compensation),
+    ],
+)
+def test_a_record_comes_back_as_it_was(topic, type_):
+    """Byte for byte: field order, spacing and numbers."""
+    for line in lines(topic):
+        assert records.encode(msgspec.json.decode(line, type=type_)) == line
+
+
+def test_an_entry_comes_back_as_it_was():
+    for line in lines("dry.decisions"):
+        found = records.decode_entry(line)
+        assert type(found) is records.ENTRIES[found.kind]
+        assert records.encode(found) == line
+    assert not records.decode_entry(lines("dry.decisions")[0]).used_signals
+    assert records.decode_entry(lines("dry.decisions")[4]).used_signals
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"v":2,"kind":"decision"}', b'{"v":1,"kind":"settlement"}', b"{}", b"not json"],
+    ids=["another version", "another kind", "empty", "no JSON"],
+)
+def test_an_unknown_entry_is_refused_rather_than_mistaken(line):
+    with pytest.raises(msgspec.DecodeError):
+        records.decode_entry(line)
+
+
+def test_a_reader_passes_over_fields_it_does_not_know():
+    tap = lines("wet.taps")[0]
+    wider = tap[:-1] + b',"new":1}'
+    assert msgspec.json.decode(wider, type=records.Tap) == msgspec.json.decode(tap, type=records.Tap)
+
+
+def test_a_dead_letters_headers_are_typed():
+    headers = [line.split(": ", 1) for line in BLOCKS["dry.deadletters"].partition("\n\n")[0].splitlines()]
+    letter = records.letter([(name, text.encode()) for name, text in headers])
+    rejected = entries()[2]
+    assert (letter.topic, letter.partition, letter.offset) == tuple(rejected["source"])
+    assert (letter.reason, letter.field, letter.digest) == (rejected["reason"], rejected["field"], rejected["digest"])
+    assert letter.length == rejected["length"] == len(lines("events")[2])
+    assert not letter.truncated
+
+
+def test_the_pseudonym_is_the_one_the_page_describes():
+    mac = hmac.digest(b"sixteen bytes or more", b"badge|b-17", "sha256")
+    expected = "p:" + b32encode(mac[:16]).decode().rstrip("=").lower()
+    assert {json.loads(line)["key"] for line in lines("wet.taps") + lines("wet.metadata")} == {expected}
+
+
+def test_a_scores_parts_sum_to_it():
+    for line in lines("wet.scores"):
+        score = json.loads(line)
+        if score["state"] == "scored":
+            assert abs(score["base"] + sum(part for _, part in score["reasons"]) - score["score"]) < 1e-6
+            assert score["reasons"] == sorted(score["reasons"], key=lambda one: -abs(one[1]))
+        else:
+            assert score["score"] is score["base"] is score["model"] is None
+
+
+def test_a_compensations_id_follows_from_its_decision():
+    asked = json.loads(lines("wet.compensations")[0])
+    decision = asked["decision"]
+    named = f"{decision['id']}|{decision['partition']}|{decision['seq']}".encode()
+    assert asked["id"] == f"cmp-{sha256(named).hexdigest()[:32]}"
+    assert decision["action"] == entries()[decision["seq"]]["action"]
+
+
+def test_the_page_speaks_of_every_topic_and_of_no_other():
+    headings = set(re.findall(r"^## `([a-z.]+)`$", TEXT, re.MULTILINE))
+    later = set(re.findall(r"`([a-z.]+)`", TEXT.rpartition("## Topics without records")[2]))
+    assert headings | later == set(catalog())
+    assert not headings & later
+
+
+def test_the_page_lists_every_reason_and_every_kind():
+    reasons = re.search(r"`reason` of `rejected` is one of (.*?);", TEXT, re.DOTALL)
+    assert reasons is not None
+    assert tuple(re.findall(r"`([a-z0-9-]+)`", reasons[1])) == REASONS
+    assert set(re.findall(r"^\| `(\w+)` \| one ", TEXT, re.MULTILINE)) == set(records.ENTRIES)
+
+
+def test_the_table_of_kinds_names_each_kinds_own_fields():
+    common = ["v", "seq", "prev", "kind", "id", "key", "at", "source", "digest", "next", "policy"]
+    for kind, type_ in records.ENTRIES.items():
+        row = re.search(rf"^\| `{kind}` \|.*\| (.*) \|$", TEXT, re.MULTILINE)
+        assert row is not None
+        own = re.findall(r"`(\w+)`(?:: `seq`)?", row[1])
+        assert [*common, *own, "hash"] == list(type_.__struct_fields__)
