@@ -3,6 +3,7 @@
 import gzip
 import re
 from collections import Counter
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 from sidechain.models import Decider
 from sidechain.models.pack_cases import run_cases, untested
 from sidechain.models.pack_file import PACKS, load, load_file, load_pack
-from sidechain.models.policy import Policy
 from sidechain.models.sources import Converted, rows
 
 FOLDER = files("sidechain.models") / "packs"
@@ -25,9 +25,11 @@ def sample(pack: str) -> list[bytes]:
     return gzip.decompress((FOLDER / "samples" / SAMPLES[pack]).read_bytes()).splitlines(keepends=True)
 
 
-def decided(policy: Policy) -> list[tuple[dict, bool | None]]:
-    """Every entry over the pack's sample without signals, and whether the source calls the row normal."""
-    found = [one for one in rows(policy, None, sample(policy.name)) if isinstance(one, Converted)]
+@cache
+def decided(name: str) -> list[tuple[dict, bool | None]]:
+    """Every entry over a pack's sample without signals, and whether the source calls the row normal."""
+    policy = load_pack(name)
+    found = [one for one in rows(policy, None, sample(name)) if isinstance(one, Converted)]
     entries = Decider(policy).lines([one.event for one in found])
     return [(msgspec.json.decode(entry), one.is_normal) for entry, one in zip(entries, found, strict=True)]
 
@@ -81,14 +83,14 @@ def test_a_pack_is_large_enough_to_be_useful(name: str) -> None:
 @pytest.mark.parametrize("name", PACKS)
 def test_an_event_nobody_complains_about_passes(name: str) -> None:
     """No rule fired and no signal: allow, in the tier of trust that needs no attention."""
-    for entry, _ in decided(load_pack(name))[:200]:
+    for entry, _ in decided(name)[:200]:
         if not entry["reasons"]:
             assert (entry["action"], entry["tier"]) == ("allow", "pass")
 
 
 def test_ordinary_visitors_of_the_web_day_pass() -> None:
     """30,969 requests: fewer than 1 % blocked, 1 to 5 % looked at, and every one decided."""
-    actions = Counter(entry["action"] for entry, _ in decided(load_pack("web")))
+    actions = Counter(entry["action"] for entry, _ in decided("web"))
     assert sum(actions.values()) == 30_969
     assert actions["block"] < 0.01 * 30_969
     assert 0.01 * 30_969 <= actions["review"] + actions["monitor"] <= 0.05 * 30_969
@@ -96,9 +98,7 @@ def test_ordinary_visitors_of_the_web_day_pass() -> None:
 
 def test_the_network_pack_finds_attacks_and_little_else() -> None:
     """Over the labelled sample, an alarm being a block or a review: few misses, few false alarms."""
-    outcome = Counter(
-        (entry["action"] in ("block", "review"), normal) for entry, normal in decided(load_pack("network"))
-    )
+    outcome = Counter((entry["action"] in ("block", "review"), normal) for entry, normal in decided("network"))
     alarms = outcome[True, False] + outcome[True, True]
     attacks = outcome[True, False] + outcome[False, False]
     assert sum(outcome.values()) == 24_702
@@ -124,7 +124,7 @@ def test_every_rule_but_those_for_what_the_samples_lack_fires_somewhere() -> Non
     }
     for name in PACKS:
         policy = load_pack(name)
-        fired = {reason[1] for entry, _ in decided(policy) for reason in entry["reasons"] if reason[0] == "rule"}
+        fired = {reason[1] for entry, _ in decided(name) for reason in entry["reasons"] if reason[0] == "rule"}
         assert {one.id for one in policy.rules} - fired == never[name]
 
 
