@@ -220,7 +220,15 @@ class LocalKafka:
         if (self.home / "data" / "meta.properties").exists():
             return
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings_file)]
+        # One word: an id may begin with a dash.
+        tool = [
+            *command,
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster}",
+            "-c",
+            str(self._settings_file),
+        ]
         try:
             done = subprocess.run(
                 tool,
