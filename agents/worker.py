@@ -11,10 +11,10 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 
@@ -31,25 +31,20 @@ log = logging.getLogger(__name__)
 
 FAULT_EXIT: Final = 70
 GRACE_S: Final = 15.0  # behind the time for finishing, before a shutdown that hangs is cut off
-# Which makes a role's worker; imported when the role is run, so that the dry side never loads what the wet side needs.
-ROLES: Final[Mapping[str, str]] = {
-    "dry": "sidechain.agents.dry.role:make",
-    "tap": "sidechain.agents.tap_role:make",
-    "wet": "sidechain.agents.wet.role:make",
-}
+Run = Callable[[asyncio.Event], Awaitable[None]]
 
 
-class Worker(Protocol):
-    """What a role is."""
+async def _nothing() -> None:
+    """Most roles have nothing to prepare and nothing to close."""
 
-    async def prepare(self) -> None:
-        """Declare agents; the Faust app has not started."""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`; the Faust app runs. Raises what must end the process."""
+@dataclass(frozen=True)
+class Role:
+    """What a process does."""
 
-    async def close(self) -> None:
-        """Disconnect; also when `prepare` or `run` failed."""
+    run: Run  # until the event is set; the Faust app runs. Raises what must end the process
+    prepare: Callable[[], Awaitable[None]] = _nothing  # before the Faust app starts: the last time to declare agents
+    close: Callable[[], Awaitable[None]] = _nothing  # disconnect; also when something failed
 
 
 class Setting:
@@ -78,42 +73,40 @@ def policy_in(config: Config) -> Policy:
     raise UsageProblem("name the policy with --pack NAME or --policy FILE, one of the two")
 
 
-def work(role: str, config: Config) -> int:
+def work(name: str, make: Callable[[Setting], Role], config: Config) -> int:
     """Run a role in this process until it is told to stop. Returns the exit code."""
     _speak()
     policy = policy_in(config)
-    module, _, name = ROLES[role].partition(":")
-    make: Callable[[Setting], Worker] = getattr(import_module(module), name)
     try:
-        asyncio.run(_work(role, make, policy, config))
+        asyncio.run(_work(name, make, policy, config))
     except Problem as problem:
         log.error("%s", problem)  # noqa: TRY400 - a sentence for the person on duty; there is no mistake of ours to trace
         return problem.exit_code
     except Exception:
-        log.exception("the %s worker ends: a fault of ours", role)
+        log.exception("the %s worker ends: a fault of ours", name)
         return FAULT_EXIT
     return 0
 
 
-async def _work(role: str, make: Callable[[Setting], Worker], policy: Policy, config: Config) -> None:
+async def _work(name: str, make: Callable[[Setting], Role], policy: Policy, config: Config) -> None:
     registered = registry()
     if config.metrics_port:
         serve(registered, config.metrics_host, config.metrics_port)
     stop = asyncio.Event()
     _stop_on_signals(stop, config.shutdown_timeout_s)
-    app = make_app(role)
-    worker = make(Setting(app, policy, config, registered))
+    app = make_app(name)
+    role = make(Setting(app, policy, config, registered))
     try:
-        await worker.prepare()
+        await role.prepare()
         # What is loaded by now stays for good: the collector need not look at it again between two batches.
         gc.collect()
         gc.freeze()
-        log.info("the %s worker runs under %s", role, policy.ref)
+        log.info("the %s worker runs under %s", name, policy.ref)
         async with running(app):
-            await worker.run(stop)
+            await role.run(stop)
     finally:
-        await worker.close()
-    log.info("the %s worker has stopped", role)
+        await role.close()
+    log.info("the %s worker has stopped", name)
 
 
 def _stop_on_signals(stop: asyncio.Event, shutdown_s: float) -> None:

@@ -71,8 +71,9 @@ def _work(
     metrics_port: MetricsPort,
     pseudonym_key_file: KeyFile,
 ) -> None:
+    from sidechain.agents import roles
     from sidechain.agents.worker import work
 
     more = {"metrics_port": metrics_port, "pseudonym_key_file": pseudonym_key_file}
-    code = work(role, connected(pack, policy, bootstrap, prefix, profile, config, **more))
+    code = work(role, getattr(roles, role), connected(pack, policy, bootstrap, prefix, profile, config, **more))
     raise typer.Exit(code)
