@@ -109,6 +109,7 @@ class TapWorker:
         metrics: TapMetrics,
         *,
         max_lag: int | None = None,
+        max_records: int = 2_000,
     ) -> None:
         """`options`: aiokafka's connection settings. `name`: topic of a logical name. `group`: prefix of the group.
 
@@ -126,6 +127,7 @@ class TapWorker:
             topic=name("dry.decisions"),
             group=f"{group}tap",
             max_lag=max_lag,
+            max_records=max_records,
         )
         self._skipped = 0
         app.agent(self._feed.batches, name="tap", on_error=self._feed.fail)(self._tap)

@@ -115,7 +115,7 @@ class Scorer:
 
 
 class Past:
-    """Reads the tail of a partition of wet.taps, once, when the partition first arrives. Bounded, and may fail."""
+    """Reads the tail of every partition of wet.taps once, when it first arrives. Bounded, and may fail."""
 
     def __init__(self, scorer: Scorer, topic: str, options: Mapping[str, Any]) -> None:
         self._scorer = scorer
@@ -123,18 +123,19 @@ class Past:
         self._options = options
         self._read: set[int] = set()
 
-    async def open(self, partition: int) -> None:
+    async def open(self, held: Sequence[int]) -> None:
         """Taps not scored yet are among them and come again: a sample does not mind."""
-        if partition in self._read:
+        new = [one for one in held if one not in self._read]
+        if not new:
             return
-        self._read.add(partition)
+        self._read.update(new)
         try:
             async with asyncio.timeout(PAST_S), Reader(self._options, self._topic) as reader:
-                end = (await reader.ends([partition]))[partition]
-                async for batch in reader.to_end([partition], start={partition: max(0, end - PAST)}):
+                starts = {one: max(0, end - PAST) for one, end in (await reader.ends(new)).items()}
+                async for batch in reader.to_end(new, start=starts):
                     self._scorer.prime(self._scorer.read(batch))
         except TimeoutError:
-            log.warning("%s/%d: its tail was not read within %.0f s, going on", self._topic, partition, PAST_S)
+            log.warning("not all of the tail of %s was read within %.0f s, going on", self._topic, PAST_S)
 
 
 def _warming(tap: Tap) -> Score:

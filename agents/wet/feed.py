@@ -107,7 +107,7 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
         self.generation += 1
 
 
-async def _nothing(partition: int) -> None:
+async def _nothing(partitions: Sequence[int]) -> None:
     """The default of `opened`: an agent that holds nothing per partition."""
 
 
@@ -124,10 +124,10 @@ class Feed:
         group: str,
         max_records: int = 2_000,
         max_lag: int | None = None,
-        opened: Callable[[int], Awaitable[None]] = _nothing,
+        opened: Callable[[Sequence[int]], Awaitable[None]] = _nothing,
     ) -> None:
-        """`app`: the Faust app. `max_lag`: further behind than this, skip. `opened`: called before a partition's first
-        batch after every rebalance."""
+        """`app`: the Faust app. `max_lag`: further behind than this, skip. `opened`: told after every rebalance which
+        partitions are held now, before their first batch: others may have had them meanwhile."""
         self.batches = app.channel(maxsize=16)
         self.lag = 0
         self.skipped = 0
@@ -136,7 +136,7 @@ class Feed:
         self._max_records = max_records
         self._max_lag = max_lag
         self._opened = opened
-        self._open: set[int] = set()
+        self._held: list[int] = []
         self._under_way: list[Batch] = []
         self._assigned = _Assigned()
         self._consumer = AIOKafkaConsumer(
@@ -150,19 +150,20 @@ class Feed:
 
     async def run(self, stop: asyncio.Event, rounds: Callable[["Feed"], None] = lambda _: None) -> None:
         """Feed the agent until `stop`; `rounds` is told after each round, for metrics."""
-        self._consumer.subscribe([self._topic], listener=self._assigned)
         try:
             await asyncio.wait_for(self._consumer.start(), START_S)
-            if self._topic not in await self._consumer.topics():
+            if self._topic not in await self._consumer.topics():  # subscribing to it would wait for ever
                 raise EnvironmentProblem(f"topic {self._topic} does not exist; `sidechain topics apply` creates it")
+            self._consumer.subscribe([self._topic], listener=self._assigned)
             log.info("feeding %s", self._topic)
             generation = -1
             while not stop.is_set():
                 got = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._max_records)
                 if generation != self._assigned.generation:
                     generation = self._assigned.generation
-                    self._open.clear()
-                await self._round(got)
+                    self._held = sorted(tp.partition for tp in self._consumer.assignment())
+                    await self._opened(self._held)
+                await self._round({tp: records for tp, records in got.items() if tp.partition in self._held})
                 self._measure()
                 rounds(self)
         finally:
@@ -175,10 +176,6 @@ class Feed:
                 batch.done.set_exception(fault)
 
     async def _round(self, got: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
-        for tp in got:
-            if tp.partition not in self._open:
-                await self._opened(tp.partition)
-                self._open.add(tp.partition)
         self._under_way = [Batch(tp.partition, records, self._publisher) for tp, records in got.items()]
         if not self._under_way:
             return

@@ -61,19 +61,20 @@ class RiskAgent:
         """How many entities are remembered."""
         return sum(map(len, self._risks.values()))
 
-    async def open(self, partition: int) -> None:
-        """Rebuild what is held about a partition that has just arrived."""
-        risks = self._risks[partition] = risk.Risks(self._policy.wet, self._policy.event.max_step_ms)
-        asked = self._asked[partition] = OrderedDict()
+    async def open(self, held: Sequence[int]) -> None:
+        """These partitions are ours now; what is known about them is rebuilt from the topics."""
+        risks = {one: risk.Risks(self._policy.wet, self._policy.event.max_step_ms) for one in held}
+        asked: dict[int, OrderedDict[str, None]] = {one: OrderedDict() for one in held}
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(RESTORE_S):
-                await self._restore_risks(partition, risks)
-                await self._restore_asked(partition, asked)
+                await self._restore_risks(risks)
+                await self._restore_asked(asked)
         except TimeoutError:
-            log.warning("partition %d: not all of the past was read within %.0f s, going on", partition, RESTORE_S)
-        took = asyncio.get_running_loop().time() - started
-        log.info("partition %d: %d risks, %d compensations known, %.2f s", partition, len(risks), len(asked), took)
+            log.warning("not all of the past was read within %.0f s, going on with what is known", RESTORE_S)
+        self._risks, self._asked = risks, asked
+        took, ids = asyncio.get_running_loop().time() - started, sum(map(len, asked.values()))
+        log.info("%d risks and %d compensations known in %d partitions, %.2f s", self.entities, ids, len(held), took)
 
     def fold(self, partition: int, batch: Sequence[ConsumerRecord]) -> tuple[list[Out], Tally]:
         """One batch of scores: what to write, and what became of it."""
@@ -143,25 +144,25 @@ class RiskAgent:
             known.popitem(last=False)
         return True
 
-    async def _restore_risks(self, partition: int, risks: risk.Risks) -> None:
+    async def _restore_risks(self, risks: Mapping[int, risk.Risks]) -> None:
         decode = msgspec.json.Decoder(records.Metadata).decode
         async with Reader(self._options, self._names.metadata) as reader:
-            async for batch in reader.to_end([partition]):
+            async for batch in reader.to_end(list(risks)):
                 for record in batch:
                     try:
                         told = decode(record.value or b"")
                     except msgspec.DecodeError:
                         self.unreadable += 1
                         continue
-                    risks.restore(told.key, told.risk_bp, told.level, told.as_of)
+                    risks[record.partition].restore(told.key, told.risk_bp, told.level, told.as_of)
 
-    async def _restore_asked(self, partition: int, asked: OrderedDict[str, None]) -> None:
+    async def _restore_asked(self, asked: Mapping[int, OrderedDict[str, None]]) -> None:
         decode = msgspec.json.Decoder(records.Compensation).decode
         async with Reader(self._options, self._names.compensations) as reader:
-            end = (await reader.ends([partition]))[partition]
-            async for batch in reader.to_end([partition], start={partition: max(0, end - REMEMBERED)}):
+            starts = {one: max(0, end - REMEMBERED) for one, end in (await reader.ends(list(asked))).items()}
+            async for batch in reader.to_end(list(asked), start=starts):
                 for record in batch:
                     try:
-                        asked[decode(record.value or b"").id] = None
+                        asked[record.partition][decode(record.value or b"").id] = None
                     except msgspec.DecodeError:
                         self.unreadable += 1
