@@ -12,10 +12,15 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, settings
 
 from sidechain.models.cel import BOOL, DOUBLE, INT, STRING, Variable, check, list_of
 from sidechain.models.dry import Fold, Line
 from sidechain.models.policy import EventField, EventSchema, Feature, Policy, Rule, Signal, Trust, TrustInput, Typology
+
+# A loaded machine is slow, not wrong.
+settings.register_profile("sidechain", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sidechain")
 
 T0 = 1_700_000_000_000  # some event time, ms; a whole number of minutes it is not
 TYPES = {"string": STRING, "int": INT, "double": DOUBLE, "bool": BOOL, "list<string>": list_of(STRING)}
@@ -78,7 +83,7 @@ def policy(
     schema = EventSchema(fields=tuple(fields), **event)
     gate = _trust(gate or trust(), {**known, "score_bp": Variable(INT)})
     parts = (name, version, schema, features, signals, rules, typologies, gate, max_keys)
-    text = json.dumps([str(one) for one in parts])
+    text = f"{name}@{version} {sha256(repr(parts).encode()).hexdigest()}"
     return Policy(
         name=name,
         version=version,
