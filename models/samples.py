@@ -15,7 +15,7 @@ PLANTED: Final = {"web": "web_burst.ndjson"}
 
 def raw_lines(pack: str) -> list[bytes]:
     """The raw rows of a pack's sample, without line ends. KeyError when the pack has none."""
-    packed = files("sidechain.models.packs").joinpath("samples", RAW[pack]).read_bytes()
+    packed = (files("sidechain.models") / "packs" / "samples" / RAW[pack]).read_bytes()
     return gzip.decompress(packed).splitlines()
 
 
@@ -28,7 +28,7 @@ def planted(pack: str) -> list[bytes]:
     """Events that were made up to be found; empty when the pack has none."""
     if pack not in PLANTED:
         return []
-    return files("sidechain.models.packs").joinpath("samples", PLANTED[pack]).read_bytes().splitlines()
+    return (files("sidechain.models") / "packs" / "samples" / PLANTED[pack]).read_bytes().splitlines()
 
 
 def in_time_order(policy: Policy, *groups: list[bytes]) -> list[bytes]:
