@@ -17,6 +17,7 @@ from jsonschema.validators import validator_for
 from sidechain.agents.cli.commands import COMMANDS
 from sidechain.agents.config import load
 from sidechain.agents.settings import Config
+from sidechain.agents.worker import GRACE_S
 from tests.deployed import DEPLOY, ROOT, from_yaml
 
 WORKERS = ("dry", "tap", "wet")
@@ -97,7 +98,7 @@ def test_our_services_write_nothing_and_are_nobody(name):
     assert service["read_only"] is True
     assert service["tmpfs"] == ["/tmp"]
     assert service["init"] is True
-    assert int(service["stop_grace_period"].removesuffix("s")) > settings(name).shutdown_timeout_s
+    assert int(service["stop_grace_period"].removesuffix("s")) > settings(name).shutdown_timeout_s + GRACE_S
 
 
 @pytest.mark.parametrize("name", OURS)
