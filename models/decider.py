@@ -7,6 +7,7 @@
 One decider is one partition and one chain, from its genesis on. Nothing here talks to Kafka.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,7 @@ class Decider:
     def decide(self, events: Iterable[Event], latest: Latest = unknown) -> Iterator[dict[str, Any]]:
         """One entry per event, as a dict; an event that cannot be decided yields one of kind `rejected`."""
         for event in events:
-            value = event if isinstance(event, bytes) else event.encode() if isinstance(event, str) else None
-            line = msgspec.json.encode(event) if value is None else value
-            for sealed in self.lines([line], latest):
+            for sealed in self.lines([_written(event)], latest):
                 yield msgspec.json.decode(sealed)
 
     def lines(self, values: Iterable[bytes | None], latest: Latest = unknown) -> list[bytes]:
@@ -48,3 +47,11 @@ class Decider:
         folded = self.fold.events(records, latest)
         self.dead_letters = folded.dead_letters
         return [value for _, value in folded.entries]
+
+
+def _written(event: Event) -> bytes:
+    """The event's bytes. NaN and half a character stay what they are, so that they are rejected here as on a topic."""
+    if isinstance(event, bytes):
+        return event
+    text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
