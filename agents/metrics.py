@@ -96,6 +96,9 @@ class TapMetrics:
             registry=registered,
         )
         self.taps = _bound(taps, ("sent", "sampled_out", "dropped"))
+        self.unreadable = Counter(
+            "sidechain_tap_unreadable_total", "Records among the decisions that are no entries.", registry=registered
+        )
         self.lag = Gauge("sidechain_tap_lag_records", "Decisions the tap has not read yet.", registry=registered)
 
 
@@ -122,6 +125,17 @@ class WetMetrics:
         )
         self.model_version = Gauge(
             "sidechain_model_version", "Version of the model in use, 0 while warming up.", registry=registered
+        )
+        self.unreadable = Counter(
+            "sidechain_wet_unreadable_total", "Records that are no taps, scores or advice.", registry=registered
+        )
+        self.forgotten = Counter(
+            "sidechain_risk_forgotten_total",
+            "Keys forgotten because a partition's table was full.",
+            registry=registered,
+        )
+        self.breaker_trips = Counter(
+            "sidechain_breaker_trips_total", "Times compensations came too fast and were cut.", registry=registered
         )
         self.entities = Gauge("sidechain_risk_entities", "Keys whose risk is remembered.", registry=registered)
         self.lag = Gauge("sidechain_wet_lag_records", "Records the wet agents have not read yet.", registry=registered)

@@ -1,4 +1,4 @@
-"""Personal values under another name: the same value always gets the same one, and nobody without the secret can go back.
+"""Personal values under another name: always the same one, and without the secret no way back.
 
     p:<26 letters and digits>      "p:" + base32, lower case, of the first 16 bytes of
                                    HMAC-SHA256(secret, purpose + "|" + value)

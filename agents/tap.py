@@ -14,15 +14,11 @@ from typing import Any, Final
 from zlib import crc32
 
 import msgspec
-from prometheus_client import CollectorRegistry
 
-from sidechain.agents.app import make_app, running
-from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.metrics import TapMetrics
 from sidechain.agents.problems import EnvironmentProblem
-from sidechain.agents.pseudonym import Pseudonyms, read_secret
-from sidechain.agents.settings import Config
-from sidechain.agents.wet.feed import Feed, Out, Publisher
+from sidechain.agents.pseudonym import Pseudonyms
+from sidechain.agents.wet.feed import UNREADABLE, Feed, Out, Publisher
 from sidechain.models.policy import EventSchema, Feature, Policy
 from sidechain.topics.records import Tap, encode
 
@@ -115,7 +111,6 @@ class TapWorker:
 
         `max_lag`: records it may be behind per partition before it skips ahead; None: it never skips.
         """
-        self.unreadable = 0
         self._mask = Mask(policy, secret)
         self._metrics = metrics
         self._topic = name("wet.taps")
@@ -154,8 +149,8 @@ class TapWorker:
         for record in records:
             try:
                 entry = decode(record.value or b"")
-            except msgspec.DecodeError as fault:
-                self.unreadable += 1
+            except UNREADABLE as fault:
+                self._metrics.unreadable.inc()
                 log.warning("%s/%d@%d is no entry: %s", record.topic, record.partition, record.offset, fault)
                 continue
             if entry.kind == "decision":
@@ -166,21 +161,3 @@ class TapWorker:
         self._metrics.lag.set(feed.lag)
         self._metrics.taps["dropped"].inc(feed.skipped - self._skipped)
         self._skipped = feed.skipped
-
-
-async def serve(config: Config, policy: Policy, stop: asyncio.Event, registry: CollectorRegistry) -> None:
-    """Run the tap until `stop`."""
-    app = make_app("tap")
-    secret = read_secret(config.pseudonym_key_file) if config.pseudonym_key_file else None
-    worker = TapWorker(
-        app,
-        policy,
-        secret,
-        kafka_options(config),
-        config.topic,
-        config.topic_prefix,
-        TapMetrics(registry),
-        max_lag=config.tap_max_lag,
-    )
-    async with running(app):
-        await worker.run(stop)

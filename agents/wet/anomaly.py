@@ -15,6 +15,7 @@ import numpy as np
 from aiokafka import ConsumerRecord
 
 from sidechain.agents.reader import Reader
+from sidechain.agents.wet.feed import UNREADABLE
 from sidechain.agents.wet.fitter import Fitter
 from sidechain.models.policy import Wet
 from sidechain.models.wet.forest import ForestModel, matrix
@@ -52,7 +53,7 @@ class Scorer:
         for record in records:
             try:
                 taps.append(self._decode(record.value or b""))
-            except msgspec.DecodeError as fault:
+            except UNREADABLE as fault:
                 self.unreadable += 1
                 log.warning("%s/%d@%d is no tap: %s", record.topic, record.partition, record.offset, fault)
         return taps

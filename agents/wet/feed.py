@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
@@ -24,6 +25,7 @@ BATCH_S: Final = 120.0  # an agent that takes longer over one round is stuck
 START_S: Final = 60.0
 POLL_MS: Final = 200
 BATCH_BYTES: Final = 512 * 1024
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)  # what msgspec raises for bytes that are no such record
 
 
 class Out(NamedTuple):

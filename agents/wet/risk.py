@@ -10,14 +10,14 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 from aiokafka import ConsumerRecord
 
 from sidechain.agents.reader import Reader
-from sidechain.agents.wet.feed import Out
+from sidechain.agents.wet.feed import UNREADABLE, Out
 from sidechain.models.policy import Policy
 from sidechain.models.wet import risk
 from sidechain.topics import records
@@ -40,8 +40,10 @@ class Names:
 class Tally:
     """What became of one batch, for the metrics."""
 
-    levels: list[str]
-    compensations: list[str]  # sent, suppressed, repeated
+    levels: list[str] = field(default_factory=list)
+    compensations: list[str] = field(default_factory=list)  # sent, suppressed, repeated
+    forgotten: int = 0
+    breaker_trips: int = 0
 
 
 class RiskAgent:
@@ -78,7 +80,8 @@ class RiskAgent:
 
     def fold(self, partition: int, batch: Sequence[ConsumerRecord]) -> tuple[list[Out], Tally]:
         """One batch of scores: what to write, and what became of it."""
-        risks, out, tally = self._risks[partition], [], Tally([], [])
+        risks, out, tally = self._risks[partition], [], Tally()
+        forgotten, trips = risks.forgotten, risks.breaker.trips
         for record in batch:
             score = self._read(record)
             if score is None:
@@ -94,12 +97,13 @@ class RiskAgent:
                 tally.compensations.append("sent" if is_new else "repeated")
                 if is_new:
                     out.append(self._compensation(outcome.compensation))
+        tally.forgotten, tally.breaker_trips = risks.forgotten - forgotten, risks.breaker.trips - trips
         return out, tally
 
     def _read(self, record: ConsumerRecord) -> records.Score | None:
         try:
             return self._decode(record.value or b"")
-        except msgspec.DecodeError as fault:
+        except UNREADABLE as fault:
             self.unreadable += 1
             log.warning("%s/%d@%d is no score: %s", record.topic, record.partition, record.offset, fault)
             return None
@@ -151,7 +155,7 @@ class RiskAgent:
                 for record in batch:
                     try:
                         told = decode(record.value or b"")
-                    except msgspec.DecodeError:
+                    except UNREADABLE:
                         self.unreadable += 1
                         continue
                     risks[record.partition].restore(told.key, told.risk_bp, told.level, told.as_of)
@@ -164,5 +168,5 @@ class RiskAgent:
                 for record in batch:
                     try:
                         asked[record.partition][decode(record.value or b"").id] = None
-                    except msgspec.DecodeError:
+                    except UNREADABLE:
                         self.unreadable += 1

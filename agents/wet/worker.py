@@ -9,12 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
-from sidechain.agents.app import make_app, running
-from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.metrics import WetMetrics
-from sidechain.agents.settings import Config
 from sidechain.agents.wet.anomaly import Past, Scorer
 from sidechain.agents.wet.feed import Feed, Out, Publisher
 from sidechain.agents.wet.fitter import Fitter
@@ -39,6 +34,7 @@ class WetWorker:
     ) -> None:
         """`options`: aiokafka's connection settings. `name`: topic of a logical name. `group`: prefix of the groups."""
         self._metrics = metrics
+        self._unreadable = 0  # as told to the metrics
         self._name = name
         self._publisher = Publisher(options)
         self._fitter = Fitter(metrics.fits)
@@ -97,16 +93,13 @@ class WetWorker:
                 self._metrics.metadata[level].inc()
             for result in tally.compensations:
                 self._metrics.compensations[result].inc()
+            self._metrics.forgotten.inc(tally.forgotten)
+            self._metrics.breaker_trips.inc(tally.breaker_trips)
 
     def _measure(self, _: Feed) -> None:
+        unreadable = self.scorer.unreadable + self.risk.unreadable
+        self._metrics.unreadable.inc(unreadable - self._unreadable)
+        self._unreadable = unreadable
         self._metrics.lag.set(self._taps.lag + self._scores.lag)
         self._metrics.entities.set(self.risk.entities)
         self._metrics.model_version.set(self.scorer.model.version if self.scorer.model else 0)
-
-
-async def serve(config: Config, policy: Policy, stop: asyncio.Event, registry: CollectorRegistry) -> None:
-    """Run the wet worker until `stop`."""
-    app = make_app("wet")
-    worker = WetWorker(app, policy, kafka_options(config), config.topic, config.topic_prefix, WetMetrics(registry))
-    async with running(app):
-        await worker.run(stop)

@@ -257,7 +257,13 @@ def test_what_is_no_record_is_passed_over(bus: Bus) -> None:
     """A tap, a score and an entry that are none stop nobody; what stands behind them is done."""
     one = pack()
     sealed = chain(one, 0, traffic(0, 5))
-    nonsense = [(None, b"\xff\xfe"), (b"k", b"{}"), (b"k", b"[1,2]"), (b"k", b'{"kind":"decision"}')]
+    nonsense = [
+        (None, b"\xff\xfe"),
+        (b"k", b'{"id":"\xff"}'),
+        (b"k", b"{}"),
+        (b"k", b"[1,2]"),
+        (b"k", b'{"kind":"decision"}'),
+    ]
 
     async def story() -> tuple[list[Any], WetWorker]:
         for logical in ("dry.decisions", "wet.taps", "wet.scores"):
