@@ -1,4 +1,4 @@
-"""What each role of a worker is made of. Imported per role, so that the dry side never loads what the wet side needs."""
+"""What each role of a worker is made of. Imported per role: the dry side never loads what the wet side needs."""
 
 import logging
 from collections.abc import Callable
