@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from aiokafka.errors import KafkaConnectionError
 from prometheus_client import CollectorRegistry
 
 from sidechain.agents.app import App, make_app, running
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.metrics import registry, serve
-from sidechain.agents.problems import Problem, UsageProblem
+from sidechain.agents.problems import EnvironmentProblem, Problem, UsageProblem
 from sidechain.agents.pseudonym import read_secret
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load_file, load_pack
@@ -82,6 +83,9 @@ def work(name: str, make: Callable[[Setting], Role], config: Config) -> int:
     except Problem as problem:
         log.error("%s", problem)  # noqa: TRY400 - a sentence for the person on duty; there is no mistake of ours to trace
         return problem.exit_code
+    except KafkaConnectionError as fault:
+        log.error("no Kafka answers at %s (%s); is it up?", config.bootstrap, fault)  # noqa: TRY400 - nor here
+        return EnvironmentProblem.exit_code
     except Exception:
         log.exception("the %s worker ends: a fault of ours", name)
         return FAULT_EXIT

@@ -7,6 +7,8 @@ variables filled in.
 import base64
 import json
 import re
+import subprocess
+import sys
 from fnmatch import fnmatch
 from importlib.metadata import distribution
 
@@ -16,6 +18,7 @@ from jsonschema.validators import validator_for
 
 from sidechain.agents.cli.commands import COMMANDS
 from sidechain.agents.config import load
+from sidechain.agents.local_kafka import free_port
 from sidechain.agents.settings import Config
 from sidechain.agents.worker import GRACE_S
 from tests.deployed import DEPLOY, ROOT, from_yaml
@@ -232,3 +235,27 @@ def test_the_dry_image_cannot_learn():
     assert {"numpy", "scikit-learn"} <= set(pins("deploy/requirements-wet.txt"))
     assert not {"numpy", "scikit-learn", "scipy"} & set(pins("requirements.txt"))
     assert set(pins("requirements.txt")) < set(pins("deploy/requirements-wet.txt"))
+
+
+@pytest.mark.parametrize("name", ["topics", "dry", "tap"])
+def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, tmp_path):
+    """With numpy and scikit-learn out of reach each gets as far as the cluster, which is not there: exit code 3."""
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef", encoding="ascii")
+    without = "import sys; sys.modules.update(numpy=None, scipy=None, sklearn=None)"
+    start = f"{without}; from sidechain.agents.cli import main; sys.argv[0] = 'sidechain'; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", start, *SERVICES[name]["command"]],
+        env={
+            "SIDECHAIN_PACK": "web",
+            "SIDECHAIN_BOOTSTRAP": f"127.0.0.1:{free_port()}",
+            "SIDECHAIN_PSEUDONYM_KEY_FILE": str(key),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "no Kafka answers" in done.stderr
+    assert "Traceback" not in done.stderr
