@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from sidechain.models.cel import BOOL, DOUBLE, INT, STRING, Variable, check, list_of
 from sidechain.models.dry import Fold, Line
+from sidechain.models.dry.fold import LoadPolicy
 from sidechain.models.policy import EventField, EventSchema, Feature, Policy, Rule, Signal, Trust, TrustInput, Typology
 
 # A loaded machine is slow, not wrong.
@@ -130,6 +131,24 @@ def fold(folded: Fold, events: Iterable[Mapping[str, Any] | bytes | None], **mor
 def decided(one: Policy, events: Iterable[Mapping[str, Any] | bytes | None], **more: Any) -> list[dict[str, Any]]:
     """The entries of a new chain under policy `one`."""
     return fold(Fold(one, 0), events, **more)
+
+
+def control(one: Policy, offset: int = 0, **more: Any) -> Line:
+    """The control record that activates policy `one`."""
+    value = {"kind": "policy", "name": one.name, "version": one.version, "digest": one.digest}
+    return Line(offset, one.name.encode(), line({**value, "by": "anna", "at": T0, "text": one.text, **more}))
+
+
+def loader(*policies: Policy) -> LoadPolicy:
+    """Reads the texts of these policies and refuses others, as a pack loader does."""
+    known = {one.text.encode(): one for one in policies}
+
+    def load(text: bytes) -> Policy:
+        if text not in known:
+            raise ValueError("no such policy")
+        return known[text]
+
+    return load
 
 
 def _feature(spec: Spec, variables: Mapping[str, Variable]) -> Feature:

@@ -8,7 +8,7 @@ import pytest
 from sidechain.models.dry import Fold, Line, SignalValue
 from sidechain.models.dry.chain import Replayer, Verifier
 from sidechain.models.policy import Signal
-from tests.support import T0, event, feature, line, policy, rule
+from tests.support import T0, control, event, feature, line, loader, policy, rule
 
 POLICY = policy(
     features=[feature("seen", "count", "1m"), feature("gap", "gap")],
@@ -39,21 +39,8 @@ def inputs(count: int) -> list[Line]:
 
 
 INPUTS = inputs(200)
-CONTROL = Line(
-    5,
-    b"test",
-    line(
-        {"kind": "policy", "name": "test", "version": 2, "digest": NEXT.digest, "by": "anna", "at": T0}
-        | {"text": NEXT.text}
-    ),
-)
-
-
-def load(text: bytes):
-    """The one text that is activated here."""
-    if text != NEXT.text.encode():
-        raise ValueError("unknown text")
-    return NEXT
+CONTROL = control(NEXT, 5)
+load = loader(NEXT)
 
 
 def made() -> list[bytes]:

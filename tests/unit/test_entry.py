@@ -7,7 +7,7 @@ import pytest
 
 from sidechain.models.dry import Fold
 from sidechain.models.dry.entry import GENESIS, SEAL_LENGTH, body_and_hash
-from tests.support import T0, event, feature, line, policy, records
+from tests.support import control, event, feature, loader, policy, records
 
 FIRST = ["v", "seq", "prev", "kind", "id", "key", "at", "source", "digest", "next", "policy"]
 DECISION = ["action", "tier", "trust_bp", "trust_inputs_bp", "score_bp", "reasons", "flags", "features", "signals"]
@@ -23,10 +23,9 @@ def chain() -> list[bytes]:
     """One entry of each kind."""
     one, two = policy(features=[feature("seen", "count", "1m")]), policy(version=2)
     fold = Fold(one, 0)
-    change = {"kind": "policy", "name": "test", "version": 2, "digest": two.digest, "by": "anna", "at": T0, "text": "x"}
     parts = [
         fold.events(records([event(0, host="é\U0001f600"), event(0, host="é\U0001f600"), b"junk"])),
-        fold.control(records([line(change)])[0], lambda _text: two),
+        fold.control(control(two), loader(two)),
     ]
     return [value for part in parts for _, value in part.entries]
 

@@ -9,15 +9,9 @@ import pytest
 
 from sidechain.models.dry import Fold, state
 from sidechain.models.dry.state import BLOCK, Ids, Plan, Table
-from tests.support import T0, decided, event, feature, fold, line, policy, records
+from tests.support import control, decided, event, feature, fold, loader, policy
 
 COUNT = feature("seen", "count", "1h")
-
-
-def control(offset: int, text: str, one, by: str = "anna"):
-    """A control record that activates policy `one`."""
-    value = {"kind": "policy", "name": one.name, "version": one.version, "digest": one.digest, "by": by, "at": T0}
-    return records([line({**value, "text": text})], offset)[0]
 
 
 def seen(entries) -> list[int]:
@@ -175,7 +169,7 @@ def test_a_policy_change_keeps_the_history_of_unchanged_features_only(after, fea
     before, changed = policy(features=POLICIES["kept"]), policy(features=POLICIES[after], version=2)
     one = Fold(before, 0)
     fold(one, [event(n, n=10) for n in range(3)])
-    last = one.control(control(0, changed.text, changed), lambda _text: changed).entries[-1][1]
+    last = one.control(control(changed), loader(changed)).entries[-1][1]
     if restored:
         one = Fold.restore(0, last, one.changes(), changed)
     assert fold(one, [event(3, n=10)])[0]["features"] == features
@@ -191,7 +185,7 @@ def test_a_feature_that_left_comes_back_only_for_keys_not_seen_in_between(restor
     offsets = itertools.count()
     entries = []
     for number, version in ((6, 2), (7, 1)):
-        change = one.control(control(next(offsets), "", policies[version]), lambda _text, v=version: policies[v])
+        change = one.control(control(policies[version], next(offsets)), loader(both, gone))
         changelog.update(one.changes())
         if restored:
             one = Fold.restore(0, change.entries[-1][1], changelog.items(), policies[version])

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from sidechain.models.dry import Fold, Line, SignalValue, state
 from sidechain.models.dry.chain import Replayer, Verifier
-from sidechain.models.policy import Policy, Signal
-from tests.support import T0, feature, line, policy, rule, trust
+from sidechain.models.policy import Signal
+from tests.support import T0, control, feature, line, loader, policy, rule, trust
 
 SIGNALS = (Signal(name="risk", max_age_ms=120_000),)
 RULES = [
@@ -46,7 +46,7 @@ POLICIES = [
     ),
     policy(version=3, features=PARTITION + COMMON, signals=SIGNALS, rules=RULES, max_keys=4, duplicate_horizon=16),
 ]
-BY_TEXT = {one.text.encode(): one for one in POLICIES}
+load = loader(*POLICIES)
 BY_REF = {one.ref: one for one in POLICIES}
 
 hosts = st.sampled_from("abcde")
@@ -66,21 +66,10 @@ good = st.builds(
     texts,
 )
 bad = st.tuples(st.just("events"), hosts, st.none() | st.binary(max_size=6) | st.just(b'{"id":1}'))
-control = st.one_of(
-    st.sampled_from(POLICIES).map(
-        lambda one: (
-            "control",
-            one.name,
-            line(
-                {"kind": "policy", "name": "test", "version": one.version, "digest": one.digest}
-                | {"by": "anna", "at": T0, "text": one.text}
-            ),
-        )
-    ),
-    st.just(("control", "test", b"junk")),
-)
+JUNK = st.just(("control", "test", b"junk"))
+changes = st.sampled_from(POLICIES).map(lambda one: ("control", one.name, control(one).value))
 Step = tuple[str, str, bytes | None]
-inputs = st.lists(st.one_of(good, good, good, good, good, bad, control), min_size=25, max_size=40)
+inputs = st.lists(st.one_of(good, good, good, good, good, bad, changes, JUNK), min_size=25, max_size=40)
 cuts = st.lists(st.booleans(), min_size=40, max_size=40)
 
 
@@ -100,12 +89,6 @@ def said(key: str) -> SignalValue | None:
         "d": SignalValue(70_000, "m", T0, 3),
         "e": SignalValue(3_000, "m", T0 + 10_000, 4),
     }[key]
-
-
-def load(text: bytes) -> Policy:
-    if text not in BY_TEXT:
-        raise ValueError("unknown text")
-    return BY_TEXT[text]
 
 
 def batches(steps: Sequence[Step], ends: Sequence[bool]) -> list[list[tuple[str, Line]]]:
@@ -241,8 +224,7 @@ def test_the_inputs_of_these_tests_reach_what_they_are_about():
 def test_a_takeover_right_after_a_policy_change(moment):
     """Keys written under a plan that was replaced within the batch can be read back."""
     event = [("events", "a", line({"id": f"e-{n}", "host": "a", "at": T0 + n, "n": 1})) for n in range(3)]
-    change = ("control", "test", line({"kind": "policy", "name": "test", "version": 2, "digest": POLICIES[1].digest}
-                                      | {"by": "anna", "at": T0, "text": POLICIES[1].text}))  # fmt: skip
+    change = ("control", "test", control(POLICIES[1]).value)
     order = {
         "policy in the middle of a batch": [event[0], change, event[1], event[2]],
         "policy first": [change, *event],
