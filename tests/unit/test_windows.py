@@ -73,6 +73,7 @@ def test_the_number_of_panes_is_the_grain_of_the_window(panes, times, counts):
         ("mean", [(60, 10), (9, 99), (60, 5)], [None, 10, 10]),
         ("deviation", [(0, 10), (1, 20), (2, 30), (3, 0)], [None, None, 5, 8]),  # sqrt(200 / 3) = 8.16
         ("deviation", [(0, 7), (1, 7), (2, 7)], [None, None, 0]),
+        ("deviation", [(0, 10), (1, 11), (2, 31), (3, 0)], [None, None, 0, 9]),  # sqrt(93.56) about a mean of 17.33
         ("ratio", [(0, 10), (1, 20), (2, 15), (3, 0)], [None, 20_000, 10_000, 0]),
         ("ratio", [(0, 3), (1, 1)], [None, 3_333]),
         ("ratio", [(0, 0), (1, 5), (2, 5)], [None, None, 20_000]),  # no ratio to a mean of zero
