@@ -192,14 +192,23 @@ def assert_balanced(config: Config) -> dict[int, list[dict[str, Any]]]:
     return chains
 
 
-def decided(config: Config) -> int:
-    """How many events have an entry by now."""
-    return sum(1 for chain in entries(config).values() for one in chain if one["source"][0] == "events")
-
-
 def wait_decided(config: Config, events: int, workers: Sequence[Process] = ()) -> None:
     """Until so many events have an entry."""
-    until(lambda: decided(config) >= events, lambda: "\n---\n".join(one.said() for one in workers))
+    try:
+        asyncio.run(_wait_decided(config, events))
+    except TimeoutError:
+        said = "\n---\n".join(one.said() for one in workers)
+        raise AssertionError(f"not {events} events decided within {WAIT_S:.0f} s:\n{said}") from None
+
+
+async def _wait_decided(config: Config, events: int) -> None:
+    """Aborted entries are not seen, and each entry is counted where it stands, so no event counts twice unnoticed."""
+    async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader, asyncio.timeout(WAIT_S):
+        seen = 0
+        async for records in reader.follow(await reader.partitions(), from_end=False):
+            seen += sum(b'"source":["events",' in one.value for one in records)
+            if seen >= events:
+                return
 
 
 def open_transactions(config: Config, topics: Sequence[str]) -> dict[str, tuple[int, int]]:
