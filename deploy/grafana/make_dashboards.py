@@ -49,6 +49,7 @@ COLOURS: Final = {
     "failed": "red",
     "dropped": "red",
     "halted": "red",
+    "unreadable": "red",
 }
 
 DRY: Final = DryMetrics(CollectorRegistry())
@@ -91,6 +92,13 @@ def rate_by(label: str, metric: Mapping[str, MetricWrapperBase]) -> Query:
     """How often per second, a line per value of `label`."""
     rate = f"rate({stored_name(metric)}{SELECTED}[$__rate_interval])"
     return Query(expression=f"sum by ({label}) ({rate})", legend=f"{{{{{label}}}}}", names=tuple(metric))
+
+
+def rate_of(metric: MetricWrapperBase, legend: str) -> Query:
+    """How often per second, one line."""
+    return Query(
+        expression=f"sum(rate({stored_name(metric)}{SELECTED}[$__rate_interval]))", legend=legend, names=(legend,)
+    )
 
 
 def quantile(share: float, metric: Metric, legend: str) -> Query:
@@ -174,16 +182,17 @@ WET_ROW: Final = (
     Graph(
         title="Taps by result",
         description="Decisions the tap has seen per second: sent to the wet side, left out by the sampling the pack "
-        "asks for, or dropped because the tap was too far behind.",
+        "asks for, or dropped because the tap was too far behind. Unreadable: a record that is no entry.",
         unit=PER_SECOND,
-        queries=(rate_by("result", TAP.taps),),
+        queries=(rate_by("result", TAP.taps), rate_of(TAP.unreadable, "unreadable")),
         stacked=True,
     ),
     Graph(
         title="Scores by state",
-        description="Taps scored per second. Warming: there is no fitted model yet, the score is absent, not zero.",
+        description="Taps scored per second. Warming: there is no fitted model yet, the score is absent, not zero. "
+        "Unreadable: a record on a wet topic that is none of ours.",
         unit=PER_SECOND,
-        queries=(rate_by("state", WET.scores),),
+        queries=(rate_by("state", WET.scores), rate_of(WET.unreadable, "unreadable")),
         stacked=True,
     ),
     Graph(
@@ -206,9 +215,9 @@ WET_ROW: Final = (
     Graph(
         title="Compensations by result",
         description="Compensations per second: sent, held back by the rate breaker, or not sent again because this "
-        "decision had one already.",
+        "decision had one already. A breaker trip begins a time of holding back.",
         unit=PER_SECOND,
-        queries=(rate_by("result", WET.compensations),),
+        queries=(rate_by("result", WET.compensations), rate_of(WET.breaker_trips, "breaker trips")),
         width=12,
     ),
 )

@@ -6,6 +6,7 @@ variables filled in.
 
 import base64
 import json
+import os
 import re
 import subprocess
 import sys
@@ -259,3 +260,17 @@ def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, tmp_path)
     assert done.returncode == 3, done.stderr
     assert "no Kafka answers" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("path", ["deploy/runbook.md", "deploy/README.md"])
+def test_commands_in_the_documents_exist(path, sidechain):
+    """Whoever is woken at night types them as they stand: each command, and each of its options."""
+    text = (ROOT / path).read_text(encoding="utf-8").replace("\n", " ")
+    written = set(re.findall(r"`sidechain ([a-z][^`]*)`", text))
+    assert written
+    for words in written:
+        known = [name for name in COMMANDS if words == name or words.startswith(f"{name} ")]
+        assert known, f"sidechain {words}"
+        told = sidechain(*known[0].split(), "--help", env=os.environ | {"COLUMNS": "200"}).stdout
+        for option in re.findall(r"--[a-z-]+", words):
+            assert f" {option} " in told, f"sidechain {words}: no {option}"

@@ -92,6 +92,8 @@ def test_promtool_accepts(words):
         ("/ clamp_min(sum by (job) (rate(sidechain_scores_total[5m])), 1)", "/ 1"),
         ("clamp_min(sum by (job) (rate(sidechain_scores_total[5m])), 1)", "sum by (job) (sidechain_scores_total)"),
         ('{result="dropped"}[10m]', "[10m]"),
+        ("(sidechain_tap_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
+        ("(sidechain_wet_unreadable_total[10m])", "(sidechain_tap_unreadable_total[10m])"),
         ('result="failed"', 'result="restored"'),
         ('up{job=~"sidechain-(tap|wet)"} == 0', 'up{job=~"sidechain-(tap|wet)"} == 2'),
         ('up{job="sidechain-dry"} == 0', 'up{job=~"sidechain-.+"} == 0'),
