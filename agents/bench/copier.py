@@ -28,8 +28,8 @@ async def copy(config: Config, max_records: int, stop: asyncio.Event) -> None:
     share = config.batch_max_bytes // len(tps)  # the lane's own fetch settings
     consumer = reader(options, max_partition_fetch_bytes=share, fetch_max_bytes=config.batch_max_bytes)
     producers = await open_producers(options, config, 0)
-    target = config.topic("dry.decisions")
-    pipeline = Pipeline(producers, Names(target, target, target), config.commit_timeout_s, lambda _: None)
+    names = Names(*(config.topic(one) for one in ("dry.decisions", "dry.state", "dry.deadletters")))
+    pipeline = Pipeline(producers, names, config.commit_timeout_s, lambda _: None)
     await consumer.start()
     try:
         consumer.assign(tps)
