@@ -48,9 +48,8 @@ def server_properties(data: Path, host: str, port: int, controller_port: int) ->
     }
 
 
-def jvm_options(heap: str, cache: Path, *, quick: bool) -> list[str]:
+def jvm_options(heap: str, *, quick: bool) -> list[str]:
     """Options of the broker's JVM; `quick` gives up the optimising compiler for a shorter start."""
-    del cache
     return [
         f"-Xmx{heap}",
         "-Xms128m",

@@ -32,7 +32,7 @@ from sidechain.agents.broker_settings import jvm_options, server_properties
 from sidechain.agents.problems import EnvironmentProblem
 
 HOST: Final = "127.0.0.1"
-START_S: Final = 60.0
+START_S: Final = 90.0  # three seconds on an idle machine
 STOP_S: Final = 20.0
 POLL_S: Final = 0.05
 FORMAT_S: Final = 60.0
@@ -84,7 +84,7 @@ class LocalKafka:
         self.home = home.absolute()
         self._cache = cache
         self._port = port
-        self._jvm = jvm_options(heap, cache, quick=quick)
+        self._jvm = jvm_options(heap, quick=quick)
         self._java = java
         self._jars = jars
         self._mirror = mirror
@@ -125,7 +125,8 @@ class LocalKafka:
         """End the broker; False when none was running. SIGKILL when SIGTERM has not ended it in `timeout_s`."""
         found = self.status()
         if found is None:
-            self._run_file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder that cannot be written holds no stale file of ours
+                self._run_file.unlink(missing_ok=True)
             return False
         os.kill(found.pid, signal.SIGTERM)
         if not self._gone(found.pid, timeout_s):
@@ -242,8 +243,7 @@ class LocalKafka:
         except subprocess.TimeoutExpired:
             raise EnvironmentProblem(f"preparing {self.home} took over {FORMAT_S:.0f} s; is the disk full?") from None
         if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            raise EnvironmentProblem(f"Kafka could not prepare {self.home}: {said[-1] if said else 'no reason given'}")
+            raise EnvironmentProblem(f"Kafka could not prepare {self.home}: {_telling(done.stdout + done.stderr)}")
 
     def _wait_ready(self, found: Running, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -343,12 +343,14 @@ _JVM_VARIABLES: Final = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS
 
 
 def _last_words(log: Path) -> str:
-    """The line of the log that names the fault."""
     try:
-        lines = log.read_text("utf-8", "replace").splitlines()
+        return _telling(log.read_text("utf-8", "replace"))
     except OSError:
         return "it left no log"
-    telling = [
-        one for one in lines if "Exception" in one or "ERROR" in one or "Error:" in one or "error" in one.lower()
-    ]
+
+
+def _telling(said: str) -> str:
+    """The last line that names a fault, without its stack trace."""
+    lines = [one for one in said.splitlines() if one.strip() and not one.startswith(("\tat ", "\t..."))]
+    telling = [one for one in lines if any(word in one for word in ("Exception", "ERROR", "Error", "error:"))]
     return (telling or lines or ["it said nothing"])[-1].strip()[:300]

@@ -2,7 +2,8 @@
 
 The position in the source is committed in the same transaction as the copies. There is one copier per pair of topics:
 its transactional id fences a predecessor that is still alive, so two cannot both copy. What has no such field, or is
-no JSON, is copied without a key: judging is the decider's work, and the dead letters are where it is kept.
+no JSON, is copied without a key (a null value with the key it had): judging is the decider's work, and the dead
+letters are where it is kept.
 
 One key's records keep their order where they stood on one source partition. Between source partitions there is no
 order to keep: they are copied as they arrive.
@@ -15,8 +16,9 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 
+from sidechain.agents.admin import administrator
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 
 BATCH: Final = 2_000  # records of one transaction
@@ -62,6 +64,10 @@ class Rekey:
 
         `progress` is told how many were copied and how many are left. Raises EnvironmentProblem, KafkaError.
         """
+        counts = await _partition_counts(self._options)
+        for topic in (self._source, self._target):
+            if topic not in counts:
+                raise EnvironmentProblem(f"topic {topic} does not exist, or we may not see it")
         producer = AIOKafkaProducer(
             **self._options,
             transactional_id=self._group,
@@ -79,7 +85,8 @@ class Rekey:
         try:
             await producer.start()  # first: whoever copied before us is fenced, its last commit decided
             await consumer.start()
-            await self._copy(producer, consumer, once=once, progress=progress)
+            tps = [TopicPartition(self._source, number) for number in range(counts[self._source])]
+            await self._copy(producer, consumer, tps, counts[self._target], once=once, progress=progress)
         except ProducerFenced:
             raise EnvironmentProblem(
                 f"another `sidechain rekey` from {self._source} to {self._target} took over"
@@ -89,9 +96,16 @@ class Rekey:
             await asyncio.wait_for(producer.stop(), STOP_S)
         return self.copied
 
-    async def _copy(self, producer: Any, consumer: Any, *, once: bool, progress: Callable[[int, int], None]) -> None:
-        width = len(await _partitions(producer, self._target))
-        tps = [TopicPartition(self._source, one) for one in await _partitions(producer, self._source)]
+    async def _copy(
+        self,
+        producer: Any,
+        consumer: Any,
+        tps: Sequence[TopicPartition],
+        width: int,
+        *,
+        once: bool,
+        progress: Callable[[int, int], None],
+    ) -> None:
         consumer.assign(tps)
         await self._check_positions(consumer, tps)
         ends = await consumer.end_offsets(tps)
@@ -110,24 +124,26 @@ class Rekey:
         self, producer: Any, got: Mapping[Any, Sequence[ConsumerRecord[Any, Any]]], width: int
     ) -> None:
         async with producer.transaction():
-            sent = [
-                await producer.send(
-                    self._target,
-                    value=record.value,
-                    key=(key := self._key(record.value)),
-                    # Without a key any partition is right, as long as a repetition chooses the same one.
-                    partition=record.partition % width if key is None else None,
-                    timestamp_ms=max(record.timestamp, 0),
-                    headers=record.headers,
-                )
-                for records in got.values()
-                for record in records
-            ]
+            sent = [await self._send(producer, record, width) for records in got.values() for record in records]
             await asyncio.gather(*sent)
             await producer.send_offsets_to_transaction(
                 {tp: records[-1].offset + 1 for tp, records in got.items()}, self._group
             )
         self.copied.records += len(sent)
+
+    async def _send(self, producer: Any, record: ConsumerRecord[Any, Any], width: int) -> Any:
+        key = self._key(record.value)
+        if key is None and record.value is None:
+            key = record.key or b""  # a record without key and value cannot be sent; its fault is the value
+        return await producer.send(
+            self._target,
+            value=record.value,
+            key=key,
+            # Without a key any partition is right, as long as a repetition chooses the same one.
+            partition=record.partition % width if key is None else None,
+            timestamp_ms=max(record.timestamp, 0),
+            headers=list(record.headers),
+        )
 
     def _key(self, value: bytes | None) -> bytes | None:
         try:
@@ -148,9 +164,6 @@ class Rekey:
                 )
 
 
-async def _partitions(producer: Any, topic: str) -> list[int]:
-    try:
-        found = await producer.partitions_for(topic)
-    except KafkaError as fault:
-        raise EnvironmentProblem(f"topic {topic} cannot be read ({type(fault).__name__}); does it exist?") from fault
-    return sorted(found)
+async def _partition_counts(options: Mapping[str, Any]) -> dict[str, int]:
+    async with administrator(options) as client:
+        return {one["topic"]: len(one["partitions"]) for one in await client.describe_topics()}
