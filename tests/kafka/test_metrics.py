@@ -91,11 +91,13 @@ class Prometheus:
         self.address = address
 
     def ask(self, path: str, **parameters: str) -> dict[str, Any]:
-        """The decoded answer; an error of Prometheus' is an answer too."""
+        """The decoded answer; a refusal with its reason is an answer too. Not ready yet: HTTPError."""
         try:
             with urlopen(f"{self.address}/api/v1/{path}?{urlencode(parameters)}", timeout=5) as answer:
                 return json.load(answer)
         except HTTPError as refused:
+            if refused.headers.get_content_type() != "application/json":
+                raise
             return json.load(refused)
 
     def lines(self, expression: str) -> dict[str, Any]:
