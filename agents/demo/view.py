@@ -75,7 +75,7 @@ def _counts(watch: Watch) -> str:
 
 def summary(report: Report) -> Iterator[str]:
     """The report as a person reads it."""
-    yield f"Decided {report.sample:,} events of the sample, {sum(report.planted_actions.values()):,} planted among them"
+    yield f"Decided {report.sample:,} events of the sample and {sum(report.planted_actions.values()):,} planted ones"
     for action in ACTIONS:
         yield f"  {action:8} {report.actions[action]:>7,}   planted {report.planted_actions[action]:>5,}"
     yield ""
