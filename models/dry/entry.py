@@ -19,7 +19,7 @@ SEAL_LENGTH: Final = 75  # len(',"hash":"' + 64 hex + '"}')
 Next = dict[str, int]  # logical input topic -> 1 + the last offset that has an entry
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=False):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """One event, decided."""
 
     v: int

@@ -181,18 +181,22 @@ class Fold:
         """Fold event records in, in order; each yields exactly one entry."""
         entries: list[tuple[bytes | None, bytes]] = []
         dead_letters: list[DeadLetter] = []
+        parse, derive = self._program.parse, self._program.derive
         for record in records:
             value = record.value
-            event = self._program.parse(value)
+            event = parse(value)
             if event.__class__ is Rejection:
                 entries.append(self._reject("events", record, event, dead_letters))
                 continue
-            derived = self._program.derive(event)
-            if self.keyed and (wrong := _wrong_key(record.key, derived[1])) is not None:
+            derived = derive(event)
+            key = derived[1].encode()
+            if self.keyed and record.key != key:
+                wrong = Rejection("null-key" if record.key is None else "key-mismatch")
                 entries.append(self._reject("events", record, wrong, dead_letters))
                 continue
-            self.next = {**self.next, "events": record.offset + 1}
-            source = ("events", self.partition, record.offset)
+            offset = record.offset
+            self.next["events"] = offset + 1
+            source = ("events", self.partition, offset)
             digest = sha256(value).hexdigest()  # type: ignore[arg-type]
             name, first = self._ids.first(derived[0], self.seq)
             sealed: Duplicate | Decision
@@ -201,7 +205,7 @@ class Fold:
             else:
                 sealed = self._decide(event, derived, source, digest, latest)
                 self._ids.add(name, self.seq)
-            entries.append((record.key or derived[1].encode(), self._append(sealed)))
+            entries.append((key, self._append(sealed)))
         return Folded(entries, dead_letters)
 
     def control(self, record: InputRecord, load: LoadPolicy = nothing_learned) -> Folded:
@@ -227,7 +231,7 @@ class Fold:
             return Folded([entry], dead_letters)
         previous = self._program.ref
         self._install(Program(policy))
-        self.next = {**self.next, "control": record.offset + 1}
+        self.next["control"] = record.offset + 1
         sealed = PolicyChange(
             VERSION,
             self.seq,
@@ -257,7 +261,11 @@ class Fold:
     def _decide(self, event: Any, derived: Any, source: tuple[str, int, int], digest: str, latest: Latest) -> Decision:
         program = self._program
         identifier, key, at_ms, values, where, of, partition_where, partition_of = derived
-        counted_ms, flags = self._counted_at(at_ms)
+        if self.watermark_ms <= at_ms <= self.watermark_ms + self._max_step_ms:  # nearly every event
+            self.watermark_ms = counted_ms = at_ms
+            flags: tuple[str, ...] = ()
+        else:
+            counted_ms, flags = self._counted_at(at_ms)
         slots = self._by_key.slots(key, self.seq)
         features = values + tuple(
             [
@@ -307,14 +315,13 @@ class Fold:
         one far-future timestamp drops nobody's windows.
         """
         watermark = self.watermark_ms
-        if at_ms >= watermark:
-            step = self._program.policy.event.max_step_ms
-            if watermark >= 0 and at_ms > watermark + step:
-                self.watermark_ms = watermark + step
-                return watermark, ("ahead",)
+        if at_ms < watermark:
+            return at_ms, ("late",) if self._program.is_late(at_ms, watermark) else ()
+        if watermark < 0 or at_ms <= watermark + self._max_step_ms:
             self.watermark_ms = at_ms
             return at_ms, ()
-        return at_ms, ("late",) if self._program.is_late(at_ms, watermark) else ()
+        self.watermark_ms = watermark + self._max_step_ms
+        return watermark, ("ahead",)
 
     def _signals(self, found: SignalValue | UnknownSignal | None, at_ms: int) -> tuple[tuple[int | None, ...], Any]:
         """The values the rules see, and what the entry records of each."""
@@ -362,7 +369,7 @@ class Fold:
         value = record.value
         digest = None if value is None else sha256(value).hexdigest()
         partition = self.partition if topic == "events" else 0
-        self.next = {**self.next, topic: record.offset + 1}
+        self.next[topic] = record.offset + 1
         sealed = Rejected(
             VERSION,
             self.seq,
@@ -389,6 +396,7 @@ class Fold:
 
     def _take(self, program: Program) -> None:
         self._program = program
+        self._max_step_ms = program.policy.event.max_step_ms
         self._key_plan = Plan(program.key_steps, program.key_plan)
         self._partition_plan = Plan(program.partition_steps, program.partition_plan)
         self._plans |= {one.name: one for one in (self._key_plan, self._partition_plan)}
@@ -431,12 +439,6 @@ class _Tail(msgspec.Struct):
     policy: str
     next: Next
     hash: str
-
-
-def _wrong_key(key: bytes | None, stated: str) -> Rejection | None:
-    if key is None:
-        return Rejection("null-key")
-    return None if key == stated.encode() else Rejection("key-mismatch")
 
 
 def _text(key: bytes | None) -> str | None:

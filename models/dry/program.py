@@ -76,9 +76,11 @@ class Program:
         self.partition_plan = tuple(definition(one) for one in by_partition)
         ordered = [*values, *by_key, *by_partition]
         self.feature_names = tuple(one.name for one in ordered)
-        self.features_type = _numbers("Features", self.feature_names)
+        self.features_type = _record("Features", self.feature_names, int | None)
         self.signal_names = tuple(one.name for one in policy.signals)
-        self.signals_type = msgspec.defstruct("Signals", [(name, Any) for name in self.signal_names], frozen=True)
+        self.signals_type = msgspec.defstruct(
+            "Signals", [(name, Any) for name in self.signal_names], frozen=True, gc=False
+        )
         self._panes = sorted({(one.window_ms // one.panes, one.panes) for one in windowed if one.window_ms})
         self._never_late_ms = min((pane_ms * (panes - 1) for pane_ms, panes in self._panes), default=0)
         self.derive = self._compile_derive(values, by_key, by_partition)
@@ -265,5 +267,5 @@ def _attribute(field: str) -> ast.expr:
     return ast.Attribute(_name("event"), field, ast.Load())
 
 
-def _numbers(name: str, fields: Sequence[str]) -> type[msgspec.Struct]:
-    return msgspec.defstruct(name, [(field, int | None) for field in fields], frozen=True)
+def _record(name: str, fields: Sequence[str], kind: Any) -> type[msgspec.Struct]:
+    return msgspec.defstruct(name, [(field, kind) for field in fields], frozen=True, gc=False)

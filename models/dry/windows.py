@@ -80,18 +80,15 @@ def _additive(pane_ms: int, panes: int) -> Parts:
 
     def update(slot: Slot, at_ms: int, takes_part: bool | None, value: Any) -> Value:
         pane = at_ms // pane_ms
-        ahead = pane - slot[0]
-        if ahead > 0:
-            ring = slot[2]
-            if ahead >= panes or slot[0] < 0:
-                slot[2] = [0] * panes
-                slot[1] = 0
-            else:
-                for old in range(slot[0] + 1, pane + 1):
-                    slot[1] -= ring[old % panes]
-                    ring[old % panes] = 0
+        newest = slot[0]
+        if pane > newest:
             slot[0] = pane
-        elif -ahead >= panes:
+            ring = slot[2]
+            for old in range(max(newest, pane - panes) + 1, pane + 1):
+                if here := ring[old % panes]:
+                    slot[1] -= here
+                    ring[old % panes] = 0
+        elif newest - pane >= panes:
             return slot[1]  # type: ignore[no-any-return]
         if takes_part and value is not None:
             slot[1] += value
@@ -119,20 +116,24 @@ def _extreme(pane_ms: int, panes: int, better: Callable[..., Any]) -> Parts:
 
     def update(slot: Slot, at_ms: int, takes_part: bool | None, value: Any) -> Value:
         pane = at_ms // pane_ms
-        ahead = pane - slot[0]
-        ring = slot[2]
-        if ahead > 0:
-            for old in range(max(slot[0] + 1, pane - panes + 1), pane + 1):
-                ring[old % panes] = None
+        newest, ring = slot[0], slot[2]
+        if pane > newest:
             slot[0] = pane
-            known = [one for one in ring if one is not None]
-            slot[1] = better(known) if known else None
-        elif -ahead >= panes:
+            has_left = False
+            for old in range(max(newest, pane - panes) + 1, pane + 1):
+                if ring[old % panes] is not None:
+                    has_left = has_left or ring[old % panes] == slot[1]
+                    ring[old % panes] = None
+            if has_left:
+                slot[1] = better((one for one in ring if one is not None), default=None)
+        elif newest - pane >= panes:
             return slot[1]  # type: ignore[no-any-return]
         if takes_part and value is not None:
             here = ring[pane % panes]
-            ring[pane % panes] = value if here is None else better(here, value)
-            slot[1] = value if slot[1] is None else better(slot[1], value)
+            if here is None or better(here, value) != here:
+                ring[pane % panes] = value
+                if slot[1] is None or better(slot[1], value) != slot[1]:
+                    slot[1] = value
         return slot[1]  # type: ignore[no-any-return]
 
     return new, update, _same, _fresh
@@ -150,11 +151,10 @@ def _distinct(pane_ms: int, panes: int, limit: int) -> Parts:
 
     def update(slot: Slot, at_ms: int, takes_part: bool | None, value: Any) -> Value:
         pane = at_ms // pane_ms
-        ahead = pane - slot[0]
-        if ahead > 0:
+        if pane > slot[0]:
             _forget(slot, pane, panes)
         holders = slot[1]
-        if takes_part and value is not None and -ahead < panes:
+        if takes_part and value is not None and slot[0] - pane < panes:
             if value.__class__ is str and len(value) > 24:
                 value = "#" + blake2b(value.encode(), digest_size=12).hexdigest()
             here = slot[2][pane % panes]
@@ -185,13 +185,14 @@ def _distinct(pane_ms: int, panes: int, limit: int) -> Parts:
 def _forget(slot: Slot, pane: int, panes: int) -> None:
     """Advance a distinct slot to `pane`, dropping the values only the dropped panes held."""
     holders, rings = slot[1], slot[2]
-    for old in range(max(slot[0] + 1, pane - panes + 1), pane + 1):
-        for value in rings[old % panes]:
-            if holders[value] == 1:
-                del holders[value]
-            else:
-                holders[value] -= 1
-        rings[old % panes] = {}
+    for old in range(max(slot[0], pane - panes) + 1, pane + 1):
+        if here := rings[old % panes]:
+            for value in here:
+                if holders[value] == 1:
+                    del holders[value]
+                else:
+                    holders[value] -= 1
+            here.clear()
     slot[0] = pane
 
 
@@ -211,7 +212,8 @@ def _ratio(count: int, total: int, _squares: int, value: int) -> Value:
     """The value in basis points of the mean before it, within RATIO_MAX_BP; None without a positive mean."""
     if not count or total <= 0:
         return None
-    return max(-RATIO_MAX_BP, min(value * count * 10_000 // total, RATIO_MAX_BP))
+    ratio_bp = value * count * 10_000 // total
+    return ratio_bp if -RATIO_MAX_BP < ratio_bp < RATIO_MAX_BP else RATIO_MAX_BP if ratio_bp > 0 else -RATIO_MAX_BP
 
 
 def _history(pane_ms: int, panes: int, statistic: Statistic) -> Parts:
@@ -222,20 +224,20 @@ def _history(pane_ms: int, panes: int, statistic: Statistic) -> Parts:
 
     def update(slot: Slot, at_ms: int, takes_part: bool | None, value: Any) -> Value:
         pane = at_ms // pane_ms
-        ahead = pane - slot[0]
-        ring = slot[4]
-        if ahead > 0:
-            for old in range(max(slot[0] + 1, pane - panes + 1), pane + 1):
-                at = old % panes * 3
-                slot[1] -= ring[at]
-                slot[2] -= ring[at + 1]
-                slot[3] -= ring[at + 2]
-                ring[at] = ring[at + 1] = ring[at + 2] = 0
+        newest, ring = slot[0], slot[4]
+        if pane > newest:
             slot[0] = pane
+            for old in range(max(newest, pane - panes) + 1, pane + 1):
+                at = old % panes * 3
+                if ring[at]:
+                    slot[1] -= ring[at]
+                    slot[2] -= ring[at + 1]
+                    slot[3] -= ring[at + 2]
+                    ring[at] = ring[at + 1] = ring[at + 2] = 0
         if value is None:
             return None if statistic is _ratio else statistic(slot[1], slot[2], slot[3], 0)
         result = statistic(slot[1], slot[2], slot[3], value)
-        if takes_part and -ahead < panes:
+        if takes_part and newest - pane < panes:
             at = pane % panes * 3
             slot[1] += 1
             slot[2] += value
