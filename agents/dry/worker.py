@@ -106,6 +106,8 @@ class DryWorker:
             raise EnvironmentProblem(f"topic {topic('control')} does not exist; `sidechain topics apply` creates it")
         partitions = count_alike(counts, *({one: topic(one) for one in names} for names in (REQUIRED, OPTIONAL)))
         self._has_metadata = topic("wet.metadata") in counts
+        asked = [topic(one) for one in (*REQUIRED, "control", "wet.metadata")]
+        await self._ends.meet({one: counts[one] for one in asked if one in counts})
         layout = Layout(partitions=partitions, shard_size=config.shard_size)
         first_reader = reader(self._options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50)
         await first_reader.start()

@@ -202,7 +202,6 @@ class Lane:
     def _committed(self, committed: Committed) -> None:
         self._attempts = self._fenced = self._blamed = 0
         self._failing_since = None
-        self._metrics.batch_seconds.observe(committed.total_s)
         count(self._metrics, committed)
 
     def _load(self, text: bytes) -> Any:

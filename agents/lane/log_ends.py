@@ -51,6 +51,11 @@ class Ends:
         """Disconnect."""
         await asyncio.gather(self._stable.stop(), self._all.stop(), return_exceptions=True)
 
+    async def meet(self, topics: Mapping[str, int]) -> None:
+        """Learn who leads these topics' partitions (name -> count), so that no takeover waits for it."""
+        tps = [TopicPartition(topic, one) for topic, count in topics.items() for one in range(count)]
+        await asyncio.gather(self._all.end_offsets(tps), self._stable.end_offsets(tps))
+
     async def spans(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Span]:
         """From the first record kept to the last stable one."""
         starts, ends = await asyncio.gather(self._all.beginning_offsets(tps), self._stable.end_offsets(tps))
