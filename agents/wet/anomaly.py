@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 SEED: Final = 1
 DIGITS: Final = 9  # of a score's numbers: parts rounded so still sum to the score within 1e-6
 WARMING: Final = "warming up"
+FIRST_S: Final = 15.0
 PAST: Final = 4_096  # taps of each partition that a new process looks back on
 PAST_S: Final = 20.0
 
@@ -66,6 +67,14 @@ class Scorer:
         self._reservoir.add(rows)
         self._learn()
         return scores
+
+    async def ready(self) -> None:
+        """While the very first model is being fitted, wait for it: late advice is worth more than none at all.
+
+        Bounded, so that a fit that hangs leaves scores that say so.
+        """
+        if self.model is None:
+            await self._fitter.wait(FIRST_S)
 
     def prime(self, taps: Sequence[Tap]) -> None:
         """Taps scored before this process began: they join the sample, so that a restart need not warm up again."""

@@ -1,4 +1,4 @@
-"""Asks the fitting process for a model and never waits for it: one fit at a time, bounded, counted.
+"""Asks the fitting process for models: one fit at a time, bounded, counted, and nobody has to wait for it.
 
 A fit that fails or takes longer than `bound_s` kills the process; the next one gets a fresh process. The scorer goes on
 with the model it has.
@@ -42,6 +42,7 @@ class Fitter:
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._is_ready = False
+        self._asked_at = 0.0  # by the loop's clock
         self._task: asyncio.Task[ForestModel | None] | None = None
 
     async def __aenter__(self) -> "Fitter":
@@ -69,7 +70,14 @@ class Fitter:
         """Begin a fit. Only when not busy."""
         assert not self.is_busy
         frame = frames.pack(sample=sample, names=np.array(names, dtype=np.str_), seed=seed, version=version)
+        self._asked_at = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._fitted(frame))
+
+    async def wait(self, bound_s: float) -> None:
+        """Until the fit under way is done, `bound_s` after it was asked for at most."""
+        if self._task is not None:
+            left = self._asked_at + bound_s - asyncio.get_running_loop().time()
+            await asyncio.wait({self._task}, timeout=max(left, 0.0))
 
     def take(self) -> ForestModel | None:
         """The model that was asked for, None if the fit failed. Only when done."""

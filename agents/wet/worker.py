@@ -76,6 +76,7 @@ class WetWorker:
         """Wet. Scores what was tapped."""
         loop, topic = asyncio.get_running_loop(), self._name("wet.scores")
         async for batch in batches:
+            await self.scorer.ready()
             began = loop.time()
             scores = self.scorer.score(self.scorer.read(batch.records))
             await batch.commit(Out(topic, one.key.encode(), encode(one)) for one in scores)

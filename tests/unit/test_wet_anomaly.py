@@ -1,12 +1,13 @@
 """The scorer: warm-up is a state, models are swapped whole, every score adds up to its reasons."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 import pytest
 
-from sidechain.agents.wet.anomaly import Scorer
+from sidechain.agents.wet.anomaly import FIRST_S, Scorer
 from sidechain.models.policy import Wet
 from sidechain.models.wet.fit import fit
 from sidechain.models.wet.forest import ForestModel
@@ -24,6 +25,7 @@ class Bench:
     answer: ForestModel | None = None
     is_busy: bool = False
     is_done: bool = False
+    waited: float | None = None
 
     def ask(self, sample: np.ndarray, names: tuple[str, ...], seed: int, version: int) -> None:
         assert not self.is_busy
@@ -35,6 +37,9 @@ class Bench:
     def finish(self, *, well: bool = True) -> None:
         self.answer = fit(*self._fit) if well else None
         self.is_done = True
+
+    async def wait(self, bound_s: float) -> None:
+        self.waited = bound_s
 
     def take(self) -> ForestModel | None:
         self.is_busy = self.is_done = False
@@ -144,3 +149,18 @@ def test_a_restarted_scorer_learns_from_what_is_on_the_topic() -> None:
     assert bench.asked == [1]
     bench.finish()
     assert scorer.score(taps(64, 1))[0].state == "scored"
+
+
+def test_only_the_first_model_is_waited_for() -> None:
+    """Within a bound; once there is one, a fit holds nothing up."""
+    bench = Bench()
+    scorer = Scorer(WET, bench)
+    scorer.score(taps(0, 64))
+    asyncio.run(scorer.ready())
+    assert bench.waited == FIRST_S
+    bench.finish()
+    scorer.score(taps(64, 64))
+    bench.waited = None
+    asyncio.run(scorer.ready())
+    assert bench.asked == [1, 2]
+    assert bench.waited is None

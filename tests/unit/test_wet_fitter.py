@@ -37,8 +37,7 @@ class Child:
 
 async def finished(fitter: Fitter) -> ForestModel | None:
     """What the fit under way comes to, within a bound."""
-    assert fitter._task is not None
-    await asyncio.wait({fitter._task}, timeout=60)
+    await fitter.wait(60)
     assert fitter.is_done
     return fitter.take()
 
@@ -94,6 +93,25 @@ def test_a_fit_that_goes_wrong_is_counted_and_leaves_nothing_behind(
         return counted.seen
 
     assert asyncio.run(story()) == {result: 1}
+
+
+def test_waiting_for_a_fit_is_bounded_from_when_it_was_asked_for() -> None:
+    """A second wait for the same hanging fit does not wait as long again."""
+
+    async def story() -> tuple[float, float]:
+        async with Fitter(Counted().children(), command=python("input(); input()")) as fitter:
+            await fitter.wait(60)  # nothing asked for: nothing to wait for
+            fitter.ask(SAMPLE, NAMES, seed=5, version=1)
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await fitter.wait(0.2)
+            first = loop.time() - began
+            await fitter.wait(0.2)
+            return first, loop.time() - began - first
+
+    first, second = asyncio.run(story())
+    assert 0.15 < first < 5.0
+    assert second < first
 
 
 def test_after_a_crash_the_next_fit_gets_a_fresh_process(tmp_path: Path) -> None:
