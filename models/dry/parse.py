@@ -79,7 +79,7 @@ def parser(schema: EventSchema) -> Parse:
     # Windows mark "never" with a negative time, so that no event may have one.
     max_bytes, earliest, latest = schema.max_bytes, max(schema.earliest_ms, 0), schema.latest_ms
     time_field = schema.role("time").name
-    optional = tuple(one.name for one in schema.fields if one.optional)
+    optional = tuple((one.name, f'"{one.name}":null'.encode()) for one in schema.fields if one.optional)
     required = len(schema.fields) - len(optional)
     time_rejection = Rejection("time-out-of-bounds", time_field)
 
@@ -97,13 +97,17 @@ def parser(schema: EventSchema) -> Parse:
                 return found
             raise  # not nested deeply: it is our own stack that is full, and that must not become a verdict
         # Each member has one colon outside strings. No more colons than fields present: no field stands twice and
-        # nothing was ignored. Otherwise (a colon in a string is the common case) look closely.
+        # nothing was ignored. Otherwise (a colon in a string, a null) look more closely, twice.
         present = required
-        for name in optional:
+        for name, _ in optional:
             if getattr(event, name) is not None:
                 present += 1
-        if value.count(b":") > present and (found := ambiguous(value)) is not None:
-            return found
+        if value.count(b":") > present:
+            for name, as_null in optional:
+                if getattr(event, name) is None and as_null in value:
+                    present += 1
+            if _members_at_most(value) > present and (found := ambiguous(value)) is not None:
+                return found
         if not earliest <= getattr(event, time_field) <= latest:
             return time_rejection
         return event
@@ -122,6 +126,11 @@ def _annotation(one: EventField) -> Any:
         "bool": bool,
         "list<string>": list[text],
     }[one.type]
+
+
+def _members_at_most(value: bytes) -> int:
+    """A member's colon stands behind the quote that ends its name, or behind white space; those of an URL do not."""
+    return sum(map(value.count, (b'":', b" :", b"\t:", b"\n:", b"\r:")))
 
 
 def ambiguous(value: bytes) -> Rejection | None:

@@ -92,6 +92,7 @@ def test_anything_like_json(value):
 @given(members)
 @example([("id", "e"), ("host", "h"), ("at", T0), ("n", 1)])
 @example([("id", "e"), ("host", "h"), ("at", T0), ("n", 1), ("\ud800", 1)])
+@example([("id", "e"), ("host", "h"), ("at", T0), ("n", 1), ("m", None), ("x", {"d": None})])
 @example([("id", "e"), ("host", "h"), ("at", T0), ("n", 1), ("x", {"y": float("nan")})])
 def test_any_members(pairs):
     """Objects of our fields and others, with any values and repetitions."""
@@ -140,3 +141,26 @@ def test_the_callers_depth_does_not_matter(value, depth):
 
     assert sys.getrecursionlimit() > 700
     assert at_depth(depth) == PARSERS[1](value)
+
+
+optional_pairs = st.lists(
+    st.tuples(
+        st.sampled_from(["m", "s", "d", "n", "x"]), st.sampled_from([None, 1, "a:b", '"m":null', {"m": None}, {"s": 1}])
+    ),
+    max_size=5,
+)
+separators = st.sampled_from([b":", b" :", b": ", b"\t:\n", b"\r:"])
+
+
+@settings(max_examples=400)
+@given(optional_pairs, separators)
+def test_a_repeated_member_is_found_however_it_is_written(pairs, separator):
+    """Members that repeat or not, with nulls, colons in texts and white space: rejected exactly when they do."""
+    head = GOOD[: GOOD.index(b',"m"')]
+    members_ = b"".join(b',"%b"%b%b' % (name.encode(), separator, json.dumps(value).encode()) for name, value in pairs)
+    value = head + members_ + b"}"
+    found = PARSERS[1](value)
+    names = [name for name, _ in pairs]
+    repeated = len({*names, "n"}) < len(names) + 1
+    assert (isinstance(found, Rejection) and found.reason == "duplicate-field") == repeated
+    check_verdict(value)

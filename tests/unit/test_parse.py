@@ -82,8 +82,15 @@ def test_the_events_the_tests_change_are_good():
         (with_text('"n":2'), "duplicate-field", "n"),
         (with_text('"n":1'), "duplicate-field", "n"),  # also with the same value
         (with_text('"\\u006e":2'), "duplicate-field", "n"),  # n, spelled otherwise
+        (with_text('"s":"http://x","n":2'), "duplicate-field", "n"),
+        (with_text('"s":"http://x","n" :2'), "duplicate-field", "n"),
+        (with_text('"s":"http://x","n"\t:2'), "duplicate-field", "n"),
+        (with_text('"s":"http://x","n"\r:2'), "duplicate-field", "n"),
+        (with_text('"s":"http://x","n" \n:2'), "duplicate-field", "n"),
         (with_text('"m":null,"m":2'), "duplicate-field", "m"),
         (with_text('"m":2,"m":null'), "duplicate-field", "m"),
+        (with_text('"m":null,"m":null'), "duplicate-field", "m"),
+        (with_text('"s":"\\"m\\":null","m":null,"m":null'), "duplicate-field", "m"),
         # the wrong types
         (with_n('"1"'), "wrong-type", "n"),
         (with_n("1.0"), "wrong-type", "n"),
@@ -198,6 +205,9 @@ def test_good_input_is_an_event(value, field, expected):
         ('"x":{"a":{"b":1,"b":2}}', "duplicate-field", "b"),
         ('"x":[{"b":1,"\\u0062":2}]', "duplicate-field", "b"),
         ('"x":{"n":1,"n":1}', "duplicate-field", "n"),
+        ('"x":{"m":null,"d":null,"d":null}', "duplicate-field", "d"),
+        ('"x":{"m":null},"n":2', "duplicate-field", "n"),
+        ('"m":null,"x":1,"x":1', "duplicate-field", "x"),
         ('"x":{"n":2}', None, None),  # another object's member of the same name is no repetition
         ('"x":NaN', "not-finite", "x"),
         ('"x":[[-Infinity]]', "not-finite", "x"),
