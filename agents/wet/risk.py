@@ -69,9 +69,10 @@ class RiskAgent:
         asked: dict[int, OrderedDict[str, None]] = {one: OrderedDict() for one in held}
         started = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(RESTORE_S):
-                await self._restore_risks(risks)
-                await self._restore_asked(asked)
+            if held:  # more workers than partitions: one of them holds none
+                async with asyncio.timeout(RESTORE_S):
+                    await self._restore_risks(risks)
+                    await self._restore_asked(asked)
         except TimeoutError:
             log.warning("not all of the past was read within %.0f s, going on with what is known", RESTORE_S)
         self._risks, self._asked = risks, asked
