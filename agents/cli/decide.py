@@ -4,11 +4,12 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Literal
 
 import typer
 
 from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.problems import UsageProblem
 from sidechain.models.decider import Decider
 from sidechain.models.dry import DeadLetter
 
@@ -28,9 +29,9 @@ def decide(
     hashes. `sidechain verify` and `sidechain replay` read the output. Empty lines are passed over.
     """
     decider = Decider(policy_of(pack, policy), partition=partition)
-    source: BinaryIO = sys.stdin.buffer if events is None or str(events) == "-" else events.open("rb")
+    source = sys.stdin.buffer if events is None or str(events) == "-" else _opened(events, "rb")
     rejected = 0
-    letters = dead_letters.open("wb") if dead_letters else None
+    letters = _opened(dead_letters, "wb") if dead_letters else None
     try:
         lines = _lines(source)
         while batch := list(islice(lines, BATCH)):
@@ -45,6 +46,13 @@ def decide(
     if rejected:
         where = f"see {dead_letters}" if dead_letters else "--dead-letters FILE keeps them"
         print(f"{rejected} of {decider.fold.seq} events could not be decided ({where})", file=sys.stderr)
+
+
+def _opened(file: Path, mode: Literal["rb", "wb"]) -> BinaryIO:
+    try:
+        return file.open(mode)
+    except OSError as error:
+        raise UsageProblem(f"{file} cannot be {'read' if mode == 'rb' else 'written'}: {error.strerror}") from None
 
 
 def _lines(source: BinaryIO) -> Iterator[bytes]:
