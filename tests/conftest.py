@@ -37,13 +37,13 @@ def broker() -> Iterator[LocalKafka]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.fixture
-def private_broker(tmp_path: Path) -> Iterator[Callable[..., LocalKafka]]:
-    """Brokers of a test's own, not started: `private_broker(port=0, properties={…})`; ended with the test."""
+@pytest.fixture(scope="module")
+def private_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LocalKafka]]:
+    """Brokers of a module's own, not started: `private_broker(port=0, properties={…})`; ended with the module."""
     made: list[LocalKafka] = []
 
     def make(home: Path | None = None, **settings: object) -> LocalKafka:
-        made.append(local_kafka(home or tmp_path / f"broker-{len(made)}", **settings))
+        made.append(local_kafka(home or tmp_path_factory.mktemp("broker"), **settings))
         return made[-1]
 
     yield make

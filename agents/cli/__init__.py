@@ -26,12 +26,26 @@ BROKEN_PIPE: Final = 141  # what a program ended by SIGPIPE leaves
 
 def main() -> None:
     """Entry point of the console script."""
-    # What aiokafka logs on the way is in the error it raises; a worker that sets up logging still hears it.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    # What aiokafka says on the way goes into our own sentence; a worker that sets up logging still hears it.
+    logging.getLogger("aiokafka").addHandler(_heard)
     try:
         build(sys.argv[1:])(prog_name="sidechain")
     except KeyboardInterrupt:  # before the command began; later it is the guard's
         sys.exit(INTERRUPTED)
+
+
+class _Heard(logging.Handler):
+    """The last reason aiokafka gave for not reaching a broker; the error it raises in the end names none."""
+
+    why = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what stands behind the address."""
+        if record.levelno >= logging.ERROR:
+            self.why = record.getMessage().partition('": ')[2].rstrip(".")
+
+
+_heard = _Heard()
 
 
 def build(words: Sequence[str]) -> typer.Typer:
@@ -118,9 +132,10 @@ def _kafka(fault: Exception) -> str:
     name, detail = type(fault).__name__, str(fault).removeprefix(f"{type(fault).__name__}: ")
     if name == "KafkaConnectionError":
         places = ", ".join(f"{host}:{port}" for host, port in re.findall(r"\('([^']+)', (\d+)", detail)) or detail
+        why = f" ({_heard.why})" if _heard.why else ""
         return (
-            f"no Kafka answers at {places}; `sidechain broker start` starts one here, --bootstrap or the setting "
-            "`bootstrap` names another"
+            f"no Kafka serves us at {places}{why}; `sidechain broker start` starts one here, --bootstrap or the "
+            "setting `bootstrap` names another"
         )
     if "Authorization" in name or "Authentication" in name:
         return f"the cluster refuses us ({name}: {detail}); check the principal and its rights with `sidechain doctor`"

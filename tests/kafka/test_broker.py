@@ -98,9 +98,8 @@ def test_the_command_line_starts_finds_and_ends_it(broker, sidechain, tmp_path):
         # Whoever names no other cluster means this one.
         shown = json.loads(sidechain("config", "show", "--json", env=environment).stdout)
         assert shown["bootstrap"] == {"value": found["bootstrap"], "origin": "the running local broker"}
-        taken = sidechain(
-            "broker", "start", env=environment | {"SIDECHAIN_DATA": str(tmp_path / "other")} | port(found)
-        )
+        elsewhere = {"SIDECHAIN_DATA": str(tmp_path / "other"), "SIDECHAIN_BROKER_PORT": port(found)}
+        taken = sidechain("broker", "start", env=environment | elsewhere)
         assert taken.returncode == 3
         assert "in use by another program" in taken.stderr
     finally:
@@ -158,6 +157,6 @@ def test_a_broker_that_is_gone_is_said_by_every_command(sidechain, prefix):
     done = sidechain("topics", "show", "--bootstrap", "127.0.0.1:1", "--prefix", prefix)
     assert done.returncode == 3
     assert done.stderr == (
-        "sidechain: no Kafka answers at 127.0.0.1:1; `sidechain broker start` starts one here, --bootstrap or the "
-        "setting `bootstrap` names another\n"
+        "sidechain: no Kafka serves us at 127.0.0.1:1 ([Errno 111] Connect call failed ('127.0.0.1', 1)); `sidechain "
+        "broker start` starts one here, --bootstrap or the setting `bootstrap` names another\n"
     )
