@@ -1,4 +1,4 @@
-"""Dry workers as processes of their own, and books kept over what they wrote."""
+"""Workers as processes of their own, and books kept over what they wrote."""
 
 import asyncio
 import os
@@ -70,10 +70,11 @@ def ordinary(count: int, first: int = 0, partitions: int = 4) -> list[tuple[int,
 
 
 class Process:
-    """`sidechain worker dry` in a process of its own, with its log."""
+    """`sidechain worker dry`, or another role, in a process of its own, with its log."""
 
-    def __init__(self, config: Config, log: Path, **settings: Any) -> None:
+    def __init__(self, config: Config, log: Path, role: str = "dry", **settings: Any) -> None:
         self.log = log
+        self._role = role
         self._config = config
         environment = {f"SIDECHAIN_{name.upper()}": str(value) for name, value in settings.items()}
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
@@ -83,7 +84,7 @@ class Process:
     def start(self) -> "Process":
         """Start it; it has not taken anything over yet."""
         config = self._config
-        words = ["worker", "dry", "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
+        words = ["worker", self._role, "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
         named = ["--policy", str(config.policy)] if config.policy else ["--pack", str(config.pack)]
         self._seen = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
