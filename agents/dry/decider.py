@@ -9,7 +9,12 @@ from sidechain.agents.lane.pipeline import Output
 async def decider(batches: AsyncIterable[Batch]) -> None:
     """Dry. Never awaits the wet side."""
     async for batch in batches:
-        await batch.commit(decide_batch(batch))
+        try:
+            outputs = decide_batch(batch)
+        except Exception as fault:  # noqa: BLE001 - the lane must know; Faust would go on with the next batch
+            batch.fail(fault)
+        else:
+            await batch.commit(outputs)
 
 
 def decide_batch(batch: Batch) -> list[Output]:

@@ -40,13 +40,19 @@ class Batch:
         """Input records."""
         return len(self.control) + sum(len(records) for records in self.events.values())
 
+    @property
+    def only(self) -> ConsumerRecord | None:
+        """The one input record of a batch of one; None for a larger one."""
+        records = [*self.control, *(one for records in self.events.values() for one in records[:2])]
+        return records[0] if len(records) == 1 else None
+
     async def commit(self, outputs: Sequence[Output]) -> None:
         """Returns as soon as the outputs are on their way, so that the next batch can be read; waits while two are."""
         await self._hand_over(self, outputs)
         self._settled.set()
 
     def fail(self, fault: BaseException) -> None:
-        """The agent raised."""
+        """The agent could not decide it."""
         self.fault = fault
         self._settled.set()
 

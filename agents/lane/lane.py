@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from aiokafka import ConsumerRecord
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from sidechain.agents.lane.batch import Batch
@@ -61,14 +62,15 @@ class Lane:
         self._batch: Batch | None = None
         self._stopping = asyncio.Event()
         self._is_deciding = False
-        # Each of these begins anew with a commit.
+        # These begin anew with a commit.
         self._attempts = 0
         self._fenced = 0
-        self._blamed = 0  # failures of one and the same record
         self._failing_since: float | None = None
-        self._handed = 0  # records of the batch under way
-        self._limit: int | None = None  # of a batch, while the next `_careful` records hide one at fault
+        # Looking for a record at fault: among the next `_careful` ones, in batches of at most `_limit`.
+        self._handed = 0
         self._careful = 0
+        self._limit: int | None = None
+        self._suspect: tuple[str, int, int] | None = None  # failed alone once: topic, partition, offset
 
     def resume(self) -> None:
         """The shard is ours."""
@@ -177,21 +179,23 @@ class Lane:
                 is_informed = is_informed or not control  # every policy that is active already comes before any event
                 events = await held.events.poll(self._limit) if is_informed else {}
                 if events or control:
-                    await self._round(Batch(held.folds, events, control, latest, self._load, self._hand_over))
+                    await self._round(Batch(held.folds, events, control, latest, self._load, self._hand_over), pipeline)
             await pipeline.drained()
         finally:
             self._is_deciding = False
             self._metrics.lanes.dec()
 
-    async def _round(self, batch: Batch) -> None:
+    async def _round(self, batch: Batch, pipeline: Pipeline) -> None:
         self._batch, self._handed = batch, batch.size
         await self._channel.put(batch)
         await batch.settled()
-        self._batch = None
         if self._limit is not None:
+            if self._limit == 1:
+                await pipeline.drained()  # so that what fails is known to be this record
             self._careful -= batch.size
             if self._careful <= 0:
                 self._limit = None
+        self._batch = None
 
     async def _hand_over(self, batch: Batch, outputs: Sequence[Output]) -> None:
         self._metrics.fold_seconds.observe(time.perf_counter() - batch.fetched_at)
@@ -200,7 +204,7 @@ class Lane:
             await pipeline.submit([held.sealed(one, self._grounds.layout) for one in outputs], batch.fetched_at)
 
     def _committed(self, committed: Committed) -> None:
-        self._attempts = self._fenced = self._blamed = 0
+        self._attempts = self._fenced = 0
         self._failing_since = None
         count(self._metrics, committed)
 
@@ -215,7 +219,7 @@ class Lane:
         elif is_passing(fault):
             self._check_patience(fault)
         elif isinstance(fault, KafkaError) or (batch is not None and batch.fault is fault):
-            await self._blame(fault)
+            await self._blame(fault, batch.only if batch is not None else None)
         else:
             raise fault
         pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2**self._attempts)
@@ -246,15 +250,17 @@ class Lane:
                 "(`sidechain doctor`)"
             ) from fault
 
-    async def _blame(self, fault: Exception) -> None:
+    async def _blame(self, fault: Exception, only: ConsumerRecord | None) -> None:
         """A batch cannot be decided or written: narrow it down to one record, then stand still before it."""
-        self._blamed = self._blamed + 1 if self._handed == 1 else 0
-        if self._blamed >= 2:
-            await self._halt(f"twice in a row the same input record could not be decided or written: {_words(fault)}")
-            self._stopping.set()
-            return
+        if only is not None:
+            suspect = (only.topic, only.partition, only.offset)
+            if suspect == self._suspect:
+                await self._halt(f"{only.topic}/{only.partition}@{only.offset} failed twice alone: {_words(fault)}")
+                self._stopping.set()
+                return
+            self._suspect = suspect
         log.error("shard %d: a batch of %d failed, trying smaller ones", self.shard, self._handed, exc_info=fault)
-        self._careful = self._handed
+        self._careful = max(self._careful, self._handed)
         self._limit = max(1, self._handed // NARROWER)
 
     async def _halt(self, why: str) -> None:

@@ -1,0 +1,219 @@
+"""When a lane must not decide on, it says why; what it cannot decide stops one shard and never skips a record."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+from sidechain.agents.app import make_app, running
+from sidechain.agents.dry import decider
+from sidechain.agents.dry import worker as dry_worker
+from sidechain.agents.dry.decider import decide_batch
+from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.lane.batch import Batch
+from sidechain.agents.lane.pipeline import Output
+from sidechain.agents.local_kafka import LocalKafka, free_port
+from sidechain.agents.metrics import DryMetrics, registry
+from sidechain.agents.settings import Config
+from sidechain.models.pack_file import load, load_file
+from tests.lanes import (
+    WAIT_S,
+    Process,
+    assert_balanced,
+    config_of,
+    entries,
+    made,
+    ordinary,
+    pinned,
+    request,
+    send,
+    until,
+    visible,
+    wait_decided,
+)
+
+
+@pytest.fixture
+def config(broker: LocalKafka, prefix: str, tmp_path: Path) -> Config:
+    return made(config_of(broker.bootstrap, prefix, policy=pinned(tmp_path)))
+
+
+@pytest.fixture
+def begun(config: Config, tmp_path: Path) -> Config:
+    """An installation that has decided 80 events and stands still."""
+    send(config, ordinary(80))
+    with Process(config, tmp_path / "begun.log") as worker:
+        wait_decided(config, 80, [worker])
+        assert worker.stop() == 0
+    return config
+
+
+async def _delete_records(config: Config, topic: str, partition: int, before: int) -> None:
+    client = AIOKafkaAdminClient(**kafka_options(config))
+    await client.start()
+    try:
+        await client.delete_records({TopicPartition(config.topic(topic), partition): RecordsToDelete(before)})
+    finally:
+        await client.close()
+
+
+def test_another_shard_size_does_not_start(begun: Config, tmp_path: Path) -> None:
+    """The layout is sealed with the first entry; keys would move to other chains."""
+    with Process(begun, tmp_path / "worker.log", shard_size=2) as worker:
+        assert worker.ended() == 3
+        assert "was begun with 4 partitions in shards of 4" in worker.said()
+
+
+def test_a_missing_topic_is_named(broker: LocalKafka, prefix: str, tmp_path: Path) -> None:
+    """Nothing was created."""
+    config = config_of(broker.bootstrap, prefix, policy=pinned(tmp_path))
+    with Process(config, tmp_path / "worker.log") as worker:
+        assert worker.ended() == 3
+        assert f"{prefix}" in worker.said()
+        assert "topics apply" in worker.said()
+
+
+def test_nobody_at_the_address(prefix: str, tmp_path: Path) -> None:
+    """One sentence and exit code 3, not a traceback."""
+    config = config_of("127.0.0.1:9", prefix, policy=pinned(tmp_path))
+    with Process(config, tmp_path / "worker.log") as worker:
+        assert worker.ended() == 3
+        assert "no Kafka answers at 127.0.0.1:9" in worker.said()
+        assert "Traceback" not in worker.said()
+
+
+def test_events_deleted_before_they_were_decided(begun: Config, tmp_path: Path) -> None:
+    """Retention overtook the decider: the shard stands still instead of going on behind the gap."""
+    send(begun, ordinary(80, 80))
+    end = visible(begun, "events")[2][-1].offset
+    asyncio.run(_delete_records(begun, "events", 2, end))
+    with Process(begun, tmp_path / "worker.log") as worker:
+        worker.wait_for("shard 0 stands still.*were deleted before they were decided")
+        assert worker.process.poll() is None
+        assert worker.stop() == 0
+    assert sum(len(chain) for chain in entries(begun).values()) == 80
+
+
+def test_a_chain_that_was_deleted_is_not_taken_for_a_beginning(begun: Config, tmp_path: Path) -> None:
+    """The log of partition 1 is empty but not new."""
+    asyncio.run(_delete_records(begun, "dry.decisions", 1, -1))
+    with Process(begun, tmp_path / "worker.log") as worker:
+        worker.wait_for("shard 0 stands still.*holds no entry any more")
+
+
+def test_an_edited_policy_file_is_no_activation(begun: Config, tmp_path: Path) -> None:
+    """The chain ended under a text nobody has any more."""
+    assert begun.policy is not None
+    begun.policy.write_text(begun.policy.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    with Process(begun, tmp_path / "worker.log") as worker:
+        worker.wait_for("shard 0 stands still.*neither the policy given")
+
+
+def test_somebody_elses_open_transaction_is_named(begun: Config, tmp_path: Path) -> None:
+    """A writer that is none of ours holds the chain's end open: the takeover waits, then says which partition."""
+
+    async def scenario() -> None:
+        other = AIOKafkaProducer(**kafka_options(begun), transactional_id="somebody-else")
+        await other.start()
+        try:
+            await other.begin_transaction()
+            await other.send_and_wait(begun.topic("dry.decisions"), b"not ours", key=b"x", partition=3)
+            settings = {"commit_timeout_s": 1, "retry_timeout_s": 2}
+            with Process(begun, tmp_path / "worker.log", **settings) as worker:
+                assert await asyncio.to_thread(worker.ended) == 3
+                assert f"a transaction on {begun.topic('dry.decisions')}/3 stays open" in worker.said()
+            await other.abort_transaction()
+        finally:
+            await other.stop()
+
+    asyncio.run(scenario())
+    with Process(begun, tmp_path / "worker.log") as worker:
+        send(begun, ordinary(40, 80))
+        wait_decided(begun, 120, [worker])
+    assert_balanced(begun)
+
+
+class Failing:
+    """A kernel that cannot decide one event; everything else as always."""
+
+    def __init__(self, poison: bytes) -> None:
+        self.poison = poison
+        self.sizes: list[int] = []  # of the batches it failed in
+
+    def __call__(self, batch: Batch) -> list[Output]:
+        if any(self.poison in (one.value or b"") for records in batch.events.values() for one in records):
+            self.sizes.append(batch.size)
+            raise ZeroDivisionError("a mistake of ours")
+        return decide_batch(batch)
+
+
+def test_a_record_nobody_can_decide_stops_its_shard_only(
+    broker: LocalKafka, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything before it is decided, it is not skipped, the other shard goes on, and a mended worker decides it."""
+    config = made(config_of(broker.bootstrap, prefix, policy=pinned(tmp_path), shard_size=2))
+    failing = Failing(b'"req-000777"')
+    monkeypatch.setattr(decider, "decide_batch", failing)
+    before, after = ordinary(300, partitions=4), ordinary(300, 1_000, partitions=4)
+    send(config, [*before, (1, b"h1.example", request(777, "h1.example")), *after])
+    metrics = DryMetrics(registry())
+    asyncio.run(_run_until(config, metrics, lambda: _stands(metrics) and _is_decided(config, 2, 3)))
+    chains = entries(config)
+    assert failing.sizes[-2:] == [1, 1]
+    assert 3 <= len(failing.sizes) <= 6, "narrowed down in a few steps"
+    assert "req-000777" not in {one["id"] for one in chains[1]}
+    assert [one["id"] for one in chains[1]] == [f"req-{n:06d}" for n in range(300) if n % 23 % 4 == 1]
+    with Process(config, tmp_path / "mended.log", shard_size=2) as worker:
+        wait_decided(config, 601, [worker])
+    assert_balanced(config)
+
+
+def _stands(metrics: DryMetrics) -> bool:
+    return metrics.halted._value.get() == 1
+
+
+def _is_decided(config: Config, *partitions: int) -> bool:
+    chains, events = entries(config), visible(config, "events")
+    return all(len(chains[one]) == len(events[one]) for one in partitions)
+
+
+async def _run_until(config: Config, metrics: DryMetrics, is_done: Any) -> None:
+    """A worker in this process."""
+    app = make_app("test")
+    worker = dry_worker.DryWorker(
+        app, load_file(config.policy), config, kafka_options(config), str, lambda text: load(text, name="c"), metrics
+    )
+    stop = asyncio.Event()
+    try:
+        await worker.prepare()
+        async with running(app):
+            run = asyncio.create_task(worker.run(stop))
+            await asyncio.to_thread(until, is_done)
+            stop.set()
+            async with asyncio.timeout(WAIT_S):
+                await run
+    finally:
+        await worker.close()
+
+
+def test_the_broker_may_go_and_come_back(private_broker: Any, prefix: str, tmp_path: Path) -> None:
+    """The worker outlives a broker that is killed and started again, and nothing is lost or repeated."""
+    broker = private_broker(port=free_port())
+    broker.start()
+    config = made(config_of(broker.bootstrap, prefix, policy=pinned(tmp_path)))
+    with Process(config, tmp_path / "worker.log", commit_timeout_s=5) as worker:
+        send(config, ordinary(500))
+        wait_decided(config, 500, [worker])
+        broker.kill()
+        broker.start()
+        send(config, ordinary(500, 500))
+        wait_decided(config, 1_000, [worker])
+        assert worker.process.poll() is None
+        worker.process.send_signal(signal.SIGINT)
+        assert worker.ended() == 0
+    assert_balanced(config)
