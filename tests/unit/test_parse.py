@@ -291,6 +291,23 @@ def test_the_verdict_does_not_depend_on_the_depth_of_the_callers_stack(value, pa
     assert all(one == expected for one in answers)
 
 
+def test_a_full_stack_of_ours_is_no_verdict_on_the_input(monkeypatch):
+    """A decoder that finds no room left: deep input is too deep, and anything else is for the worker to stop at."""
+
+    class Full:
+        def __init__(self, _type: type) -> None:
+            pass
+
+        def decode(self, _value: bytes) -> object:
+            raise RecursionError
+
+    monkeypatch.setattr("msgspec.json.Decoder", Full)
+    parse = parser(IGNORE)
+    assert parse(DEEP[3]) == Rejection("too-deep")
+    with pytest.raises(RecursionError):
+        parse(DEEP[1])
+
+
 @pytest.mark.parametrize("digits", [640, 0])
 def test_no_setting_of_the_interpreter_reaches_a_verdict(digits):
     """How many digits `int` converts can be set from the environment."""
