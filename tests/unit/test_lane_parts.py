@@ -1,0 +1,159 @@
+"""The parts of a lane that need no Kafka: what the wet side is believed, what is counted, how failures are sorted."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    NotEnoughReplicasError,
+    ProducerFenced,
+)
+from prometheus_client import CollectorRegistry
+
+from sidechain.agents.lane.layout import Layout, check_layout, count_alike
+from sidechain.agents.lane.metadata import MetadataTable
+from sidechain.agents.lane.pipeline import Committed, Output
+from sidechain.agents.lane.problems import Refused, Revoked, is_fenced, is_passing
+from sidechain.agents.lane.tally import count
+from sidechain.agents.metrics import DryMetrics
+from sidechain.agents.problems import EnvironmentProblem
+from sidechain.models.dry import Fold, SignalValue
+from sidechain.models.policy import Signal
+from tests.support import event, policy, records, rule
+
+
+def said(key: bytes | None, value: bytes | None, offset: int = 0) -> Any:
+    return SimpleNamespace(key=key, value=value, offset=offset)
+
+
+GOOD = b'{"key":"k","risk_bp":8700,"level":"raised","model":"forest-3:ab12cd34","as_of":5,"expires_at":9,"reasons":[]}'
+
+
+def test_metadata_is_the_latest_of_its_key() -> None:
+    """The name function turns an event's key into the one the wet side uses."""
+    table = MetadataTable(lambda key: f"p:{key}")
+    table.take([said(b"p:k", GOOD, 3), said(b"p:k", GOOD.replace(b"8700", b"100"), 4), said(b"k", GOOD, 5)])
+    assert table.latest("k") == SignalValue(100, "forest-3:ab12cd34", 5, 4)
+    table.take([said(b"p:k", None, 6)])
+    assert table.latest("k") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"not json",
+        b"\xff\xfe",
+        b"[]",
+        b'{"risk_bp":8700,"as_of":5}',
+        b'{"risk_bp":8700.5,"model":"m","as_of":5}',
+        b'{"risk_bp":"8700","model":"m","as_of":5}',
+        b'{"risk_bp":null,"model":"m","as_of":5}',
+        b'{"risk_bp":99999999999999999999999,"model":"m","as_of":5}',
+        b'{"risk_bp":1,"model":"m","as_of":-99999999999999999999999}',
+        b'{"risk_bp":1,"as_of":5,"model":"' + b"m" * 129 + b'"}',
+    ],
+)
+def test_lies_are_passed_over(value: bytes) -> None:
+    """What the wet side says ends up in sealed entries: every number and length is bounded. Counted, and forgotten."""
+    table = MetadataTable(str)
+    table.take([said(b"k", GOOD, 1), said(b"k", value, 2)])
+    assert table.latest("k") is None
+    assert (table.read, table.unreadable) == (2, 1)
+
+
+def test_the_table_is_bounded() -> None:
+    """The key heard of longest ago goes first; keys too long for an event are never kept."""
+    table = MetadataTable(str, max_keys=2)
+    table.take([said(name, GOOD) for name in (b"a", b"b", b"a", b"c", b"x" * 1_025)])
+    assert [table.latest(name) is not None for name in "abc"] == [True, False, True]
+    table.take([said(None, GOOD)])
+    assert (len(table), table.unreadable) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "fenced", "passing"),
+    [
+        (ProducerFenced(), True, False),
+        (InvalidProducerEpoch(), True, False),
+        (KafkaConnectionError(), False, True),
+        (NotEnoughReplicasError(), False, True),
+        (TimeoutError(), False, True),
+        (EnvironmentProblem("a transaction stays open"), False, True),
+        (Refused("the chain was deleted"), False, False),
+        (Revoked("the group has moved on"), False, False),
+        (MessageSizeTooLargeError(), False, False),
+        (ZeroDivisionError(), False, False),
+    ],
+)
+def test_failures_are_sorted_by_what_comes_next(fault: Exception, fenced: bool, passing: bool) -> None:
+    """Fenced: ask the log. Passing: try again. Neither: look for the record, or end."""
+    assert (is_fenced(fault), is_passing(fault)) == (fenced, passing)
+
+
+def test_a_fence_is_seen_behind_the_error_it_causes() -> None:
+    """aiokafka wraps what its sender meets."""
+    fault = KafkaError("Unexpected error during batch delivery")
+    fault.__cause__ = InvalidProducerEpoch()
+    assert is_fenced(fault)
+    assert not is_fenced(KafkaError("Unexpected error during batch delivery"))
+
+
+def counted(registered: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registered.get_sample_value(f"sidechain_{name}", labels)
+
+
+def test_counting_reads_the_entries_themselves() -> None:
+    """Texts that look like fields are escaped in an entry, so they count for nothing."""
+    registered = CollectorRegistry()
+    metrics = DryMetrics(registered)
+    signals = (Signal(name="risk", max_age_ms=1_000),)
+    fold = Fold(policy(rules=[rule("many", "event.n > 5", "review", 2_500)], signals=signals), 0)
+    lies = ',"action":"block","kind":"policy",{"unknown":"stale"},"model":"'
+    events = [event(1, n=1), event(2, n=9, s=lies), event(3, n=1, id=f"x{lies}"), event(1, n=1)]
+    value = SignalValue(100, "m", events[0]["at"], 7)
+    folded = fold.events([*records(events), *_rejected(len(events))], lambda _: value)
+    count(metrics, Committed([Output(0, folded.entries, [], folded.dead_letters)], 0.01, 0.02))
+    kinds = {kind: counted(registered, "entries_total", kind=kind) for kind in ("decision", "duplicate", "rejected")}
+    assert kinds == {"decision": 3, "duplicate": 1, "rejected": 1}
+    assert counted(registered, "decisions_total", action="review") == 1
+    assert counted(registered, "decisions_total", action="block") == 0
+    # Said at the time of the first event, good for a second: the third event finds it stale.
+    found = [counted(registered, "signals_total", found=state) for state in ("value", "stale", "absent")]
+    assert found == [2, 1, 0]
+    assert counted(registered, "dead_letters_total", reason="not-json") == 1
+
+
+def _rejected(offset: int) -> list[Any]:
+    return [SimpleNamespace(offset=offset, key=b"h", value=b"not json")]
+
+
+@pytest.mark.parametrize(
+    ("counts", "result"),
+    [
+        ({"e": 4, "d": 4}, 4),
+        ({"e": 4, "d": 4, "m": 4}, 4),
+        ({"e": 4, "d": 8}, "the same number of partitions"),
+        ({"e": 4, "d": 4, "m": 2}, "the same number of partitions"),
+        ({"e": 4}, "d does not exist"),
+    ],
+)
+def test_co_partitioned_topics_agree(counts: dict[str, int], result: int | str) -> None:
+    """A topic of the wet side may be missing, but not differ."""
+    required, optional = {"events": "e", "dry.decisions": "d"}, {"wet.metadata": "m"}
+    if isinstance(result, int):
+        assert count_alike(counts, required, optional) == result
+    else:
+        with pytest.raises(Refused, match=result):
+            count_alike(counts, required, optional)
+
+
+def test_the_layout_is_for_ever() -> None:
+    """The same numbers pass; any other number names the partition that was begun otherwise."""
+    ours = Layout(partitions=4, shard_size=4)
+    check_layout([(0, ours), (3, ours)], ours)
+    with pytest.raises(Refused, match="partition 3 was begun with 8 partitions in shards of 4"):
+        check_layout([(0, ours), (3, Layout(partitions=8, shard_size=4))], ours)
