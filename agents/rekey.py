@@ -147,10 +147,12 @@ class Rekey:
 
     def _key(self, value: bytes | None) -> bytes | None:
         try:
-            return self._decode(value or b"").key.encode()  # type: ignore[no-any-return]
+            found: Any = self._decode(value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.copied.without_key += 1
             return None
+        key: bytes = found.key.encode()
+        return key
 
     async def _check_positions(self, consumer: Any, tps: Sequence[TopicPartition]) -> None:
         """Refuse to go on where records were deleted before they were copied."""

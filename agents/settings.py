@@ -68,6 +68,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     data: Path  # topics of the local broker
     cache: Path  # its downloads
     broker_port: Port = 9092  # 0: any free one
+    broker_quick: bool = False  # less compilation: cheaper for the first minute, slower under lasting load
     broker_heap: Annotated[str, Meta(pattern=r"^\d+[kmgKMG]$")] = "512m"
     java: Path | None = None
     jars: Path | None = None  # a folder of Kafka's jars; None: fetched once

@@ -61,6 +61,7 @@ def local(config: Config) -> LocalKafka:
         cache=config.cache,
         port=config.broker_port,
         heap=config.broker_heap,
+        quick=config.broker_quick,
         java=config.java,
         jars=config.jars,
         mirror=config.mirror,
