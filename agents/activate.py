@@ -7,6 +7,8 @@ kept, and its digest, which is that of the file: `sha256sum web.yaml` shows it.
 import asyncio
 import time
 from collections.abc import Callable
+from hashlib import sha256
+from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -18,7 +20,27 @@ from sidechain.agents.settings import Config
 from sidechain.models.policy import Policy
 from sidechain.topics.records import PolicyRecord
 
+BEGINNING: Final = -1  # instead of an offset: in force since the first entry
+
 Sealed = Callable[[int, int], None]  # told the partition and the seq of its policy entry
+
+
+async def standing(config: Config, policy: Policy) -> int | None:
+    """Where on `control` this policy was put in force, when nothing came after it; None when it is to be activated.
+
+    BEGINNING when no policy was ever activated and this is the one the chains began under. Activating it again would
+    seal nothing, and whoever waited for a seal would wait for ever.
+    """
+    newest: PolicyRecord | None = None
+    offset = BEGINNING
+    async with Reader(kafka_options(config), config.topic("control")) as reader:
+        async for records in reader.to_end(await reader.partitions()):
+            for one in records:
+                if (read := _read(one.value)) is not None and read.name == policy.name:
+                    newest, offset = read, one.offset
+    if newest is None:
+        return BEGINNING if await _began_under(config, policy) else None
+    return offset if newest.digest == policy.digest else None
 
 
 async def activate(config: Config, policy: Policy, by: str) -> int:
@@ -67,3 +89,24 @@ async def sealed_everywhere(config: Config, offset: int, within_s: float, sealed
                 f"partitions {sorted(waiting)} have not sealed the policy within {within_s:.0f} s; it is on `control` "
                 "and takes effect when their decider gets there (`sidechain worker dry`)"
             ) from None
+
+
+async def _began_under(config: Config, policy: Policy) -> bool:
+    """Whether there is a chain already, and every one begins under this policy."""
+    began: set[str] = set()
+    async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader:
+        for partition in await reader.partitions():
+            async for records in reader.to_end([partition]):
+                began.add(msgspec.json.decode(records[0].value)["policy"])
+                break
+    return began == {policy.ref}
+
+
+def _read(value: bytes | None) -> PolicyRecord | None:
+    """An activation; None for what the deciders reject or pass over."""
+    try:
+        read = msgspec.json.decode(value or b"", type=PolicyRecord)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    is_as_stated = sha256(read.text.encode()).hexdigest() == read.digest
+    return read if read.kind == "policy" and is_as_stated else None

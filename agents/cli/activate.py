@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from sidechain.agents.activate import BEGINNING, sealed_everywhere, standing
 from sidechain.agents.activate import activate as write
-from sidechain.agents.activate import sealed_everywhere
 from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Prefix, Profile, connected
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.problems import UsageProblem
@@ -25,7 +25,10 @@ def activate(
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Put a policy in force on every partition, from a point in the stream that each chain records."""
+    """Put a policy in force on every partition, from a point in the stream that each chain records.
+
+    One that is in force already is not written again.
+    """
     if not by.strip():
         raise UsageProblem("--by names the person who decided this; it may not be empty")
     policy = load_file(file)
@@ -33,13 +36,20 @@ def activate(
     if failed:
         raise UsageProblem(f"{len(failed)} of the pack's own cases fail; `sidechain policy test {file}` shows them")
     settings = connected(policy=file, bootstrap=bootstrap, prefix=prefix, profile=profile, config=config)
-    offset = asyncio.run(write(settings, policy, by.strip()))
-    say(f"{policy.ref} stands on {settings.topic('control')} at offset {offset}")
+    offset = asyncio.run(standing(settings, policy))
+    if is_new := offset is None:
+        offset = asyncio.run(write(settings, policy, by.strip()))
+    if offset != BEGINNING:
+        already = "" if is_new else " already, and nothing came after it"
+        say(f"{policy.ref} stands on {settings.topic('control')} at offset {offset}{already}")
     at: dict[int, int] = {}
-    if wait:
+    if wait and offset != BEGINNING:
         asyncio.run(sealed_everywhere(settings, offset, wait, at.__setitem__))
     if json:
-        emit({"policy": policy.ref, "digest": policy.digest, "offset": offset, "sealed_at_seq": at}, json)
+        found = {"offset": None if offset == BEGINNING else offset, "new": is_new, "sealed_at_seq": at}
+        emit({"policy": policy.ref, "digest": policy.digest, **found}, json)
+    elif offset == BEGINNING:
+        emit(f"{policy.ref} is in force: the chains began under it, and nothing was activated since")
     else:
         where = ", ".join(f"partition {one} as entry {seq}" for one, seq in sorted(at.items()))
         emit(f"{policy.ref} is in force" + (f": sealed by {where}" if where else " once the deciders read it"), json)
