@@ -51,8 +51,8 @@ def server_properties(data: Path, host: str, port: int, controller_port: int) ->
 def jvm_options(heap: str, *, quick: bool) -> list[str]:
     """Options of the broker's JVM.
 
-    `quick` gives up the optimising compiler: it costs as much as it saves in a broker that lives for a minute, and less
-    than it saves in one that works for longer. The collectors do not differ at this size; the serial one is smallest.
+    `quick` gives up the optimising compiler: cheaper for the first minute, slower under lasting load. The collectors
+    make no difference we could measure at this size; the serial one is the smallest.
     """
     return [
         f"-Xmx{heap}",

@@ -16,22 +16,21 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from sidechain.agents import kafka_files
+from sidechain.agents.broker_probe import HOST, free_port, is_free, is_ours, last_words, serve_once, telling_line
 from sidechain.agents.broker_settings import jvm_options, server_properties
 from sidechain.agents.problems import EnvironmentProblem
 
-HOST: Final = "127.0.0.1"
 START_S: Final = 90.0  # three seconds on an idle machine
 STOP_S: Final = 20.0
 POLL_S: Final = 0.05
@@ -60,7 +59,7 @@ def running(home: Path) -> Running | None:
         found = msgspec.json.decode((home / "run.json").read_bytes(), type=Running)
     except (OSError, msgspec.DecodeError):
         return None
-    return found if _is_ours(found.pid, home) else None
+    return found if is_ours(found.pid, home) else None
 
 
 class LocalKafka:
@@ -185,7 +184,7 @@ class LocalKafka:
         java = kafka_files.find_java(self._java)
         jars = kafka_files.classpath(self._cache, given=self._jars, mirror=self._mirror, progress=self._progress)
         port = self._port or free_port()
-        if not _is_free(port):
+        if not is_free(port):
             raise EnvironmentProblem(
                 f"port {port} on {HOST} is in use by another program; end it, or choose another with --port "
                 "(0 picks a free one)"
@@ -243,17 +242,17 @@ class LocalKafka:
         except subprocess.TimeoutExpired:
             raise EnvironmentProblem(f"preparing {self.home} took over {FORMAT_S:.0f} s; is the disk full?") from None
         if done.returncode:
-            raise EnvironmentProblem(f"Kafka could not prepare {self.home}: {_telling(done.stdout + done.stderr)}")
+            raise EnvironmentProblem(f"Kafka could not prepare {self.home}: {telling_line(done.stdout + done.stderr)}")
 
     def _wait_ready(self, found: Running, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         last = "its port does not answer"
         while time.monotonic() < deadline:
             if self.status() is None:
-                raise EnvironmentProblem(f"the broker ended while starting: {_last_words(self.log)} (log: {self.log})")
-            if not _is_free(found.port):
+                raise EnvironmentProblem(f"the broker ended while starting: {last_words(self.log)} (log: {self.log})")
+            if not is_free(found.port):
                 try:
-                    asyncio.run(asyncio.wait_for(_serve_once(found.bootstrap), max(1.0, deadline - time.monotonic())))
+                    asyncio.run(asyncio.wait_for(serve_once(found.bootstrap), max(1.0, deadline - time.monotonic())))
                 except Exception as fault:  # noqa: BLE001 - not ready yet, in one of a dozen ways
                     last = f"{type(fault).__name__} {fault}".strip()
                 else:
@@ -267,71 +266,10 @@ class LocalKafka:
     def _gone(self, pid: int, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if self.status() is None and not _is_ours(pid, self.home):
+            if self.status() is None and not is_ours(pid, self.home):
                 return True
             time.sleep(POLL_S)
         return False
-
-
-async def _serve_once(bootstrap: str) -> None:
-    """Raise unless the broker creates topics, coordinates groups and begins transactions.
-
-    An open port says little: the first transaction after a start meets a coordinator that is still loading.
-    """
-    from aiokafka import AIOKafkaProducer
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-
-    probe = "sidechain.ready"
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
-    try:
-        await admin.start()
-        answer = await admin.create_topics([NewTopic(probe, 1, 1)], validate_only=True)
-        if code := answer.topic_errors[0][1]:
-            raise ConnectionError(f"topics cannot be created yet (error {code})")
-        await admin.find_coordinator(probe)
-    finally:
-        await admin.close()
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=probe)
-    try:
-        await producer.start()
-    finally:
-        await producer.stop()
-
-
-def free_port() -> int:
-    """A port nobody listens on; somebody may take it before we do, then the broker says so."""
-    with socket.socket() as one:
-        one.bind((HOST, 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections do not hold a port
-        try:
-            one.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def _is_ours(pid: int, home: Path) -> bool:
-    """Whether process `pid` is a broker with our settings: after a reboot the number may be anybody's."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        if Path("/proc/self").exists():
-            return False
-        try:
-            words = subprocess.run(
-                ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607
-                check=False,
-                capture_output=True,
-            ).stdout
-        except OSError:
-            return False
-    return bytes(home / "server.properties") in words
 
 
 def _environment() -> dict[str, str]:
@@ -340,17 +278,3 @@ def _environment() -> dict[str, str]:
 
 
 _JVM_VARIABLES: Final = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
-
-
-def _last_words(log: Path) -> str:
-    try:
-        return _telling(log.read_text("utf-8", "replace"))
-    except OSError:
-        return "it left no log"
-
-
-def _telling(said: str) -> str:
-    """The last line that names a fault, without its stack trace."""
-    lines = [one for one in said.splitlines() if one.strip() and not one.startswith(("\tat ", "\t..."))]
-    telling = [one for one in lines if any(word in one for word in ("Exception", "ERROR", "Error", "error:"))]
-    return (telling or lines or ["it said nothing"])[-1].strip()[:300]

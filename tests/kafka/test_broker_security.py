@@ -8,9 +8,9 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from sidechain.agents.admin import administrator
+from sidechain.agents.broker_probe import free_port
 from sidechain.agents.config import load
 from sidechain.agents.kafka_options import kafka_options
-from sidechain.agents.local_kafka import free_port
 
 PLAIN_LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_dry="hunter2";'
 

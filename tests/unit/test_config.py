@@ -75,7 +75,7 @@ def test_a_local_broker_that_runs_is_where_we_connect(home, tmp_path, monkeypatc
     broker.mkdir(parents=True)
     (broker / "run.json").write_bytes(msgspec.json.encode(Running(pid=os.getpid(), port=4711, log="x")))
     monkeypatch.setattr(
-        "sidechain.agents.local_kafka._is_ours", lambda pid, folder: (pid, folder) == (os.getpid(), broker)
+        "sidechain.agents.local_kafka.is_ours", lambda pid, folder: (pid, folder) == (os.getpid(), broker)
     )
     assert load(environ=home).config.bootstrap == "127.0.0.1:4711"
     assert load({"bootstrap": "other:1"}, environ=home).config.bootstrap == "other:1"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sidechain.agents import kafka_files
+from sidechain.agents.broker_probe import free_port
 from sidechain.agents.kafka_files import Jar, cached, classpath, find_java, lock
-from sidechain.agents.local_kafka import free_port
 from sidechain.agents.problems import EnvironmentProblem
 
 HELLO = Jar("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "org.example", "hello", "1.0")
