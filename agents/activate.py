@@ -56,8 +56,8 @@ async def activate(config: Config, policy: Policy, by: str) -> int:
     producer = AIOKafkaProducer(
         **kafka_options(config), acks="all", enable_idempotence=True, max_request_size=8_000_000
     )
-    await producer.start()
     try:
+        await producer.start()
         topic = config.topic("control")
         sent = await producer.send_and_wait(topic, msgspec.json.encode(record), policy.name.encode(), partition=0)
         return int(sent.offset)

@@ -64,8 +64,8 @@ async def produce(
         max_batch_size=256 * 1024,
         max_request_size=8_000_000,
     )
-    await producer.start()
     try:
+        await producer.start()
         pace = _Pace(rate, speed, start)
         pending: deque[asyncio.Future[Any]] = deque()
         sent = 0

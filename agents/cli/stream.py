@@ -37,6 +37,8 @@ def produce(
     """Send events to the input topic, each under its own key; without --rate and --speed as fast as it goes."""
     if rate is not None and speed is not None:
         raise UsageProblem("--rate and --speed answer the same question; give one")
+    if str(file) != "-" and not file.is_file():
+        raise UsageProblem(f"{file} cannot be read: there is no such file")
     settings = connected(pack, policy, bootstrap, prefix, profile, config)
     schema = policy_of(settings.pack, settings.policy).event
     topic = settings.topic("events")
