@@ -142,18 +142,19 @@ def proof_lines(proofs: list[Proof], word: str) -> Iterator[str]:
             yield f"partition {one.partition}: {one.entries:,} entries, {word}, head {one.head[:16]}"
 
 
+def proof_fields(one: Proof) -> dict[str, Any]:
+    """A proof for --json."""
+    return {
+        "partition": one.partition,
+        "entries": one.entries,
+        "head": one.head,
+        "fault": one.fault and one.fault._asdict(),
+    }
+
+
 def _answer(proofs: list[Proof], word: str, json: bool) -> None:
     if json:
-        fields = [
-            {
-                "partition": one.partition,
-                "entries": one.entries,
-                "head": one.head,
-                "fault": one.fault and one.fault._asdict(),
-            }
-            for one in proofs
-        ]
-        emit(fields, json)
+        emit([proof_fields(one) for one in proofs], json)
     else:
         emit("\n".join(proof_lines(proofs, word)), json)
     if any(one.fault for one in proofs):

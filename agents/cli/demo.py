@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from sidechain.agents.cli.output import Json, emit
 from sidechain.agents.demo.play import Report, play
 from sidechain.agents.demo.stage import ROLES, set_up
-from sidechain.agents.demo.view import View, summary
+from sidechain.agents.demo.view import View, fields, summary
 from sidechain.agents.demo.watch import Watch
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.models import samples
@@ -34,7 +33,7 @@ def demo(
         raise UsageProblem(f"there is no sample for pack {pack}; there are samples for {', '.join(samples.RAW)}")
     policy = load_pack(pack)
     report = asyncio.run(_demo(policy, rate, keep=keep))
-    emit(asdict(report) if json else "\n".join(summary(report)), json)
+    emit(fields(report) if json else "\n".join(summary(report)), json)
     if not report.is_proved:
         raise AnswerIsNo("a proof failed; the lines above say which")
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sidechain.agents.cli.chain import account_lines, proof_lines
+import msgspec
+
+from sidechain.agents.cli.chain import account_fields, account_lines, proof_fields, proof_lines
 from sidechain.agents.cli.output import say
 from sidechain.agents.demo.play import Report
 from sidechain.agents.demo.watch import Watch
@@ -71,6 +73,16 @@ class View:
 def _counts(watch: Watch) -> str:
     actions = ", ".join(f"{watch.actions[one]:,} {one}" for one in ACTIONS)
     return f"{watch.entries:,} entries: {actions}; {watch.with_signals:,} used a signal"
+
+
+def fields(report: Report) -> dict[str, Any]:
+    """The report for --json: its books and proofs in the form `account`, `verify` and `replay` give them."""
+    return {
+        **msgspec.to_builtins(report),
+        "accounts": [account_fields(one) for one in report.accounts],
+        "verified": [proof_fields(one) for one in report.verified],
+        "replayed": [proof_fields(one) for one in report.replayed],
+    }
 
 
 def summary(report: Report) -> Iterator[str]:
