@@ -11,8 +11,10 @@ from sidechain.agents.activate import activate
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.proof import Topics
+from sidechain.agents.pseudonym import pseudonym
 from sidechain.models.pack_file import load_file
 from tests.lanes import (
+    T0,
     Process,
     assert_balanced,
     config_of,
@@ -198,3 +200,32 @@ async def _create_large(config) -> None:
 
 def _policies(config) -> list[int]:
     return [sum(one["kind"] == "policy" for one in chain) for chain in entries(config).values()]
+
+
+def test_what_the_wet_side_said_is_sealed_with_its_offset(config, tmp_path: Path) -> None:
+    """Found under the pseudonym, read at the start and while deciding; lies and floods in between change nothing."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"0123456789abcdef0123456789abcdef")
+    name = pseudonym(secret.read_bytes(), "host", "h1.example").encode()
+
+    def metadata(risk_bp: int) -> bytes:
+        return b'{"key":"%b","risk_bp":%d,"model":"forest-1:ab12cd34","as_of":%d}' % (name, risk_bp, T0)
+
+    send(config, [(1, name, metadata(4_200))], topic="wet.metadata")
+    with Process(config, tmp_path / "worker.log", pseudonym_key_file=secret) as worker:
+        send(config, [(1, b"h1.example", request(1, "h1.example"))])
+        wait_decided(config, 1, [worker])
+        lies = [(1, name, b'{"risk_bp":"high"}'), (1, b"", b""), *[(1, b"p:other", metadata(1))] * 3_000]
+        send(config, [*lies, (1, name, metadata(9_900))], topic="wet.metadata")
+        until(lambda: _risk_of_another(config, worker) == 9_900, worker.said)
+    first = entries(config)[1][0]
+    assert first["signals"]["risk"] == {"value": 4_200, "model": "forest-1:ab12cd34", "as_of": T0, "offset": 0}
+    assert_balanced(config)
+
+
+def _risk_of_another(config, worker: Process) -> int | None:
+    """Decide one more event and say what the wet side was heard to say about it."""
+    count = len(entries(config)[1])
+    send(config, [(1, b"h1.example", request(1 + count, "h1.example"))])
+    wait_decided(config, count + 1, [worker])
+    return entries(config)[1][-1]["signals"]["risk"].get("value")
