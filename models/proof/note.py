@@ -157,7 +157,7 @@ def parse(data: str | bytes, what: str = "note") -> Note:
     """Read a note; no signature is checked. Raises Malformed, which calls it `what`."""
     whole = _characters(data, what)
     text, parted, below = whole.rpartition("\n\n")
-    if not parted or not text:
+    if not parted:
         raise Malformed(what, "no empty line parts a text from its signatures")
     text += "\n"
     first = text.count("\n") + 2
@@ -223,6 +223,6 @@ def _name_problem(name: str) -> str:
         return "the key's name is empty"
     if len(name) > MAX_NAME:
         return f"the key's name is longer than {MAX_NAME} characters"
-    if "+" in name or any(one.isspace() or one < " " for one in name):
-        return "the key's name contains a space, a plus or a control character"
+    if "+" in name or any(one.isspace() or one < " " or "\ud800" <= one <= "\udfff" for one in name):
+        return "the key's name contains a space, a plus or what is no character"
     return ""
