@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 
 from sidechain.models.dry import Fold
+from sidechain.models.proof import paths
 from sidechain.models.proof.merkle import (
     EMPTY_ROOT,
     MAX_SIZE,
@@ -168,6 +169,49 @@ def test_every_small_tree_has_the_root_and_the_paths_of_the_recursive_definition
             assert not steps or not extends(mth(0, old), old, made.root, size, steps[:-1])
         if size < MOST:
             frontier.append(LEAVES[size])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 7, 8, 31, 64])
+def test_the_pass_finds_the_same_whatever_it_hashes_at_a_time(monkeypatch, batch):
+    """A node may come to be within a batch, at its edge, or between a peak and a batch."""
+    monkeypatch.setattr(paths, "BATCH", batch)
+    made = prove(LEAVES, MOST, inclusion=range(MOST), consistency=range(1, MOST))
+    assert made.root == mth(0, MOST)
+    assert made.inclusion == {index: path(index, 0, MOST) for index in range(MOST)}
+    assert made.consistency == {old: subproof(old, 0, MOST, True) for old in range(1, MOST)}
+
+
+def turns(index: int, size: int) -> str:
+    """On which side each step of a path stands, from the root down."""
+    if size <= 1:
+        return ""
+    k = largest_power_below(size)
+    return "r" + turns(index, k) if index < k else "l" + turns(index - k, size - k)
+
+
+def old_turns(old: int, size: int, known: bool = True) -> str:
+    """The same for a consistency, and whether its first step is stated."""
+    if old == size:
+        return "known" if known else "stated"
+    k = largest_power_below(size)
+    return "r" + old_turns(old, k, known) if old <= k else "l" + old_turns(old - k, size - k, False)
+
+
+def test_a_path_is_refused_for_every_size_of_another_shape():
+    """Too short, too long, or turning otherwise. Of the same shape it is the same path: the signed size tells."""
+    for size in range(1, 18):
+        made = prove(LEAVES, size, inclusion=range(size), consistency=range(1, size))
+        for index in range(size):
+            steps = made.inclusion[index]
+            for claimed in range(1, 36):
+                for place in range(claimed):
+                    fits = turns(place, claimed) == turns(index, size)
+                    assert includes(made.root, claimed, LEAVES[index], place, steps) == fits
+        for old in range(1, size):
+            for claimed in range(2, 36):
+                for place in range(1, claimed):
+                    fits = old_turns(place, claimed) == old_turns(old, size)
+                    assert extends(mth(0, old), place, made.root, claimed, made.consistency[old]) == fits
 
 
 def flips(steps: list[bytes]):
