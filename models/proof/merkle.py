@@ -16,7 +16,6 @@ from typing import Final, Self
 HASH_LENGTH: Final = 32
 MAX_SIZE: Final = 2**63 - 1
 EMPTY_ROOT: Final = sha256().digest()
-MAX_PATH: Final = 64  # no path of a tree of MAX_SIZE leaves is longer
 
 Seen = Callable[[int, int, list[bytes]], None]  # height, position of the first node there, the nodes
 
@@ -213,4 +212,4 @@ def extends(old_root: bytes, old_size: int, root: bytes, size: int, path: Sequen
 
 
 def _well_formed(path: Sequence[bytes]) -> bool:
-    return len(path) <= MAX_PATH and all(len(step) == HASH_LENGTH for step in path)
+    return all(len(step) == HASH_LENGTH for step in path)

@@ -5,7 +5,7 @@ remember those when they come by: a few dozen hashes for each path, whatever the
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -29,26 +29,66 @@ class Paths(NamedTuple):
     consistency: Mapping[int, list[bytes]]  # by size of the older tree
 
 
+class Prover:
+    """Takes the leaves of a log as they come, and has the paths in the end.
+
+    prover = Prover(size, inclusion=[41])
+    prover.take(leaves)          # as often as there are more, until `missing` is 0
+    prover.paths().inclusion[41]
+    """
+
+    def __init__(self, size: int, *, inclusion: Iterable[int] = (), consistency: Iterable[int] = ()) -> None:
+        """For paths to these leaves, and from these older sizes, in the tree of the first `size` leaves.
+
+        Raises ValueError when there is no such leaf or older size.
+        """
+        self._size = size
+        self._within = {index: inclusion_ranges(index, size) for index in inclusion}
+        self._since = {old: consistency_ranges(old, size) for old in consistency}
+        self._wanted: defaultdict[int, set[int]] = defaultdict(set)  # positions, by height
+        for steps in (*self._within.values(), *self._since.values()):
+            for node in (node for step in steps for node in _cover(step)):
+                self._wanted[node.height].add(node.position)
+        self._found: dict[Node, bytes] = {}
+        self._frontier = Frontier()
+
+    @property
+    def missing(self) -> int:
+        """How many leaves are still to be taken."""
+        return self._size - self._frontier.size
+
+    def take(self, leaves: Sequence[bytes]) -> None:
+        """The next leaves, a few thousand at a time at best; what lies beyond the tree is left aside."""
+        self._frontier.extend(leaves[: self.missing], self._seen)
+
+    def paths(self) -> Paths:
+        """What was asked for. Raises ValueError while leaves are missing."""
+        if self.missing:
+            raise ValueError(f"the log holds {self._frontier.size} entries, and a tree of {self._size} was asked for")
+        return Paths(
+            self._frontier.root(),
+            {index: self._path(steps) for index, steps in self._within.items()},
+            {old: self._path(steps) for old, steps in self._since.items()},
+        )
+
+    def _path(self, steps: list[range]) -> list[bytes]:
+        return [joined([self._found[node] for node in _cover(step)]) for step in steps]
+
+    def _seen(self, height: int, first: int, nodes: list[bytes]) -> None:
+        for position in self._wanted.get(height, ()):
+            if first <= position < first + len(nodes):
+                self._found[Node(height, position)] = nodes[position - first]
+
+
 def prove(
     leaves: Iterable[bytes], size: int, *, inclusion: Iterable[int] = (), consistency: Iterable[int] = ()
 ) -> Paths:
-    """The paths to these leaves, and from these older sizes, in the tree of the first `size` leaves.
-
-    Raises ValueError when there are fewer leaves, or no such index or older size.
-    """
-    within = {index: inclusion_ranges(index, size) for index in inclusion}
-    since = {old: consistency_ranges(old, size) for old in consistency}
-    ranges = [one for path in (*within.values(), *since.values()) for one in path]
-    root, found = _survey(leaves, size, {node for one in ranges for node in _cover(one)})
-
-    def path(steps: list[range]) -> list[bytes]:
-        return [joined([found[node] for node in _cover(step)]) for step in steps]
-
-    return Paths(
-        root,
-        {index: path(steps) for index, steps in within.items()},
-        {old: path(steps) for old, steps in since.items()},
-    )
+    """The paths of a `Prover` that is given these leaves, and no more of them than it needs. Raises ValueError."""
+    prover = Prover(size, inclusion=inclusion, consistency=consistency)
+    source = islice(leaves, size)
+    while batch := list(islice(source, BATCH)):
+        prover.take(batch)
+    return prover.paths()
 
 
 def inclusion_ranges(index: int, size: int) -> list[range]:
@@ -101,24 +141,3 @@ def _cover(leaves: range) -> Iterator[Node]:
         height = (leaves.stop - start).bit_length() - 1
         yield Node(height, start >> height)
         start += 1 << height
-
-
-def _survey(leaves: Iterable[bytes], size: int, wanted: Iterable[Node]) -> tuple[bytes, dict[Node, bytes]]:
-    """The root of the first `size` leaves, and the wanted nodes."""
-    positions = defaultdict(list)
-    for node in wanted:
-        positions[node.height].append(node.position)
-    found: dict[Node, bytes] = {}
-
-    def seen(height: int, first: int, nodes: list[bytes]) -> None:
-        for position in positions.get(height, ()):
-            if first <= position < first + len(nodes):
-                found[Node(height, position)] = nodes[position - first]
-
-    frontier = Frontier()
-    source = islice(leaves, size)
-    while batch := list(islice(source, BATCH)):
-        frontier.extend(batch, seen)
-    if frontier.size != size:
-        raise ValueError(f"the log holds {frontier.size} entries, and a tree of {size} was asked for")
-    return frontier.root(), found

@@ -363,6 +363,19 @@ def test_a_proof_reads_the_log_once_and_not_beyond_its_size():
     assert list(source) == LEAVES[100:]
 
 
+def test_a_prover_takes_what_comes_and_knows_what_is_missing():
+    """For a log that arrives in batches of its own; the last one reaches beyond the tree."""
+    prover = paths.Prover(100, inclusion=[99])
+    for start, missing in ((0, 60), (40, 20), (80, 0)):
+        with pytest.raises(ValueError, match="a tree of 100 was asked for"):
+            prover.paths()
+        prover.take(LEAVES[start : start + 40])
+        assert prover.missing == missing
+    prover.take(LEAVES[120:])
+    assert prover.paths().root == mth(0, 100)
+    assert prover.paths().inclusion == {99: path(99, 0, 100)}
+
+
 def test_the_leaves_of_a_chain_are_the_hashes_of_its_entries():
     """Worked out by hand: SHA-256 over all but the last 75 bytes."""
     lines = [value for _, value in Fold(policy(), 0).events(records([event(n) for n in range(3)])).entries]
