@@ -6,12 +6,15 @@ start; labels come from closed sets, never from ids. Counting happens per batch,
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.metrics import MetricWrapperBase
 
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.policy import ACTIONS
+
+Metric = TypeVar("Metric", bound=MetricWrapperBase)
 
 ENTRY_KINDS = ("decision", "duplicate", "rejected", "policy")
 TAKEOVER_RESULTS = ("genesis", "restored", "continued", "failed")
@@ -37,7 +40,7 @@ def serve(registered: CollectorRegistry, host: str, port: int) -> int:
     return int(server.server_port)
 
 
-def _bound(metric: MetricWrapperBase, *values: Sequence[str]) -> Mapping[str, MetricWrapperBase]:
+def _bound(metric: Metric, *values: Sequence[str]) -> Mapping[str, Metric]:
     """Children for the closed set of values of a metric with one label."""
     return {value: metric.labels(value) for group in values for value in group}
 
@@ -106,7 +109,7 @@ class WetMetrics:
     """What the wet worker tells."""
 
     def __init__(self, registered: CollectorRegistry) -> None:
-        def counter(name: str, text: str, label: str, values: Iterable[str]) -> Mapping[str, MetricWrapperBase]:
+        def counter(name: str, text: str, label: str, values: Iterable[str]) -> Mapping[str, Counter]:
             return _bound(Counter(f"sidechain_{name}", text, [label], registry=registered), tuple(values))
 
         self.scores = counter("scores_total", "Taps scored, by state.", "state", ("scored", "warming"))

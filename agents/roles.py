@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
+from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.worker import Role, Setting
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ def tap(setting: Setting) -> Role:
 
 def wet(setting: Setting) -> Role:
     """Scores and advises."""
+    if find_spec("sklearn") is None or find_spec("numpy") is None:
+        raise EnvironmentProblem("the wet worker needs numpy and scikit-learn: pip install 'sidechain[wet]'")
     from sidechain.agents.metrics import WetMetrics
     from sidechain.agents.wet.worker import WetWorker
 

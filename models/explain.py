@@ -83,6 +83,7 @@ def _decision(entry: Entry, policy: Policy | None) -> Iterator[str]:
 _FLAGS = {
     "late": "older than a window; windows it fell out of did not count it",
     "ahead": "its time runs ahead of the partition; it was counted at the partition's time",
+    "evicted": "the table of keys was full; the least recently seen key was forgotten to make room",
 }
 
 

@@ -24,7 +24,7 @@ from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load_pack
 
-WARM_S: Final = 5.0  # decided and not counted
+WARM_S: Final = 15.0  # decided and not counted: a broker just started still compiles itself
 LEAD_S: Final = 5.0  # between the plan and the first event: the sender's own start ...
 PREPARED_PER_S: Final = 20_000.0  # ... and the time it takes to prepare its events
 PATIENCE_S: Final = 30.0

@@ -6,6 +6,7 @@ from typing import Final
 
 from sidechain.agents.lane.pipeline import Committed
 from sidechain.agents.metrics import SIGNAL_STATES, DryMetrics
+from sidechain.models.dry.state import KEY_PREFIX
 from sidechain.models.policy import ACTIONS
 
 # Quotes inside a string are escaped, so these bytes appear as a field's name only. Fields keep their order, so the
@@ -22,6 +23,7 @@ def count(metrics: DryMetrics, committed: Committed) -> None:
     for output in committed.outputs:
         entries = [entry for _, entry in output.entries]
         _count_decisions(metrics, entries)
+        metrics.evicted.inc(sum(1 for name, value in output.changes if value is None and name.startswith(KEY_PREFIX)))
         for letter in output.dead_letters:
             metrics.dead_letters[dict(letter[2])["dlq.reason"].decode()].inc()
     metrics.batches.inc()

@@ -27,7 +27,7 @@ from sidechain.models.dry.entry import (
 )
 from sidechain.models.dry.parse import Rejection, ambiguous
 from sidechain.models.dry.program import Program, SignalValue, UnknownSignal
-from sidechain.models.dry.state import HEAD_KEY, IDS_PREFIX, PLAN_PREFIX, Change, Ids, KeyState, Plan, Table
+from sidechain.models.dry.state import HEAD_KEY, IDS_PREFIX, KEY_PREFIX, PLAN_PREFIX, Change, Ids, KeyState, Plan, Table
 from sidechain.models.policy import Policy
 
 DEAD_LETTER_MAX_BYTES: Final = 900_000  # a longer value is cut to this prefix; digest and length tell the rest
@@ -121,7 +121,7 @@ class Fold:
         self._plans: dict[str, Plan] = {}  # every plan met; a batch may write slots of one that is no longer in force
         self._plans_written: set[str] = set()
         self._take(Program(policy))
-        self._by_key = Table(b"k:", self._key_plan, policy.max_keys)
+        self._by_key = Table(KEY_PREFIX, self._key_plan, policy.max_keys)
         self._by_partition = Table(b"p:", self._partition_plan, 1)
         self._ids = Ids(policy.event.duplicate_horizon)
         self._seq_written = 0
@@ -150,8 +150,8 @@ class Fold:
                     table.know(plan, msgspec.json.decode(value, type=list[str]))
             elif name.startswith(IDS_PREFIX):
                 self._ids.restore(*msgspec.json.decode(value))
-            elif name.startswith(b"k:"):
-                keys.append((name.removeprefix(b"k:").decode(), KeyState.dumped(value)))
+            elif name.startswith(KEY_PREFIX):
+                keys.append((name.removeprefix(KEY_PREFIX).decode(), KeyState.dumped(value)))
             elif name == b"p:":
                 self._by_partition.restore([("", KeyState.dumped(value))])
             else:
@@ -266,7 +266,10 @@ class Fold:
             flags: tuple[str, ...] = ()
         else:
             counted_ms, flags = self._counted_at(at_ms)
+        evicted = self._by_key.evicted
         slots = self._by_key.slots(key, self.seq)
+        if self._by_key.evicted != evicted:
+            flags = (*flags, "evicted")
         features = values + tuple(
             [
                 update(slot, counted_ms, takes_part, value)

@@ -20,6 +20,7 @@ from sidechain.models.dry.windows import Slot, Step
 
 BLOCK: Final = 256  # entries that one block of ids spans
 HEAD_KEY: Final = b"head"
+KEY_PREFIX: Final = b"k:"
 PLAN_PREFIX: Final = b"plan:"
 IDS_PREFIX: Final = b"ids:"
 

@@ -196,3 +196,10 @@ def test_what_a_window_does_not_count_is_flagged():
             entries = decided(policy(features=[SEEN]), [event(0, at=at), event(1, at=at - behind)])
             counted = entries[1]["features"]["seen"] == 2
             assert counted != (entries[1]["flags"] == ["late"]), (watermark, behind)
+
+
+def test_the_entry_that_pushes_a_key_out_says_so():
+    """A third key in a table of two is flagged; keys that fit, and keys that return to their place, are not."""
+    one = policy(features=[SEEN], max_keys=2)
+    events = [event(at, host=key) for at, key in enumerate("ababcb")]
+    assert [entry["flags"] for entry in decided(one, events)] == [[], [], [], [], ["evicted"], []]
