@@ -26,7 +26,7 @@ demo: $(STAMP)   ## broker, dry, wet, real traffic, proof at the end (PACK=web)
 	@$(BIN)/sidechain demo $(if $(PACK),--pack $(PACK))
 
 test: lint       ## lint, then every test, with a real broker
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(STAMP)   ## ruff, mypy strict, import directions
 	@$(BIN)/ruff check .

@@ -16,10 +16,16 @@ from sidechain.agents.problems import EnvironmentProblem
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for the broker bears its marker, so `-m 'not kafka'` leaves the broker off."""
+    """Whoever asks for the broker bears its marker, so `-m 'not kafka'` leaves the broker off.
+
+    With several test processes, everything that runs a broker stays in one of them: one after the other, beside the
+    tests that only compute.
+    """
     for one in items:
         if "broker" in getattr(one, "fixturenames", ()):
             one.add_marker("kafka")
+        if one.path.parent.name == "kafka" or one.get_closest_marker("kafka"):
+            one.add_marker(pytest.mark.xdist_group("broker"))
 
 
 @pytest.fixture(scope="session")
