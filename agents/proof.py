@@ -35,6 +35,7 @@ class Proof:
     entries: int = 0
     head: str = ""
     fault: Fault | None = None
+    where: str = ""  # where the fault stands: an offset of the topic, a line of a file
 
 
 @dataclass
@@ -102,14 +103,17 @@ class Topics:
         reader = await self.reader("dry.decisions")
         proofs = []
         for partition in await reader.partitions():
-            verifier, fault = Verifier(), None
+            verifier, fault, where = Verifier(), None, ""
             async for records in reader.to_end([partition]):
-                fault = next((found for one in records if (found := verifier.take(one.value))), None)
+                for one in records:
+                    if fault := verifier.take(one.value or b""):
+                        where = f"offset {one.offset:,}"
+                        break
                 if progress:
                     progress(len(records))
                 if fault:
                     break
-            proofs.append(Proof(partition, verifier.count, verifier.head, fault))
+            proofs.append(Proof(partition, verifier.count, verifier.head, fault, where))
         return proofs
 
     async def replay(self, policy: Policy, progress: Progress | None = None) -> list[Proof]:

@@ -14,8 +14,9 @@ from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.agents.settings import Config
+from sidechain.agents.verify_files import lines_of, partition_of, verify_files
 from sidechain.models.dry import Line
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Replayer
 from sidechain.models.explain import explain as sentences
 from sidechain.models.policy import Policy
 
@@ -23,9 +24,11 @@ TOLD_EVERY = 5_000
 
 
 def verify(
-    file: Annotated[
-        Path | None, typer.Argument(help="Sealed entries of one partition, one a line; else the topic.")
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Sealed entries of one partition each, one a line; else the topic."),
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Files checked at once, each in a process.")] = 1,
     pack: Pack = None,
     policy: PolicyFile = None,
     bootstrap: Bootstrap = None,
@@ -36,8 +39,8 @@ def verify(
 ) -> None:
     """Check every seal and every link. Exit 1 and the first bad entry when the chain is broken."""
     with Progress("entries verified") as progress:
-        if file is not None:
-            proofs = [_verify_file(file, progress.advance)]
+        if files:
+            proofs = verify_files(files, jobs, progress.advance)
         else:
             settings = connected(pack, policy, bootstrap, prefix, profile, config)
             proofs = asyncio.run(_verify_topic(settings, progress.advance))
@@ -96,7 +99,7 @@ def explain(
 ) -> None:
     """Say why one event was decided as it was, from the log alone; with --pack or --policy, in the policy's words."""
     if file is not None:
-        found = [(line, None) for line in _lines(file) if _names(line, identifier)]
+        found = [(line, None) for line in lines_of(file) if _names(line, identifier)]
         known = {one.ref: one for one in ([policy_of(pack, policy)] if pack or policy else [])}
     else:
         settings = connected(pack, policy, bootstrap, prefix, profile, config)
@@ -137,7 +140,8 @@ def proof_lines(proofs: list[Proof], word: str) -> Iterator[str]:
     """A proof as a person reads it."""
     for one in proofs:
         if one.fault:
-            yield f"partition {one.partition}: BROKEN at {one.fault}"
+            where = f" ({one.where})" if one.where else ""
+            yield f"partition {one.partition}: BROKEN at {one.fault}{where}"
         else:
             yield f"partition {one.partition}: {one.entries:,} entries, {word}, head {one.head[:16]}"
 
@@ -148,7 +152,7 @@ def proof_fields(one: Proof) -> dict[str, Any]:
         "partition": one.partition,
         "entries": one.entries,
         "head": one.head,
-        "fault": one.fault and one.fault._asdict(),
+        "fault": one.fault and {**one.fault._asdict(), "where": one.where},
     }
 
 
@@ -161,21 +165,8 @@ def _answer(proofs: list[Proof], word: str, json: bool) -> None:
         raise AnswerIsNo(f"not {word}")
 
 
-def _verify_file(path: Path, advance: Any) -> Proof:
-    verifier, fault = Verifier(), None
-    for count, line in enumerate(_lines(path), 1):
-        fault = verifier.take(line)
-        if count % TOLD_EVERY == 0:
-            advance(TOLD_EVERY)
-        if fault:
-            break
-    if verifier.count == 0 and fault is None:
-        raise UsageProblem(f"{path} holds no entry")
-    return Proof(_partition_of(path), verifier.count, verifier.head, fault)
-
-
 def _replay_files(policy: Policy, events: Path, decisions: Path, advance: Any) -> Proof:
-    values = enumerate(_lines(events))
+    values = enumerate(lines_of(events))
     held: dict[int, Line] = {}
 
     def input_of(topic: str, offset: int) -> Line | None:
@@ -185,9 +176,9 @@ def _replay_files(policy: Policy, events: Path, decisions: Path, advance: Any) -
             held[found[0]] = Line(found[0], None, found[1])
         return held.pop(offset, None)
 
-    replayer = Replayer(policy, _partition_of(decisions), input_of, keyed=False)
+    replayer = Replayer(policy, partition_of(decisions), input_of, keyed=False)
     fault = None
-    for count, line in enumerate(_lines(decisions), 1):
+    for count, line in enumerate(lines_of(decisions), 1):
         fault = replayer.take(line)
         if count % TOLD_EVERY == 0:
             advance(TOLD_EVERY)
@@ -219,34 +210,8 @@ async def _find(settings: Config, identifier: str) -> tuple[list[tuple[bytes, in
         return found, await topics.policies(policy_of(settings.pack, settings.policy))
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if value := line.rstrip(b"\r\n"):
-                    yield value
-    except OSError as error:
-        raise UsageProblem(f"{path} cannot be read: {error.strerror}") from None
-
-
-class _Source(msgspec.Struct):
-    source: tuple[str, int, int]
-
-
 class _Identified(msgspec.Struct):
     id: str | None = None
-
-
-def _partition_of(path: Path) -> int:
-    """The partition a file of entries is of: its first event entry says so."""
-    for line in _lines(path):
-        try:
-            topic, partition, _ = msgspec.json.decode(line, type=_Source).source
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return 0
-        if topic == "events":
-            return partition
-    return 0
 
 
 def _names(line: bytes, identifier: str) -> bool:
