@@ -115,9 +115,16 @@ class LocalKafka:
         self._make_home()
         with self._alone(timeout_s):
             found = self.status()
+            if found is not None:
+                try:
+                    self._wait_ready(found, timeout_s)
+                except EnvironmentProblem:
+                    if self.status() is not None:
+                        raise
+                    found = None  # it was ending when we asked: a process that was killed is seen a moment longer
             if found is None:
                 found = self._launch()
-            self._wait_ready(found, timeout_s)
+                self._wait_ready(found, timeout_s)
             return found
 
     def stop(self, timeout_s: float = STOP_S) -> bool:
