@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.known_policies import genesis_policy, policy_in
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
@@ -175,7 +176,7 @@ class Topics:
         """Every policy known here, by reference: the given one and those on `control`."""
         known = {given.ref: given}
         for record in (await self._control()).values():
-            if (policy := _policy_in(record)) is not None:
+            if (policy := policy_in(record)) is not None:
                 known[policy.ref] = policy
         return known
 
@@ -222,9 +223,7 @@ class Topics:
     ) -> Policy:
         """The policy the first entry was decided under."""
         async for records in entries.to_end([partition]):
-            first = msgspec.json.decode(records[0].value)
-            ref = first["previous"] if first["kind"] == "policy" else first["policy"]
-            return given if ref == given.ref else _policy_by_ref(ref, given, control)
+            return genesis_policy(records[0].value, given, control)
         return given
 
 
@@ -275,22 +274,3 @@ def _last_event(lines: Sequence[bytes]) -> int:
         if topic == "events":
             return offset
     return -1
-
-
-def _policy_by_ref(ref: str, given: Policy, control: Mapping[int, InputRecord]) -> Policy:
-    for record in control.values():
-        policy = _policy_in(record)
-        if policy is not None and policy.ref == ref:
-            return policy
-    raise UsageProblem(
-        f"the chain begins under policy {ref}; {given.ref} was given and `control` does not hold it. "
-        "Name the file it began under with --policy"
-    )
-
-
-def _policy_in(record: InputRecord) -> Policy | None:
-    """The policy a control record holds; None when it holds none."""
-    try:
-        return load(msgspec.json.decode(record.value or b"")["text"].encode(), name="control")
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -1,4 +1,4 @@
-"""`sidechain bench dry|latency`: figures with the machine they were measured on, on a local broker of their own."""
+"""`sidechain bench dry|latency|verify`: figures with the machine they were measured on, in a place of their own."""
 
 import asyncio
 from typing import Annotated, Any
@@ -7,6 +7,7 @@ import typer
 
 from sidechain.agents.bench.latency import latency as measure_latency
 from sidechain.agents.bench.throughput import throughput
+from sidechain.agents.bench.verifying import verifying
 from sidechain.agents.cli.output import Json, emit, say
 
 
@@ -45,6 +46,26 @@ def latency(
             f"p999 {row['p999_ms']} ms, max {row['max_ms']} ms ({row['events']:,} events at {row['rate']:,.0f}/s)"
         )
     emit(_machine(rows[0]["machine"]))
+
+
+def verify(
+    pack: Annotated[str, typer.Option(help="A pack with a sample.")] = "network",
+    entries: Annotated[int, typer.Option(min=1_000, help="Entries each pass checks.")] = 200_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are reported.")] = 5,
+    json: Json = False,
+) -> None:
+    """Entries checked a second from a file on one core, beside a plain SHA-256 pass over the same lines."""
+    figures = verifying(pack, entries, rounds, say)
+    if json:
+        emit(figures, json)
+        return
+    emit(f"{figures['verify_entries_per_s']:,} entries/s, plain SHA-256 {figures['sha256_lines_per_s']:,} lines/s")
+    emit(f"ratio {figures['ratio']:.3f} (medians of {rounds} rounds of {entries:,} entries, pack {figures['pack']})")
+    emit(
+        f"most memory {figures['rss_kib'] / 1024:.1f} MiB, "
+        f"{figures['rss_kib_longer'] / 1024:.1f} MiB over {figures['longer']} times the entries"
+    )
+    emit(_machine(figures["machine"]))
 
 
 def _machine(found: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from sidechain.agents.bundle import Bundle
 from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
 from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.policies import policy_of
@@ -22,12 +23,17 @@ from sidechain.models.policy import Policy
 
 TOLD_EVERY = 5_000
 
+ExportFolder = Annotated[
+    Path | None, typer.Option("--export", metavar="DIR", help="What `sidechain export` wrote, instead of the topics.")
+]
+
 
 def verify(
     files: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[FILE]...", help="Sealed entries of one partition each, one a line; else the topic."),
     ] = None,
+    bundle: ExportFolder = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Files checked at once, each in a process.")] = 1,
     pack: Pack = None,
     policy: PolicyFile = None,
@@ -38,8 +44,12 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check every seal and every link. Exit 1 and the first bad entry when the chain is broken."""
+    if files and bundle is not None:
+        raise UsageProblem("name files or --export, one of the two")
     with Progress("entries verified") as progress:
-        if files:
+        if bundle is not None:
+            proofs = Bundle(bundle).verify(jobs, progress.advance)
+        elif files:
             proofs = verify_files(files, jobs, progress.advance)
         else:
             settings = connected(pack, policy, bootstrap, prefix, profile, config)
@@ -50,6 +60,7 @@ def verify(
 def replay(
     events: Annotated[Path | None, typer.Option(help="Events of one partition, one a line.")] = None,
     decisions: Annotated[Path | None, typer.Option(help="The entries they were sealed as, one a line.")] = None,
+    bundle: ExportFolder = None,
     pack: Pack = None,
     policy: PolicyFile = None,
     bootstrap: Bootstrap = None,
@@ -61,8 +72,12 @@ def replay(
     """Decide every entry anew from its input and compare bytes. Exit 1 and the first difference when they differ."""
     if (events is None) != (decisions is None):
         raise UsageProblem("--events and --decisions go together; without both, the topics are replayed")
+    if events is not None and bundle is not None:
+        raise UsageProblem("--export holds its own events; leave --events and --decisions away")
     with Progress("entries replayed") as progress:
-        if events is not None and decisions is not None:
+        if bundle is not None:
+            proofs = Bundle(bundle).replay(policy_of(pack, policy) if pack or policy else None, progress.advance)
+        elif events is not None and decisions is not None:
             proofs = [_replay_files(policy_of(pack, policy), events, decisions, progress.advance)]
         else:
             settings = connected(pack, policy, bootstrap, prefix, profile, config)

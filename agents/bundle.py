@@ -1,0 +1,146 @@
+"""Asking an export what can be asked of the topics it was made of, with no broker: verify and replay."""
+
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import file_digest
+from pathlib import Path
+
+import msgspec
+
+from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSION, Kind, Manifest, Part, read
+from sidechain.agents.known_policies import genesis_policy
+from sidechain.agents.problems import AnswerIsNo, UsageProblem
+from sidechain.agents.proof import Proof
+from sidechain.agents.verify_files import lines_of, verify_files
+from sidechain.models.dry import Line
+from sidechain.models.dry.chain import Fault, Replayer
+from sidechain.models.dry.fold import InputRecord
+from sidechain.models.pack_file import load
+from sidechain.models.pack_reader import PackError
+from sidechain.models.policy import Policy
+
+Told = Callable[[int], None]
+TOLD_EVERY = 5_000
+
+
+class Bundle:
+    """The folder an export wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `UsageProblem` when the folder holds no manifest that can be read."""
+        self.folder = folder
+        try:
+            self.manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        except OSError as error:
+            raise UsageProblem(f"{folder} is no export: {MANIFEST} cannot be read: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
+            raise UsageProblem(f"{folder} is no export: {MANIFEST}: {error}") from None
+        if self.manifest.v != MANIFEST_VERSION:
+            raise UsageProblem(f"{folder} is an export of version {self.manifest.v}; {MANIFEST_VERSION} is known here")
+        for one in self.manifest.files:
+            if Path(one.name).name != one.name:
+                raise UsageProblem(f"{folder} is no export: {one.name!r} is not a file of it")
+
+    def verify(self, jobs: int, told: Told) -> list[Proof]:
+        """Check every chain, and that each ends where the manifest says; raises `AnswerIsNo` for an altered file."""
+        self._check_others()
+        chains = self._parts("decisions")
+        filled = [one for one in chains if one.records]
+        found = dict(zip(filled, verify_files([self._path(one) for one in filled], jobs, told), strict=True))
+        return [_against(one, found.get(one) or self._nothing(one)) for one in chains]
+
+    def replay(self, given: Policy | None, told: Told) -> list[Proof]:
+        """Decide every entry anew; `given` is the policy of the workers, by default the one in the export."""
+        events = {one.partition: one for one in self._parts("events")}
+        if not events.keys() >= {one.partition for one in self._parts("decisions")}:
+            raise UsageProblem(f"{self.folder} holds no events; `sidechain export --with-events` writes them")
+        self._check_others()
+        control = {line.offset: line for one in self._parts("control") for line in self._records(one)}
+        policy = given or self._policy()
+        return [self._replayed(one, events[one.partition], policy, control, told) for one in self._parts("decisions")]
+
+    def _replayed(
+        self, part: Part, events: Part, given: Policy, control: Mapping[int, InputRecord], told: Told
+    ) -> Proof:
+        lines = lines_of(self._path(part))
+        first = next(lines, None)
+        if first is None:
+            return _against(part, Proof(part.partition))
+        inputs = _Inputs(self._records(events), control)
+        genesis = genesis_policy(first, given, control)
+        replayer = Replayer(genesis, part.partition, inputs.of, load=lambda text: load(text, name="control"))
+        fault = replayer.take(first)
+        for count, line in enumerate(lines, 2):
+            if fault:
+                break
+            fault = replayer.take(line)
+            if count % TOLD_EVERY == 0:
+                told(TOLD_EVERY)
+        return _against(part, Proof(part.partition, replayer.fold.seq, replayer.fold.head_hash, fault))
+
+    def _policy(self) -> Policy:
+        try:
+            return load((self.folder / "policy.yaml").read_bytes(), name="policy.yaml")
+        except OSError as error:
+            raise UsageProblem(f"{self.folder}/policy.yaml cannot be read: {error.strerror}") from None
+        except PackError as error:
+            raise UsageProblem(str(error)) from None
+
+    def _check_others(self) -> None:
+        """What is no chain has only its digest to be checked by."""
+        for one in self.manifest.files:
+            if one.kind == "decisions":
+                continue
+            try:
+                with self._path(one).open("rb") as file:
+                    digest = file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise UsageProblem(f"{self._path(one)} cannot be read: {error.strerror}") from None
+            if digest != one.sha256:
+                raise AnswerIsNo(f"{one.name} is not the file that was exported: its SHA-256 is {digest[:16]}…")
+
+    def _nothing(self, part: Part) -> Proof:
+        """A partition that had no entry has none."""
+        has_any = next(lines_of(self._path(part)), None) is not None
+        fault = Fault(0, None, "more than was exported", "no entry", "at least one") if has_any else None
+        return Proof(part.partition, fault=fault, where=part.name if has_any else "")
+
+    def _parts(self, kind: Kind) -> list[Part]:
+        return [one for one in self.manifest.files if one.kind == kind]
+
+    def _path(self, part: Part) -> Path:
+        return self.folder / part.name
+
+    def _records(self, part: Part) -> Iterator[Line]:
+        for number, line in enumerate(lines_of(self._path(part)), 1):
+            try:
+                yield read(line)
+            except (ValueError, RecursionError) as error:
+                raise UsageProblem(f"{part.name}, line {number:,} is no exported record: {error}") from None
+
+
+class _Inputs:
+    """The inputs of one partition, read along with its entries: both are in the order of the offsets."""
+
+    def __init__(self, events: Iterator[Line], control: Mapping[int, InputRecord]) -> None:
+        self._events = events
+        self._control = control
+        self._at: Line | None = None
+
+    def of(self, topic: str, offset: int) -> InputRecord | None:
+        if topic == "control":
+            return self._control.get(offset)
+        while self._at is None or self._at.offset < offset:
+            self._at = next(self._events, None)
+            if self._at is None:
+                return None
+        return self._at if self._at.offset == offset else None
+
+
+def _against(part: Part, proof: Proof) -> Proof:
+    """What was found, beside what the manifest states: a file that ends early is right as far as it goes."""
+    if proof.fault is None and (proof.entries, proof.head or None) != (part.records, part.head):
+        stated = f"{part.records:,} entries, head {(part.head or '-')[:16]}"
+        found = f"{proof.entries:,} entries, head {(proof.head or '-')[:16]}"
+        proof.fault = Fault(proof.entries, None, "the chain does not end where the export did", stated, found)
+        proof.where = part.name
+    return proof

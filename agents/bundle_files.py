@@ -1,0 +1,177 @@
+"""The files of an export: what each line holds, and the manifest that lists them.
+
+    decisions-0.ndjson   the sealed entries of partition 0, byte for byte, one a line
+    events-0.ndjson      {"offset":57,"key":"a.example","value":"{\\"id\\":…}"}, one record a line
+    control.ndjson       the same for the topic `control`
+    policy.yaml          the policy that was given to the workers
+    manifest.json        what should be there
+
+A key or value that is not UTF-8 stands as {"base64":"…"}, one that is not there as null: every byte comes back.
+"""
+
+import contextlib
+import os
+import shutil
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final, Literal
+
+import msgspec
+
+from sidechain.agents.problems import EnvironmentProblem, UsageProblem
+from sidechain.models.dry import Line
+from sidechain.models.dry.fold import InputRecord
+
+MANIFEST: Final = "manifest.json"
+MANIFEST_VERSION: Final = 1
+
+Kind = Literal["decisions", "events", "control", "policy"]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One file, as the manifest lists it."""
+
+    name: str
+    kind: Kind
+    partition: int
+    records: int  # lines; entries, where the file holds a chain
+    first: int | None  # seq of the first entry, or offset of the first record; null for none
+    last: int | None
+    head: str | None  # hash of the last entry; null for what is no chain
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an export consists of."""
+
+    v: int
+    policy: str  # reference of the policy in policy.yaml
+    topics: dict[str, str]  # logical name -> the topic it was read from
+    files: list[Part]
+
+
+class _Bytes(msgspec.Struct, forbid_unknown_fields=True):
+    base64: str
+
+
+class _Record(msgspec.Struct, forbid_unknown_fields=True):
+    offset: int
+    key: str | _Bytes | None
+    value: str | _Bytes | None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def written(record: InputRecord) -> bytes:
+    """A record as a line."""
+    return _encode(_Record(record.offset, _text(record.key), _text(record.value)))
+
+
+def read(line: bytes) -> Line:
+    """The record a line holds; raises ValueError when it holds none."""
+    one = msgspec.json.decode(line, type=_Record)
+    return Line(one.offset, _bytes(one.key), _bytes(one.value))
+
+
+def _text(value: bytes | None) -> str | _Bytes | None:
+    if value is None:
+        return None
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return _Bytes(b64encode(value).decode("ascii"))
+
+
+def _bytes(value: str | _Bytes | None) -> bytes | None:
+    if isinstance(value, _Bytes):
+        return b64decode(value.base64, validate=True)
+    return None if value is None else value.encode("utf-8")
+
+
+class PartFile:
+    """A file under way: counts and digests what is written to it."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self.records = 0
+        self._bytes = 0
+        self._digest = sha256()
+        self._path = folder / name
+        with _no_room(self._path):
+            self._file = self._path.open("xb", buffering=1024 * 1024)
+
+    def write(self, data: bytes) -> None:
+        """One record's line, with its end, or a file's whole content."""
+        self.records += 1
+        self._bytes += len(data)
+        self._digest.update(data)
+        with _no_room(self._path):
+            self._file.write(data)
+
+    def finish(
+        self, kind: Kind, partition: int, first: int | None = None, last: int | None = None, head: str | None = None
+    ) -> Part:
+        """Bring it to the disk; what the manifest says of it."""
+        with _no_room(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        return Part(
+            name=self.name,
+            kind=kind,
+            partition=partition,
+            records=self.records,
+            first=first,
+            last=last,
+            head=head,
+            bytes=self._bytes,
+            sha256=self._digest.hexdigest(),
+        )
+
+    def close(self) -> None:
+        """Let go of it, whatever became of it."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to write to that becomes `target` in one step at the end, or leaves nothing behind.
+
+    It is readable by its owner alone: entries and events name people.
+    """
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageProblem(f"{target} is there already, and nothing is overwritten; name a folder that is not")
+        partial = Path(mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    except OSError as error:
+        raise UsageProblem(f"{target} cannot be written: {error.strerror}") from None
+    try:
+        yield partial
+        with _no_room(target):
+            _sync(partial)
+            partial.rename(target)
+            _sync(target.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _no_room(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(f"{path.name} could not be written, so nothing was: {error.strerror}") from None
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,52 @@
+"""`sidechain export`: the chains as files, to be verified and replayed by whoever has no access to the cluster."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from sidechain.agents.bundle_files import Manifest
+from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.output import Json, Progress, emit
+from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.export import Told
+from sidechain.agents.export import export as write
+from sidechain.agents.proof import Topics
+from sidechain.agents.settings import Config
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet.")],
+    with_events: Annotated[
+        bool, typer.Option("--with-events", help="Also what was decided, so that it can be replayed.")
+    ] = False,
+    pack: Pack = None,
+    policy: PolicyFile = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    profile: Profile = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Write every chain to a file, with a manifest. The folder is there in full at the end, or not at all.
+
+    `sidechain verify --export DIR` and, with --with-events, `sidechain replay --export DIR` need nothing else.
+    """
+    settings = connected(pack, policy, bootstrap, prefix, profile, config)
+    with Progress("records exported") as progress:
+        manifest = asyncio.run(_export(settings, folder, progress.advance, with_events=with_events))
+    if json:
+        emit({"folder": str(folder), **msgspec.to_builtins(manifest)}, json)
+        return
+    for one in manifest.files:
+        if one.kind == "decisions":
+            emit(f"partition {one.partition}: {one.records:,} entries, head {(one.head or '-')[:16]}")
+    emit(f"{len(manifest.files)} files and their manifest are in {folder}")
+
+
+async def _export(settings: Config, folder: Path, told: Told, *, with_events: bool) -> Manifest:
+    given = policy_of(settings.pack, settings.policy)
+    async with Topics.of(settings) as topics:
+        return await write(topics, given, folder, told, with_events=with_events)

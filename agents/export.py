@@ -1,0 +1,88 @@
+"""Writing a running system's chains to files that can be verified, and replayed, without it.
+
+Entries are read first and events after them, so the input of every exported entry is there unless it has expired.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSION, Manifest, Part, PartFile, whole_folder, written
+from sidechain.agents.problems import AnswerIsNo
+from sidechain.agents.proof import Topics
+from sidechain.agents.reader import Reader
+from sidechain.models.dry.entry import body_and_hash
+from sidechain.models.policy import Policy
+
+Told = Callable[[int], None]  # told how many records were written since the last call
+
+
+async def export(topics: Topics, given: Policy, target: Path, told: Told, *, with_events: bool) -> Manifest:
+    """Write what the topics hold now into the folder `target`, which must not be there yet.
+
+    Raises `AnswerIsNo` for a record on the decisions topic that cannot be an entry.
+    """
+    with whole_folder(target) as folder:
+        entries = await topics.reader("dry.decisions")
+        read = {"dry.decisions": entries.topic}
+        parts = [await _decisions(entries, one, folder, told) for one in await entries.partitions()]
+        if with_events:
+            events, control = await topics.reader("events"), await topics.reader("control")
+            read |= {"events": events.topic, "control": control.topic}
+            numbers = await events.partitions()
+            parts += [await _records(events, one, folder, f"events-{one}.ndjson", told) for one in numbers]
+            parts.append(await _records(control, 0, folder, "control.ndjson", told))
+        parts.append(_content(folder, "policy.yaml", given.text.encode("utf-8")))
+        manifest = Manifest(v=MANIFEST_VERSION, policy=given.ref, topics=read, files=parts)
+        _content(folder, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    return manifest
+
+
+async def _decisions(reader: Reader, partition: int, folder: Path, told: Told) -> Part:
+    """The entries as they stand; whether they are right is for `verify` to say."""
+    first = last = head = None
+    with closing(PartFile(folder, f"decisions-{partition}.ndjson")) as file:
+        async for records in reader.to_end([partition]):
+            for one in records:
+                split = body_and_hash(one.value or b"")
+                if split is None or b"\n" in one.value:
+                    raise AnswerIsNo(
+                        f"{reader.topic}, partition {partition}, offset {one.offset} is no sealed entry, so the chain "
+                        "is broken there and nothing was exported; `sidechain verify` says more"
+                    )
+                file.write(one.value + b"\n")
+                first, last, head = one.value if first is None else first, one.value, split[1]
+            told(len(records))
+        return file.finish("decisions", partition, _seq(first), _seq(last), head)
+
+
+async def _records(reader: Reader, partition: int, folder: Path, name: str, told: Told) -> Part:
+    first = last = None
+    with closing(PartFile(folder, name)) as file:
+        async for records in reader.to_end([partition]):
+            for one in records:
+                file.write(written(one) + b"\n")
+            first, last = records[0].offset if first is None else first, records[-1].offset
+            told(len(records))
+        return file.finish("control" if name == "control.ndjson" else "events", partition, first, last)
+
+
+def _content(folder: Path, name: str, content: bytes) -> Part:
+    with closing(PartFile(folder, name)) as file:
+        file.write(content)
+        return file.finish("policy", 0)
+
+
+class _Numbered(msgspec.Struct):
+    seq: int
+
+
+def _seq(entry: bytes | None) -> int | None:
+    if entry is None:
+        return None
+    try:
+        return msgspec.json.decode(entry, type=_Numbered).seq
+    except (ValueError, RecursionError):  # sealed, but by somebody else
+        return None

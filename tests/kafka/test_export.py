@@ -1,0 +1,95 @@
+"""`sidechain export` on a real broker, and what its files answer when the topics are out of reach."""
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from sidechain.agents.activate import activate, sealed_everywhere
+from sidechain.agents.local_kafka import LocalKafka
+from tests.lanes import Process, config_of, made, ordinary, pinned, request, second_version, send, visible, wait_decided
+
+ODD = [
+    (0, b"h0.example", request(0, "h0.example")),  # decided before
+    (1, b"h1.example", b'{"not": "an event",\n "on": "one line"}'),
+    (2, None, request(901, "h2.example")),
+    (3, b"h3.example", None),
+    (3, b"\xff\xfe", b"\xff\xfe\x00"),
+    (0, None, b""),
+    (1, b"", b""),
+]
+
+
+@pytest.fixture
+def config(broker: LocalKafka, prefix: str, tmp_path: Path):
+    return made(config_of(broker.bootstrap, prefix, policy=pinned(tmp_path)))
+
+
+@pytest.fixture
+def options(config, tmp_path: Path) -> list[str]:
+    """The options that lead to topics with every kind of entry in them: also a refused and a sealed policy."""
+    with Process(config, tmp_path / "worker.log") as worker:
+        send(config, ordinary(200) + ODD)
+        wait_decided(config, 207, [worker])
+        send(config, [(0, None, b"\xff no policy"), (0, b"web", None)], "control")
+        activated = asyncio.run(activate(config, second_version(config), "anna"))
+        asyncio.run(sealed_everywhere(config, activated, 30, lambda _partition, _seq: None))
+        send(config, ordinary(100, 1_000))
+        wait_decided(config, 307, [worker])
+        assert worker.stop() == 0, worker.said()
+    return ["--policy", str(config.policy), "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
+
+
+def test_an_export_is_verified_and_replayed_without_the_topics(config, options, tmp_path: Path, sidechain) -> None:
+    """Byte for byte the topics' entries; rejected inputs, null keys and values, and bytes that are no text included."""
+    folder = tmp_path / "audit"
+    done = sidechain("export", str(folder), "--with-events", *options, "--json")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)
+    assert json.loads((folder / "manifest.json").read_text()) == {n: v for n, v in manifest.items() if n != "folder"}
+    kinds: Counter[str] = Counter()
+    for partition, records in visible(config, "dry.decisions").items():
+        lines = [record.value for record in records]
+        assert (folder / f"decisions-{partition}.ndjson").read_bytes() == b"".join(one + b"\n" for one in lines)
+        (listed,) = [one for one in manifest["files"] if one["name"] == f"decisions-{partition}.ndjson"]
+        last = json.loads(lines[-1])
+        kinds.update(json.loads(one)["kind"] for one in lines)
+        assert (listed["records"], listed["last"], listed["head"]) == (len(lines), last["seq"], last["hash"])
+
+    verified = sidechain("verify", "--export", str(folder), "--jobs", "2", "--json")
+    replayed = sidechain("replay", "--export", str(folder), "--json")
+    live = sidechain("replay", *options, "--json")
+    assert (verified.returncode, replayed.returncode) == (0, 0), verified.stderr + replayed.stderr
+    assert json.loads(verified.stdout) == json.loads(replayed.stdout) == json.loads(live.stdout)
+    assert sum(one["entries"] for one in json.loads(replayed.stdout)) == kinds.total()
+    assert kinds["policy"] == 4
+    assert kinds["rejected"] >= 6
+
+    again = sidechain("export", str(folder), *options)
+    assert again.returncode == 2
+    assert "nothing is overwritten" in again.stderr
+    spoil_each_file(folder, sidechain)
+
+
+def spoil_each_file(folder: Path, sidechain) -> None:
+    """Whatever is altered is named: by the chain, by the manifest, or by the replay."""
+    for name, change_, command, sentence in [
+        ("decisions-1.ndjson", lambda text: text.replace(b'"tier":"', b'"tier":"x', 1), "verify", "were sealed"),
+        ("decisions-1.ndjson", lambda text: text[: text[:-1].rindex(b"\n") + 1], "verify", "where the export did"),
+        ("decisions-2.ndjson", lambda _text: b"", "verify", "holds no entry"),
+        ("events-0.ndjson", lambda text: text.replace(b"GET", b"PUT", 1), "replay", "not the file that was exported"),
+        ("control.ndjson", lambda _text: b"", "verify", "not the file that was exported"),
+        ("policy.yaml", lambda text: text + b"\n", "replay", "not the file that was exported"),
+        ("manifest.json", lambda text: text[:50], "verify", "is no export"),
+    ]:
+        spoiled = folder.with_name("spoiled")
+        shutil.copytree(folder, spoiled)
+        (spoiled / name).write_bytes(change_((spoiled / name).read_bytes()))
+        done = sidechain(command, "--export", str(spoiled))
+        assert done.returncode in (1, 2), name
+        assert sentence in done.stdout + done.stderr, name
+        assert "Traceback" not in done.stderr
+        shutil.rmtree(spoiled)
