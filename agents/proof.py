@@ -57,11 +57,6 @@ class Account:
         """Every visible event has exactly one entry, and rejected inputs and dead letters are as many."""
         return not self.missing and not self.repeated and self.kinds["rejected"] == self.dead_letters
 
-    @property
-    def behind(self) -> bool:
-        """Only the newest events lack an entry: the decider is still at work."""
-        return bool(self.missing)
-
 
 @dataclass
 class Difference:
