@@ -33,6 +33,18 @@ class PolicyRecord(msgspec.Struct, frozen=True, kw_only=True):
     text: str  # the pack file
 
 
+class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`dry.checkpoints`: a signed head of one chain. Key: the partition's number as text.
+
+    {"v":1,"note":"sidechain/sidechain.web/0/epoch-0\\n41\\n…","peaks":["<64 hex>",…],"certificate":"…"}
+    """
+
+    v: int = 1
+    note: str  # C2SP signed note over a checkpoint: origin, size, root, head, totals
+    peaks: tuple[str, ...]  # the tree's frontier, largest subtree first: who goes on needs no earlier entry
+    certificate: str  # the root's word for the key that signed: the root's public key is all a reader needs
+
+
 class Tap(msgspec.Struct, frozen=True, kw_only=True):
     """`wet.taps`: one decision and the features behind it. Key: `key`; partition: the decision's.
 
@@ -218,6 +230,7 @@ def encode(record: msgspec.Struct) -> bytes:
 __all__ = [
     "ENTRIES",
     "Action",
+    "CheckpointRecord",
     "Compensation",
     "DecisionEntry",
     "DecisionRef",

@@ -96,6 +96,7 @@ class Head(msgspec.Struct, frozen=True):
     policy: str
     watermark_ms: int
     next: Next
+    epoch: int = 0  # of the chain: 0 until somebody began another with `sidechain repair`
 
 
 def unknown(_key: str) -> None:
@@ -114,6 +115,7 @@ class Fold:
         """A chain that has no entry yet. `keyed`: records carry the key as Kafka records do."""
         self.partition = partition
         self.keyed = keyed
+        self.epoch = 0
         self.seq = 0
         self.head_hash = GENESIS
         self.next: Next = {"events": 0, "outcomes": 0, "control": 0}
@@ -255,7 +257,9 @@ class Fold:
             return []
         self._seq_written = self.seq
         changed = [*self._plan_changes(), *self._by_key.changes(), *self._by_partition.changes(), *self._ids.changes()]
-        head = Head(self.seq - 1, self.head_hash, self.partition, self._program.ref, self.watermark_ms, self.next)
+        head = Head(
+            self.seq - 1, self.head_hash, self.partition, self._program.ref, self.watermark_ms, self.next, self.epoch
+        )
         return [*changed, (HEAD_KEY, msgspec.json.encode(head))]
 
     def _decide(self, event: Any, derived: Any, source: tuple[str, int, int], digest: str, latest: Latest) -> Decision:
@@ -435,6 +439,7 @@ class Fold:
         self.head_hash = tail.hash
         self.next = tail.next
         self.watermark_ms = head.watermark_ms
+        self.epoch = head.epoch
 
 
 class _Tail(msgspec.Struct):
