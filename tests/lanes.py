@@ -72,8 +72,12 @@ def ordinary(count: int, first: int = 0, partitions: int = 4) -> list[tuple[int,
 class Process:
     """`sidechain worker dry`, or another role, in a process of its own, with its log."""
 
-    def __init__(self, config: Config, log: Path, role: str = "dry", **settings: Any) -> None:
+    def __init__(
+        self, config: Config, log: Path, role: str = "dry", program: Sequence[str] = (), **settings: Any
+    ) -> None:
+        """`program`: what Python runs in place of the command line, and leads there; `settings`: SIDECHAIN_*."""
         self.log = log
+        self._program = list(program) or ["-m", "sidechain.agents"]
         self._role = role
         self._config = config
         environment = {f"SIDECHAIN_{name.upper()}": str(value) for name, value in settings.items()}
@@ -88,7 +92,7 @@ class Process:
         named = ["--policy", str(config.policy)] if config.policy else ["--pack", str(config.pack)]
         self._seen = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "sidechain.agents", *words, *named]
+            command = [sys.executable, *self._program, *words, *named]
             self._running = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
         return self
 

@@ -5,8 +5,9 @@
                  └── log ◀────┴── a failure ─┘      halted: assigned, not deciding, alarmed
 
 After any failure the folds are thrown away and the log is asked anew: there is no other way to know what was written.
-A batch that fails is tried again in smaller ones; the record that fails twice alone halts this lane, never skipped,
-while the other lanes go on.
+A batch that fails is tried again in smaller ones, down to the record at fault, which is never skipped. Refused by the
+cluster twice alone, it halts this lane, while the other lanes go on. When it is our own code that fails, twice alone,
+the worker ends: whoever computes wrongly here cannot be trusted with other shards. Nothing is written for the record.
 """
 
 import asyncio
@@ -34,6 +35,10 @@ PAUSE_S: Final = 0.2  # before the second attempt; doubled each time
 LONGEST_PAUSE_S: Final = 5.0
 NARROWER: Final = 16  # times smaller, each time a batch fails
 FENCED_LIMIT: Final = 8  # times in a row without a commit: two workers believe they own the shard
+OUR_FAULT: Final = (
+    "This is a fault of ours, not of the record: every worker of this release ends here. Keep the record and this "
+    "report, go back to the release before, and send us both"
+)
 STOP_S: Final = 5.0  # for what does not end by itself after it was cancelled
 
 
@@ -254,11 +259,18 @@ class Lane:
             ) from fault
 
     async def _blame(self, fault: Exception, only: ConsumerRecord | None) -> None:
-        """A batch cannot be decided or written: narrow it down to one record, then stand still before it."""
+        """A batch cannot be decided or written: narrow it down to one record, then go no further.
+
+        Raises the fault when it is ours.
+        """
         if only is not None:
             suspect = (only.topic, only.partition, only.offset)
             if suspect == self._suspect:
-                await self._halt(f"{only.topic}/{only.partition}@{only.offset} failed twice alone: {_words(fault)}")
+                found = f"{only.topic}/{only.partition}@{only.offset} failed twice alone"
+                if not isinstance(fault, KafkaError):
+                    fault.add_note(f"shard {self.shard}: {found}; nothing was written for it. {OUR_FAULT}")
+                    raise fault
+                await self._halt(f"{found}: {_words(fault)}")
                 self._stopping.set()
                 return
             self._suspect = suspect

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import TopicPartition
 
 from sidechain.agents.app import make_app, running
@@ -22,12 +23,14 @@ from sidechain.agents.metrics import DryMetrics, registry
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load, load_file
 from tests.lanes import (
+    T0,
     WAIT_S,
     Process,
     assert_balanced,
     config_of,
     entries,
     made,
+    open_transactions,
     ordinary,
     pinned,
     request,
@@ -138,34 +141,60 @@ def test_somebody_elses_open_transaction_is_named(begun: Config, tmp_path: Path)
     assert_balanced(begun)
 
 
-class Failing:
-    """A kernel that cannot decide one event; everything else as always."""
+PLANTED = Path(__file__).with_name("feature_bug.py")
+
+
+def test_a_bug_in_a_feature_stops_the_worker(broker: LocalKafka, prefix: str, tmp_path: Path) -> None:
+    """What came before is decided, for the record itself nothing is written, and a mended worker decides it."""
+    config = made(config_of(broker.bootstrap, prefix, policy=pinned(tmp_path), shard_size=2))
+    before, after = ordinary(300, partitions=4), ordinary(300, 1_000, partitions=4)
+    send(config, [*before, (1, b"h1.example", request(777, "h1.example")), *after])
+    planted = (str(PLANTED), str(T0 + 777_000))
+    with Process(config, tmp_path / "planted.log", program=planted, shard_size=2) as worker:
+        assert worker.ended() == 70
+        said = worker.said()
+    chains = entries(config)
+    at = len(chains[1])
+    assert [one["id"] for one in chains[1]] == [f"req-{n:06d}" for n in range(300) if n % 23 % 4 == 1]
+    assert f"events/1@{at} failed twice alone; nothing was written for it" in said
+    assert "ZeroDivisionError: planted in a feature" in said
+    assert "the dry worker ends: a fault of ours" in said
+    assert "stands still" not in said
+    assert sum(map(len, visible(config, "dry.deadletters").values())) == 0
+    assert open_transactions(config, ("dry.decisions", "dry.state")) == {}
+    with Process(config, tmp_path / "mended.log", shard_size=2) as worker:
+        wait_decided(config, 601, [worker])
+    assert_balanced(config)
+
+
+class Refusing:
+    """A cluster that does not take what one event leads to; everything else as always."""
 
     def __init__(self, poison: bytes) -> None:
         self.poison = poison
-        self.sizes: list[int] = []  # of the batches it failed in
+        self.sizes: list[int] = []  # of the batches it refused
 
     def __call__(self, batch: Batch) -> list[Output]:
         if any(self.poison in (one.value or b"") for records in batch.events.values() for one in records):
             self.sizes.append(batch.size)
-            raise ZeroDivisionError("a mistake of ours")
+            raise MessageSizeTooLargeError
         return decide_batch(batch)
 
 
-def test_a_record_nobody_can_decide_stops_its_shard_only(
+def test_a_record_the_cluster_refuses_stops_its_shard_only(
     broker: LocalKafka, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything before it is decided, it is not skipped, the other shard goes on, and a mended worker decides it."""
+    """Everything before it is decided, it is not skipped, the other shard goes on, and a new worker decides it."""
     config = made(config_of(broker.bootstrap, prefix, policy=pinned(tmp_path), shard_size=2))
-    failing = Failing(b'"req-000777"')
-    monkeypatch.setattr(decider, "decide_batch", failing)
+    refusing = Refusing(b'"req-000777"')
+    monkeypatch.setattr(decider, "decide_batch", refusing)
     before, after = ordinary(300, partitions=4), ordinary(300, 1_000, partitions=4)
     send(config, [*before, (1, b"h1.example", request(777, "h1.example")), *after])
     metrics = DryMetrics(registry())
     asyncio.run(_run_until(config, metrics, lambda: _stands(metrics) and _is_decided(config, 2, 3)))
     chains = entries(config)
-    assert failing.sizes[-2:] == [1, 1]
-    assert 3 <= len(failing.sizes) <= 6, "narrowed down in a few steps"
+    assert refusing.sizes[-2:] == [1, 1]
+    assert 3 <= len(refusing.sizes) <= 6, "narrowed down in a few steps"
     assert "req-000777" not in {one["id"] for one in chains[1]}
     assert [one["id"] for one in chains[1]] == [f"req-{n:06d}" for n in range(300) if n % 23 % 4 == 1]
     with Process(config, tmp_path / "mended.log", shard_size=2) as worker:
