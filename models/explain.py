@@ -52,10 +52,19 @@ def explain(entry: Entry, policy: Policy | None = None) -> Iterator[str]:
         yield "  Its bytes are in the dead letters, with the same offset."
     elif kind == "policy":
         yield f"From here on policy {entry['policy']} decides, activated by {entry['by']}; before: {entry['previous']}."
+    elif kind == "gap":
+        yield f"{entry['topic']} goes on at offset {entry['to']}; {entry['from']} was due. Decided by {entry['by']}:"
+        yield f"  {entry['why']}"
+    elif kind == "epoch":
+        broken = entry["broken"]
+        yield f"Epoch {entry['epoch']} begins here, with an empty state. Decided by {entry['by']}:"
+        yield f"  {entry['why']}"
+        yield f"  it stands behind seq {broken['seq']}, hash {broken['hash']}, at offset {broken['offset']}"
     else:
         yield f"An entry of kind {kind}, which this version does not know."
-    topic, partition, offset = entry["source"]
-    yield f"  input: {topic}, partition {partition}, offset {offset}, SHA-256 {entry['digest'] or 'none: no value'}"
+    if entry["source"] is not None:
+        topic, partition, offset = entry["source"]
+        yield f"  input: {topic}, partition {partition}, offset {offset}, SHA-256 {entry['digest'] or 'none: no value'}"
     yield f"  sealed as entry {entry['seq']} with hash {entry['hash']}"
 
 

@@ -187,13 +187,27 @@ class PolicyEntry(entry.PolicyChange, frozen=True):
     hash: str
 
 
-Entry = DecisionEntry | DuplicateEntry | RejectedEntry | PolicyEntry
+class GapEntry(entry.Gap, frozen=True):
+    """`dry.decisions`, kind `gap`: inputs are gone, and a person decided to go on."""
+
+    hash: str
+
+
+class EpochEntry(entry.Epoch, frozen=True):
+    """`dry.decisions`, kind `epoch`: the chain was broken, and a person decided to begin it anew."""
+
+    hash: str
+
+
+Entry = DecisionEntry | DuplicateEntry | RejectedEntry | PolicyEntry | GapEntry | EpochEntry
 
 ENTRIES: Final[Mapping[str, type[Entry]]] = {
     "decision": DecisionEntry,
     "duplicate": DuplicateEntry,
     "rejected": RejectedEntry,
     "policy": PolicyEntry,
+    "gap": GapEntry,
+    "epoch": EpochEntry,
 }
 
 
@@ -236,6 +250,8 @@ __all__ = [
     "DecisionRef",
     "DuplicateEntry",
     "Entry",
+    "EpochEntry",
+    "GapEntry",
     "Letter",
     "Level",
     "Metadata",

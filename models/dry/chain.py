@@ -1,17 +1,21 @@
 """Checking a chain: are these the bytes that were sealed, and would the same inputs seal them again?
 
+A chain is one epoch, unless somebody began another with `sidechain repair`: its first entry names the head it stands
+behind, who decided it and why. What was broken before stays broken; a new epoch only says where rightness begins again.
+
 `Verifier` asks the first question of the entries alone. `Replayer` asks the second: it walks the chain, takes the input
 each entry names, decides it anew and compares bytes. What the wet side said is read from the entry itself, so a replay
 needs nothing from the wet side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 
-from sidechain.models.dry.entry import GENESIS, VERSION, body_and_hash
+from sidechain.models.dry.entry import GENESIS, VERSION, Broken, Epoch, Gap, body_and_hash, is_epoch, stated
 from sidechain.models.dry.fold import Fold, InputRecord, LoadPolicy, nothing_learned
 from sidechain.models.dry.program import SignalValue, UnknownSignal
 from sidechain.models.policy import Policy
@@ -31,32 +35,102 @@ class Fault(NamedTuple):
         return f"entry {self.position} (states seq {seq}): {self.problem}; expected {self.expected}, found {self.found}"
 
 
-class Verifier:
-    """Checks seals and links of one chain, entry by entry, in constant memory."""
+@dataclass
+class EpochReport:
+    """What was found of one epoch of a chain."""
 
-    def __init__(self, *, seq: int = 0, prev: str = GENESIS) -> None:
-        self.count = 0
+    number: int
+    entries: int = 0  # that are right, from its first on
+    head: str = GENESIS  # hash of the last of them
+    fault: Fault | None = None
+    begun: Epoch | None = None  # who began it, why, behind which head; None for epoch 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was wrong with its entries. Where another epoch follows, ask who began that, and why."""
+        return self.fault is None
+
+
+class Verifier:
+    """Checks seals and links of one chain, entry by entry, in constant memory.
+
+    After a fault it may be given what follows: it passes over everything up to an `epoch` entry that names the broken
+    head, and goes on from there.
+    """
+
+    def __init__(self, *, seq: int = 0, prev: str = GENESIS, epoch: int = 0) -> None:
+        self.count = 0  # entries that were right, over all epochs
         self.seq = seq
         self.head = prev
+        self.epochs: list[EpochReport] = []  # those that ended
+        self._epoch = EpochReport(epoch)
+        self._began = 0  # the count at which this epoch began
+        self._last: bytes | None = None  # the record before this one, while the epoch is broken
+        self._is_special = not seq  # the next entry may begin an epoch in its place
+
+    @property
+    def epoch(self) -> int:
+        """The epoch the last entry is of."""
+        return self._epoch.number
+
+    @property
+    def reports(self) -> Sequence[EpochReport]:
+        """Every epoch so far, the one under way last."""
+        self._close()
+        return [*self.epochs, self._epoch]
 
     def take(self, line: bytes) -> Fault | None:
-        """Check the next entry; after a fault the verifier must not be used further."""
+        """Check the next entry; the first fault of an epoch is returned, and nothing more until the next epoch."""
         split = body_and_hash(line)
         if split is None:
             return self._fault(line, "not a sealed entry", "75 bytes of seal at its end", _shown(line[-75:]))
-        body, stated = split
+        body, sealed = split
         digest = sha256(body).hexdigest()
-        if digest != stated:
-            return self._fault(line, "its bytes are not those that were sealed", stated[:16], digest[:16])
+        if digest != sealed:
+            return self._fault(line, "its bytes are not those that were sealed", sealed[:16], digest[:16])
         opening = b'{"v":%d,"seq":%d,"prev":"%b",' % (VERSION, self.seq, self.head.encode())
-        if not body.startswith(opening):
-            return self._misplaced(line)
+        if self._is_special or not body.startswith(opening):
+            return self._special(line, digest, body.startswith(opening))
         self.seq += 1
         self.head = digest
         self.count += 1
         return None
 
-    def _misplaced(self, line: bytes) -> Fault:
+    def _special(self, line: bytes, digest: str, is_in_place: bool) -> Fault | None:
+        if is_epoch(line):
+            return self._begin(line, digest)
+        if not is_in_place or self._last is not None:
+            return self._misplaced(line)
+        self._begun_with(digest)
+        return None
+
+    def _begin(self, line: bytes, digest: str) -> Fault | None:
+        """An epoch entry: is it the one that may stand here?"""
+        opening = msgspec.json.decode(line, type=Epoch)
+        if self.count or self._epoch.fault:  # else the chain is kept from here on only
+            if opening.epoch != self.epoch + 1:
+                due = f"epoch {self.epoch + 1}"
+                return self._break(line, Fault(self.count, 0, "begins the wrong epoch", due, f"epoch {opening.epoch}"))
+            before = (self.seq - 1, self.head) if self._last is None else _names(stated(self._last))
+            if _names(opening.broken) != before:
+                expected, found = _named(before), _named(_names(opening.broken))
+                return self._break(line, Fault(self.count, 0, "begins an epoch behind another head", expected, found))
+            self._close()
+            self.epochs.append(self._epoch)
+        self._epoch = EpochReport(opening.epoch, begun=opening)
+        self._began, self._last = self.count, None
+        self._begun_with(digest)
+        return None
+
+    def _begun_with(self, digest: str) -> None:
+        self.seq, self.head, self.count = 1, digest, self.count + 1
+        self._is_special = False
+
+    def _close(self) -> None:
+        if self._epoch.fault is None:
+            self._epoch.entries, self._epoch.head = self.count - self._began, self.head
+
+    def _misplaced(self, line: bytes) -> Fault | None:
         try:
             opening = msgspec.json.decode(line, type=_Opening)
         except (ValueError, RecursionError):
@@ -67,12 +141,26 @@ class Verifier:
             return self._fault(line, "out of sequence", f"seq {self.seq}", f"seq {opening.seq}")
         return self._fault(line, "does not follow the entry before it", self.head[:16], opening.prev[:16])
 
-    def _fault(self, line: bytes, problem: str, expected: str, found: str) -> Fault:
-        try:
-            seq: int | None = msgspec.json.decode(line, type=_Opening).seq
-        except (ValueError, RecursionError):  # any bytes may stand here
-            seq = None
-        return Fault(self.count, seq, problem, expected, found)
+    def _fault(self, line: bytes, problem: str, expected: str, found: str) -> Fault | None:
+        if self._last is not None:
+            self._last = line
+            return None
+        return self._break(line, Fault(self.count, stated(line).seq, problem, expected, found))
+
+    def _break(self, line: bytes, fault: Fault) -> Fault:
+        self._close()
+        self._epoch.fault = self._epoch.fault or fault
+        self._last, self._is_special = line, True
+        return fault
+
+
+def _names(broken: Broken) -> tuple[int | None, str | None]:
+    return broken.seq, broken.hash
+
+
+def _named(names: tuple[int | None, str | None]) -> str:
+    seq, digest = names
+    return f"seq {'?' if seq is None else seq}, hash {(digest or '?')[:16]}"
 
 
 InputOf = Callable[[str, int], InputRecord | None]  # logical topic, offset -> the record, None when it is gone
@@ -90,12 +178,17 @@ class Replayer:
         keyed: bool = True,
         load: LoadPolicy = nothing_learned,
         use_signals: bool = True,
+        known: Iterable[Policy] = (),
     ) -> None:
-        """`policy` is the one in force at genesis; `load` reads the texts of those activated later."""
+        """`policy` is the one in force at genesis; `load` reads the texts of those activated later.
+
+        `known`: further policies an epoch may begin under; those met on the way are remembered.
+        """
         self.fold = Fold(policy, partition, keyed=keyed)
         self._input_of = input_of
         self._load = load
         self._use_signals = use_signals
+        self._known = {one.ref: one for one in (*known, policy)}
 
     def take(self, line: bytes) -> Fault | None:
         """Replay the next entry."""
@@ -110,6 +203,8 @@ class Replayer:
             wanted = msgspec.json.decode(line, type=_Wanted)
         except (ValueError, RecursionError) as error:
             return Fault(self.fold.seq, None, "not readable as an entry", "a sealed entry", str(error))
+        if wanted.source is None:
+            return self._decided(line, wanted)
         topic, partition, offset = wanted.source
         record = self._input_of(topic, offset)
         if record is None:
@@ -119,11 +214,40 @@ class Replayer:
             )
         if topic == "control":
             entries = self.fold.control(record, self._load).entries
+            self._known[self.fold.policy.ref] = self.fold.policy
         else:
             entries = self.fold.events([record], lambda _key: self._recorded(wanted.signals)).entries
         if len(entries) != 1:
             return Fault(self.fold.seq, wanted.seq, "its input yields no entry", "one entry", "none")
         return entries[0][1]
+
+    def _decided(self, line: bytes, wanted: "_Wanted") -> bytes | Fault:
+        """What a person decided consumes no input: made again from its own fields and where the chain stands."""
+        try:
+            if wanted.kind == "gap":
+                gap = msgspec.json.decode(line, type=Gap)
+                return self.fold.gap(gap.topic, gap.to, at_ms=gap.at, by=gap.by, why=gap.why)
+            opening = msgspec.json.decode(line, type=Epoch)
+            policy = self._known[opening.policy]
+        except (ValueError, RecursionError) as error:
+            return Fault(self.fold.seq, wanted.seq, "not readable as a repair", "an entry", str(error))
+        except KeyError as missing:
+            return Fault(self.fold.seq, wanted.seq, "what it names is unknown", "a topic or policy", str(missing))
+        if self.fold.seq and opening.epoch != self.fold.epoch + 1:
+            due = f"epoch {self.fold.epoch + 1}"
+            return Fault(self.fold.seq, wanted.seq, "begins the wrong epoch", due, f"epoch {opening.epoch}")
+        self.fold, sealed = Fold.begin_epoch(
+            policy,
+            self.fold.partition,
+            opening.epoch,
+            opening.broken,
+            opening.next,
+            at_ms=opening.at,
+            by=opening.by,
+            why=opening.why,
+            keyed=self.fold.keyed,
+        )
+        return sealed
 
     def _recorded(self, signals: dict[str, "_Used"]) -> SignalValue | UnknownSignal | None:
         """What the wet side had said: one value for all signals, or none that any of them could use."""
@@ -151,7 +275,8 @@ class _Opening(msgspec.Struct):
 
 class _Wanted(msgspec.Struct):
     seq: int
-    source: tuple[str, int, int]
+    kind: str
+    source: tuple[str, int, int] | None
     signals: dict[str, "_Used"] = {}
 
 

@@ -7,14 +7,17 @@ them. `prev` is the hash of the entry before, so one altered byte breaks every l
 numbers are integers, and integers have one spelling.
 """
 
+import re
 from hashlib import sha256
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 VERSION: Final = 1
 GENESIS: Final = "0" * 64  # `prev` of the first entry
 SEAL_LENGTH: Final = 75  # len(',"hash":"' + 64 hex + '"}')
+
+_HASH: Final = re.compile("[0-9a-f]{64}")
 
 Next = dict[str, int]  # logical input topic -> 1 + the last offset that has an entry
 
@@ -100,7 +103,56 @@ class PolicyChange(msgspec.Struct, frozen=True):
     by: str
 
 
-Sealed = Decision | Duplicate | Rejected | PolicyChange
+class Gap(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """A person decided to go on although inputs are gone; the state stays as it is. Written by `sidechain repair`."""
+
+    v: int
+    seq: int
+    prev: str
+    kind: str
+    id: None
+    key: None
+    at: int  # when, by the deciding person's clock
+    source: None
+    digest: None
+    next: Next
+    policy: str
+    topic: str  # the logical input that moves
+    from_: int  # the offset that was due
+    to: int  # the offset the chain goes on with; below `from` where the topic was replaced or has lost its end
+    by: str
+    why: str
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """The last record of the epoch before, as it stands there, right or wrong."""
+
+    seq: int | None  # as it states; null where it states none
+    hash: str | None  # as it states; null where it has no seal
+    offset: int | None  # null where the log held no record any more
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """A person decided to begin the chain anew, with an empty state. Written by `sidechain repair`."""
+
+    v: int
+    seq: int  # 0
+    prev: str  # 64 zeros
+    kind: str
+    id: None
+    key: None
+    at: int  # when, by the deciding person's clock
+    source: None
+    digest: None
+    next: Next
+    policy: str
+    epoch: int  # 1 more than that of the epoch before
+    broken: Broken
+    by: str
+    why: str
+
+
+Sealed = Decision | Duplicate | Rejected | PolicyChange | Gap | Epoch
 
 _encode = msgspec.json.Encoder().encode
 
@@ -110,6 +162,34 @@ def seal(entry: Sealed) -> tuple[bytes, str]:
     body = _encode(entry)[:-1]
     digest = sha256(body).hexdigest()
     return b'%b,"hash":"%b"}' % (body, digest.encode()), digest
+
+
+def is_epoch(line: bytes) -> bool:
+    """Whether this is, rightly sealed, the first entry of an epoch that a person began."""
+    if b'"kind":"epoch"' not in line[:192]:  # nothing but fixed fields stands before it, so nearly all lines end here
+        return False
+    split = body_and_hash(line)
+    if split is None or sha256(split[0]).hexdigest() != split[1]:
+        return False
+    try:
+        opening = msgspec.json.decode(line, type=Epoch)
+    except (ValueError, RecursionError):
+        return False
+    return (opening.v, opening.seq, opening.prev, opening.kind) == (VERSION, 0, GENESIS, "epoch")
+
+
+def stated(line: bytes, offset: int | None = None) -> Broken:
+    """What any bytes say of themselves: seq and hash, each where it can be read."""
+    split = body_and_hash(line)
+    try:
+        seq: int | None = msgspec.json.decode(line, type=_Numbered).seq
+    except (ValueError, RecursionError):
+        seq = None
+    return Broken(seq, split[1] if split is not None and _HASH.fullmatch(split[1]) else None, offset)
+
+
+class _Numbered(msgspec.Struct):
+    seq: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 def body_and_hash(line: bytes) -> tuple[bytes, str] | None:

@@ -17,8 +17,11 @@ import msgspec
 from sidechain.models.dry.entry import (
     GENESIS,
     VERSION,
+    Broken,
     Decision,
     Duplicate,
+    Epoch,
+    Gap,
     Next,
     PolicyChange,
     Rejected,
@@ -251,6 +254,67 @@ class Fold:
         )
         return Folded([(policy.name.encode(), self._append(sealed))], dead_letters)
 
+    def gap(self, topic: str, to: int, *, at_ms: int, by: str, why: str) -> bytes:
+        """Somebody decided to go on with offset `to` of `topic`: the inputs due before it are gone. The state stays."""
+        due = self.next[topic]
+        self.next[topic] = to
+        sealed = Gap(
+            VERSION,
+            self.seq,
+            self.head_hash,
+            "gap",
+            None,
+            None,
+            at_ms,
+            None,
+            None,
+            self.next,
+            self._program.ref,
+            topic,
+            due,
+            to,
+            by,
+            why,
+        )
+        return self._append(sealed)
+
+    @classmethod
+    def begin_epoch(
+        cls,
+        policy: Policy,
+        partition: int,
+        epoch: int,
+        broken: Broken,
+        following: Next,
+        *,
+        at_ms: int,
+        by: str,
+        why: str,
+        keyed: bool = True,
+    ) -> tuple["Fold", bytes]:
+        """Somebody decided to begin the chain anew behind a broken head: an empty state that goes on at `following`."""
+        self = cls(policy, partition, keyed=keyed)
+        self.epoch = epoch
+        self.next = {topic: following.get(topic, 0) for topic in self.next}
+        sealed = Epoch(
+            VERSION,
+            0,
+            GENESIS,
+            "epoch",
+            None,
+            None,
+            at_ms,
+            None,
+            None,
+            self.next,
+            policy.ref,
+            epoch,
+            broken,
+            by,
+            why,
+        )
+        return self, self._append(sealed)
+
     def changes(self) -> list[Change]:
         """The state records that changed since the last call, the head last; empty when nothing did."""
         if self.seq == self._seq_written:
@@ -261,6 +325,12 @@ class Fold:
             self.seq - 1, self.head_hash, self.partition, self._program.ref, self.watermark_ms, self.next, self.epoch
         )
         return [*changed, (HEAD_KEY, msgspec.json.encode(head))]
+
+    def forget_changes(self) -> None:
+        """Nobody writes this fold's state down: remember no longer what changed, or that alone would grow for ever."""
+        self._seq_written = self.seq
+        for one in (self._by_key, self._by_partition, self._ids):
+            one.forget_changes()
 
     def _decide(self, event: Any, derived: Any, source: tuple[str, int, int], digest: str, latest: Latest) -> Decision:
         program = self._program

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from sidechain.models.dry import Fold, Line
+from sidechain.models.dry.entry import stated
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.program import SignalValue
 from sidechain.models.pack_file import load
@@ -115,8 +116,18 @@ def test_a_record_comes_back_as_it_was(topic, type_):
         assert records.encode(msgspec.json.decode(line, type=type_)) == line
 
 
+def test_the_kernel_writes_these_repairs():
+    """A gap behind the example's last entry, and an epoch behind the gap."""
+    _, _, fold = folded()
+    gap, epoch = (records.decode_entry(line) for line in lines("repairs"))
+    assert fold.gap("events", gap.to, at_ms=gap.at, by=gap.by, why=gap.why) == lines("repairs")[0]
+    about = {"at_ms": epoch.at, "by": epoch.by, "why": epoch.why}
+    begun = Fold.begin_epoch(fold.policy, 0, 1, stated(lines("repairs")[0], 5), fold.next, **about)
+    assert begun[1] == lines("repairs")[1]
+
+
 def test_an_entry_comes_back_as_it_was():
-    for line in lines("dry.decisions"):
+    for line in lines("dry.decisions") + lines("repairs"):
         found = records.decode_entry(line)
         assert type(found) is records.ENTRIES[found.kind]
         assert records.encode(found) == line
@@ -185,7 +196,7 @@ def test_the_page_lists_every_reason_and_every_kind():
     reasons = re.search(r"`reason` of `rejected` is one of (.*?);", TEXT, re.DOTALL)
     assert reasons is not None
     assert tuple(re.findall(r"`([a-z0-9-]+)`", reasons[1])) == REASONS
-    assert set(re.findall(r"^\| `(\w+)` \| one ", TEXT, re.MULTILINE)) == set(records.ENTRIES)
+    assert set(re.findall(r"^\| `(\w+)` \| (?:one |none)", TEXT, re.MULTILINE)) == set(records.ENTRIES)
 
 
 def test_the_table_of_kinds_names_each_kinds_own_fields():
@@ -194,4 +205,4 @@ def test_the_table_of_kinds_names_each_kinds_own_fields():
         row = re.search(rf"^\| `{kind}` \|.*\| (.*) \|$", TEXT, re.MULTILINE)
         assert row is not None
         own = re.findall(r"`(\w+)`(?:: `seq`)?", row[1])
-        assert [*common, *own, "hash"] == list(type_.__struct_fields__)
+        assert [*common, *own, "hash"] == list(type_.__struct_encode_fields__)
