@@ -45,6 +45,7 @@ class Decider:
         records = [Line(self._offset + at, None, value) for at, value in enumerate(values)]
         self._offset += len(records)
         folded = self.fold.events(records, latest)
+        self.fold.forget_changes()
         self.dead_letters = folded.dead_letters
         return [value for _, value in folded.entries]
 

@@ -133,6 +133,10 @@ class Table:
                 yield name, _encode([state.plan, state.seq, slots])
         self._dirty.clear()
 
+    def forget_changes(self) -> None:
+        """As if `changes` had been asked and its answer thrown away."""
+        self._dirty.clear()
+
     def _evict(self) -> None:
         oldest, _ = self._keys.popitem(last=False)
         self._dirty[oldest] = None
@@ -186,6 +190,10 @@ class Ids:
             names = self._blocks.get(block)
             value = None if names is None else _encode([block, [[one.hex(), self._seq_of[one]] for one in names]])
             yield IDS_PREFIX + b"%d" % block, value
+        self._dirty.clear()
+
+    def forget_changes(self) -> None:
+        """As if `changes` had been asked and its answer thrown away."""
         self._dirty.clear()
 
     def restore(self, block: int, names: Sequence[Sequence[Any]]) -> None:
