@@ -103,7 +103,9 @@ class SideInputs:
         if control_from and not begin <= control_from <= end:
             raise Refused(
                 f"{self._control_tp.topic} holds offsets {begin} to {end}, and the chain has read it up to "
-                f"{control_from}: it was truncated or replaced. Restore it; policies may be missing"
+                f"{control_from}: it was truncated or replaced. Restore it, because policies may be missing, or say "
+                "where to go on with `sidechain repair --gap`",
+                "gap",
             )
         self._consumer.assign(list(spans))
         for tp, span in spans.items():

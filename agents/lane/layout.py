@@ -81,6 +81,16 @@ def check_layout(sealed: Iterable[tuple[int, Layout]], ours: Layout) -> None:
 def take_layout(state: dict[bytes, bytes], partition: int, ours: Layout) -> None:
     """Check the layout in a changelog and take it out: what remains is the kernel's."""
     found = state.pop(LAYOUT_KEY, None)
+    if found is None and not state:
+        raise Refused(
+            f"partition {partition} has entries but no state: dry.state was deleted or replaced. Restore it; if it is "
+            "lost, `sidechain repair --epoch` begins anew with an empty one",
+            "epoch",
+        )
     if found is None:
-        raise Refused(f"the state of partition {partition} holds no layout: it was not written by a lane")
+        raise Refused(
+            f"the state of partition {partition} holds no layout, so part of dry.state is missing. Restore it; if it "
+            "is lost, `sidechain repair --epoch` begins anew with an empty one",
+            "epoch",
+        )
     check_layout([(partition, msgspec.json.decode(found, type=Layout))], ours)

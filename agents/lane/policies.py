@@ -47,7 +47,9 @@ class Policies:
         raise Refused(
             f"the chain was last decided under {ref}, and neither the policy given ({self.given.ref}) nor "
             f"{self._control.topic} holds that text. Start with the file it began under; to change policies, activate "
-            "the new one instead of editing the file"
+            "the new one instead of editing the file. If nobody has the text any more, `sidechain repair --epoch` "
+            "begins anew under the policy given",
+            "epoch",
         )
 
     async def _activated(self, ends: Ends) -> AsyncIterator[bytes]:

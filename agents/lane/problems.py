@@ -1,6 +1,6 @@
 """How a lane can end, by what has to happen next."""
 
-from typing import Final
+from typing import Final, Literal
 
 from aiokafka.errors import (
     InvalidProducerEpoch,
@@ -16,9 +16,16 @@ from aiokafka.errors import (
 
 from sidechain.agents.problems import EnvironmentProblem, Problem
 
+Remedy = Literal["gap", "epoch"]  # what `sidechain repair` can do about it
+
 
 class Refused(EnvironmentProblem):
     """The log does not allow deciding on; a person must act. The shard stays ours and stands still."""
+
+    def __init__(self, why: str, remedy: Remedy | None = None) -> None:
+        """`remedy`: what helps when nothing can be restored; None where a repair would be the wrong answer."""
+        super().__init__(why)
+        self.remedy = remedy
 
 
 class Revoked(Problem):

@@ -14,10 +14,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from sidechain.agents.lane.log_ends import Ends, Span, read_spans
 from sidechain.agents.lane.problems import Refused
 from sidechain.models.dry.chain import Verifier
+from sidechain.models.dry.entry import is_epoch
 
 HEAD_KEY: Final = b"head"
 TAIL: Final = 32  # offsets looked at first; entries and markers
 WIDER: Final = 16  # times as many, each time only markers and aborted records were found
+NOT_OURS: Final = (
+    "No worker of ours writes that: `sidechain verify` says where it begins; restore the topic, or begin anew behind "
+    "it with `sidechain repair --epoch`"
+)
 CHECKED: Final = 16  # entries whose links are checked at a takeover; `sidechain verify` checks all
 
 
@@ -37,6 +42,7 @@ class Standing:
 class _Place(msgspec.Struct):
     seq: int
     prev: str
+    source: tuple[str, int, int] | None = None
 
 
 async def read_tails(
@@ -50,14 +56,16 @@ async def read_tails(
     while missing := [one for one in partitions if not found[one]]:
         wanted = {tps[one]: _last(spans[tps[one]], width) for one in missing}
         async for tp, records in read_spans(consumer, wanted):
-            found[tp.partition].extend(record.value for record in records)
+            found[tp.partition].extend(record.value or b"" for record in records)
         done = [one for one in missing if not found[one] and wanted[tps[one]] == spans[tps[one]]]
         for one in done:
             span = spans[tps[one]]
             if span.start > 0:
                 raise Refused(
                     f"{decisions}/{one} begins at offset {span.start} and holds no entry any more: the chain was "
-                    "deleted; set its retention to forever and restore it, or begin a new installation"
+                    "deleted. Set its retention to forever and restore it; if it is lost, `sidechain repair --epoch` "
+                    "begins a new one",
+                    "epoch",
                 )
         if len(done) == len(missing):
             break
@@ -88,7 +96,8 @@ def is_unbegun(standing: Standing, partition: int) -> bool:
     if HEAD_KEY in standing.state:
         raise Refused(
             f"partition {partition} has state but no entry: dry.decisions was deleted or replaced. Restore it; "
-            "beginning anew would fork the history"
+            "beginning anew in silence would fork the history, and `sidechain repair --epoch` begins anew aloud",
+            "epoch",
         )
     return True
 
@@ -98,17 +107,29 @@ def _last(span: Span, width: int) -> Span:
 
 
 def _linked(decisions: str, partition: int, entries: list[bytes]) -> list[bytes]:
-    """The same entries if they are sealed and follow each other. Raises Refused."""
+    """The entries of the last epoch, if they are this partition's, sealed, and follow each other. Raises Refused."""
+    begins = max((at for at, entry in enumerate(entries) if is_epoch(entry)), default=0)
+    entries = entries[begins:]
     if not entries:
         return entries
-    try:
-        first = msgspec.json.decode(entries[0], type=_Place)
-    except msgspec.DecodeError as fault:
-        raise Refused(f"{decisions}/{partition}: the tail holds a record that is no entry ({fault})") from fault
-    verifier = Verifier(seq=first.seq, prev=first.prev)
-    for entry in entries:
+    places = [_place(decisions, partition, entry) for entry in entries]
+    verifier = Verifier(seq=places[0].seq, prev=places[0].prev)
+    for entry, place in zip(entries, places, strict=True):
         if broken := verifier.take(entry):
+            raise Refused(f"{decisions}/{partition}: the chain is broken near its end: {broken}. {NOT_OURS}", "epoch")
+        if place.source is not None and place.source[0] == "events" and place.source[1] != partition:
             raise Refused(
-                f"{decisions}/{partition}: the chain is broken near its end: {broken}; run `sidechain verify`"
+                f"{decisions}/{partition} holds the chain of partition {place.source[1]}: the topic was restored "
+                "wrongly, or somebody else wrote to it. Put every partition's records back where they were",
+                "epoch",
             )
     return entries
+
+
+def _place(decisions: str, partition: int, entry: bytes) -> _Place:
+    try:
+        return msgspec.json.decode(entry, type=_Place)
+    except (ValueError, RecursionError) as fault:  # any bytes may stand here
+        raise Refused(
+            f"{decisions}/{partition}: the tail holds a record that is no entry ({fault}). {NOT_OURS}", "epoch"
+        ) from fault

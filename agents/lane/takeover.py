@@ -140,7 +140,11 @@ async def _fold(grounds: Grounds, partition: int, standing: Standing) -> Fold:
     try:
         return Fold.restore(partition, standing.head, standing.state.items(), policy)
     except StateMismatch as fault:
-        raise Refused(f"{fault}; somebody else wrote to dry.decisions or dry.state") from fault
+        raise Refused(
+            f"{fault}. Somebody else wrote to dry.decisions or dry.state, or one of them was restored without the "
+            "other: restore both as of one moment; if that cannot be, `sidechain repair --epoch` begins anew",
+            "epoch",
+        ) from fault
 
 
 async def _settle(grounds: Grounds, partitions: Sequence[int]) -> None:
@@ -162,12 +166,15 @@ def _position(tp: TopicPartition, following: int, span: Span) -> int:
     if following < span.start:
         raise Refused(
             f"{tp.topic}/{tp.partition}: events {following} to {span.start - 1} were deleted before they were decided; "
-            "the chain cannot go on as if they had never been. Keep events longer than the longest standstill"
+            "the chain cannot go on as if they had never been. Bring them back, or seal that they are gone with "
+            "`sidechain repair --gap`; and keep events longer than the longest standstill",
+            "gap",
         )
     if following > span.end:
         raise Refused(
             f"{tp.topic}/{tp.partition}: the chain has decided up to {following}, and the log ends at {span.end}: the "
-            "topic was replaced or lost records. Restore it, or begin a new installation (prefix)"
+            "topic was replaced or lost records. Restore it, or say where to go on with `sidechain repair --gap`",
+            "gap",
         )
     return following
 
