@@ -1,4 +1,4 @@
-"""`sidechain bench dry|latency|verify`: figures with the machine they were measured on, in a place of their own."""
+"""`sidechain bench dry|latency|verify|stream`: figures with the machine they were measured on."""
 
 import asyncio
 from typing import Annotated, Any
@@ -6,9 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from sidechain.agents.bench.latency import latency as measure_latency
+from sidechain.agents.bench.stream import stream as measure_stream
 from sidechain.agents.bench.throughput import throughput
 from sidechain.agents.bench.verifying import verifying
 from sidechain.agents.cli.output import Json, emit, say
+from sidechain.agents.problems import AnswerIsNo
 
 
 def dry(
@@ -66,6 +68,32 @@ def verify(
         f"{figures['rss_kib_longer'] / 1024:.1f} MiB over {figures['longer']} times the entries"
     )
     emit(_machine(figures["machine"]))
+
+
+def stream(
+    entries: Annotated[int, typer.Option(min=1_000, help="Events decided, and entries verified.")] = 70_000_000,
+    seed: Annotated[int, typer.Option(help="Of the events.")] = 1,
+    json: Json = False,
+) -> None:
+    """Events through `sidechain decide | sidechain verify -`, nothing on disk; rate, head and the memory of both.
+
+    Exit 1 when the chain is broken or an entry is missing. Memory is flat when the most a process ever held is within
+    a tenth of the most it held over the first million events.
+    """
+    figures = measure_stream(entries, seed, say)
+    if json:
+        emit(figures, json)
+    else:
+        emit(
+            f"{figures['entries']:,} entries in {figures['seconds']:,.0f} s, {figures['entries_per_s']:,}/s, "
+            f"head {figures['head'][:16]}"
+        )
+        for name, held in figures["memory"].items():
+            first, most = held["first_kib"] / 1024, held["most_kib"] / 1024
+            emit(f"{name}: {most:.1f} MiB at most, {first:.1f} MiB over the first {figures['sampled_every']:,}")
+        emit(_machine(figures["machine"]))
+    if not figures["unbroken"]:
+        raise AnswerIsNo(f"not {entries:,} unbroken entries")
 
 
 def _machine(found: dict[str, Any]) -> str:

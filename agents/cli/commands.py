@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "bench dry": Command("bench:dry", "Sealed decisions a second, beside a bare copy of the same records."),
     "bench latency": Command("bench:latency", "Milliseconds from the intended send time to a consumer."),
     "bench verify": Command("bench:verify", "Entries checked a second, beside a plain SHA-256 pass."),
+    "bench stream": Command("bench:stream", "Events through decide and verify as pipes: rate, head, memory."),
     "keys new": Command("keys:new", "Make a root key or a worker's; nothing is overwritten."),
     "keys certify": Command("keys:certify", "Let the root key say which chains a worker's key may sign for."),
     "keys show": Command("keys:show", "Say what a key file or a certificate holds."),

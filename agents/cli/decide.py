@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, Final
 
 import typer
 
@@ -13,7 +13,8 @@ from sidechain.agents.problems import UsageProblem
 from sidechain.models.decider import Decider
 from sidechain.models.dry import DeadLetter
 
-BATCH = 2_000  # lines folded between two writes; any number gives the same bytes
+BLOCK_BYTES: Final = 1024 * 1024  # read at once, at most; how lines are grouped changes no byte
+LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # a longer line is held by nobody, so no entry could say what it was
 
 
 def decide(
@@ -29,17 +30,16 @@ def decide(
     hashes. `sidechain verify` and `sidechain replay` read the output. Empty lines are passed over.
     """
     decider = Decider(policy_of(pack, policy), partition=partition)
-    source = sys.stdin.buffer if events is None or str(events) == "-" else _opened(events, "rb")
+    source = sys.stdin.buffer if events is None or str(events) == "-" else _reading(events)
+    letters = _writing(dead_letters) if dead_letters else None
     rejected = 0
-    letters = _opened(dead_letters, "wb") if dead_letters else None
     try:
-        lines = _lines(source)
-        while batch := list(islice(lines, BATCH)):
-            sys.stdout.buffer.write(b"".join(one + b"\n" for one in decider.lines(batch)))
+        for lines in _blocks(source):
+            sys.stdout.buffer.write(b"\n".join([*decider.lines(lines), b""]))
+            sys.stdout.buffer.flush()  # whoever follows a slow input sees each entry at once
             rejected += len(decider.dead_letters)
             if letters:
                 letters.writelines(_letter(one) for one in decider.dead_letters)
-        sys.stdout.buffer.flush()
     finally:
         if letters:
             letters.close()
@@ -48,17 +48,33 @@ def decide(
         print(f"{rejected} of {decider.fold.seq} events could not be decided ({where})", file=sys.stderr)
 
 
-def _opened(file: Path, mode: Literal["rb", "wb"]) -> BinaryIO:
+def _reading(file: Path) -> BufferedReader:
     try:
-        return file.open(mode)
+        return file.open("rb")
     except OSError as error:
-        raise UsageProblem(f"{file} cannot be {'read' if mode == 'rb' else 'written'}: {error.strerror}") from None
+        raise UsageProblem(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _lines(source: BinaryIO) -> Iterator[bytes]:
-    for line in source:
-        if value := line.rstrip(b"\r\n"):
-            yield value
+def _writing(file: Path) -> BufferedWriter:
+    try:
+        return file.open("wb")
+    except OSError as error:
+        raise UsageProblem(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _blocks(source: BufferedReader) -> Iterator[list[bytes]]:
+    """The lines that have come, without their ends and without empty ones, as soon as any have."""
+    rest = b""
+    while block := source.read1(BLOCK_BYTES):
+        *lines, rest = (rest + block).split(b"\n")
+        if len(rest) > LINE_MAX_BYTES:
+            raise UsageProblem(
+                f"a line has more than {LINE_MAX_BYTES:,} bytes; no topic takes such a record. Is it one event a line?"
+            )
+        if found := [value for one in lines if (value := one.rstrip(b"\r"))]:
+            yield found
+    if value := rest.rstrip(b"\r"):
+        yield [value]
 
 
 def _letter(letter: DeadLetter) -> bytes:
