@@ -1,0 +1,154 @@
+"""Steady load: events at a given mean rate, whatever happens to the broker; what an outage cost is made up for.
+
+    python -m tests.chaos.sender BOOTSTRAP TOPIC PARTITIONS RATE SEED
+
+Most events are good ones of the web pack; one in 200 cannot be decided, one in 500 repeats an id. It prints a line of
+JSON twice a second, {"acknowledged":…,"at":…}, and ends at SIGTERM or when nobody reads it any more, after everything
+sent was acknowledged. An event whose acknowledgement was lost is sent again: whatever is visible must be decided.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from typing import Any
+from zlib import crc32
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from tests.chaos.faulty import die_with_parent
+from tests.lanes import T0
+
+TICK_S = 0.05
+TELL_S = 0.5
+AGAIN_S = 0.2
+CATCH_UP = 3.0  # times the rate, at most, while making up for an outage
+HOSTS = 500
+STEP_MS = 10  # between two events; poison stands between two steps
+BAD_EVERY, REPEATED_EVERY = 200, 500
+IN_FLIGHT = 64
+BAD = (b"not json", b"", b'{"id":"bad"}', b"\xff\xfe\x00", b'{"id":"bad","host":"h1.example","at":0}')
+
+
+def host_of(number: int) -> bytes:
+    """Whom the event is about."""
+    return b"h%d.example" % (number * 7919 % HOSTS)
+
+
+def partition_of(host: bytes, partitions: int) -> int:
+    """Where everything about this host stands."""
+    return crc32(host) % partitions
+
+
+def event(number: int, identifier: int) -> bytes:
+    """A good event."""
+    page = number * 31 % 97
+    return (
+        b'{"id":"c-%012d","host":"%b","at":%d,"method":"GET","path":"/page/%d","status":%d,"bytes":%d}'
+        % (identifier, host_of(number), T0 + STEP_MS * number, page, 404 if page == 7 else 200, 100 + page)
+    )  # fmt: skip
+
+
+class Sender:
+    """Builds batches when they are due and sends each until it is acknowledged."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int, seed: int) -> None:
+        self.acknowledged = 0
+        self.made = 0
+        self._producer = producer
+        self._topic = topic
+        self._partitions = partitions
+        self._chance = random.Random(seed)
+        self._free = asyncio.Semaphore(IN_FLIGHT)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def at_ms(self) -> int:
+        """The time of the newest event."""
+        return T0 + STEP_MS * self.made
+
+    async def make(self, count: int) -> None:
+        """Send so many more."""
+        lines: dict[int, list[tuple[bytes, bytes]]] = {}
+        for number in range(self.made, self.made + count):
+            host = host_of(number)
+            identifier = number
+            if number % REPEATED_EVERY == REPEATED_EVERY - 1:
+                identifier -= HOSTS  # the same host's event before
+            value = event(number, identifier)
+            if number % BAD_EVERY == BAD_EVERY - 1:
+                value = self._chance.choice(BAD)
+            lines.setdefault(partition_of(host, self._partitions), []).append((host, value))
+        self.made += count
+        for partition, records in lines.items():
+            await self._free.acquire()
+            task = asyncio.create_task(self._deliver(partition, records))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def delivered(self) -> None:
+        """Until nothing is on its way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _deliver(self, partition: int, records: list[tuple[bytes, bytes]]) -> None:
+        try:
+            while not await self._sent(partition, records):  # noqa: ASYNC110 - a pause between attempts, no event
+                await asyncio.sleep(AGAIN_S)
+            self.acknowledged += len(records)
+        finally:
+            self._free.release()
+
+    async def _sent(self, partition: int, records: list[tuple[bytes, bytes]]) -> bool:
+        batch = self._producer.create_batch()
+        for key, value in records:
+            assert batch.append(timestamp=None, key=key, value=value) is not None, "a batch of one tick is small"
+        try:
+            await (await self._producer.send_batch(batch, self._topic, partition=partition))
+        except (KafkaError, OSError):
+            return False
+        return True
+
+
+async def run(bootstrap: str, topic: str, partitions: int, rate: float, seed: int) -> None:
+    """Until SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        request_timeout_ms=8_000,
+        max_batch_size=4_000_000,
+        retry_backoff_ms=100,
+    )
+    await producer.start()
+    sender = Sender(producer, topic, partitions, seed)
+    began = told = time.monotonic()
+    most = max(1, int(rate * CATCH_UP * TICK_S))
+    while not stop.is_set():
+        now = time.monotonic()
+        if (due := int((now - began) * rate) - sender.made) > 0:
+            await sender.make(min(due, most))
+        if now - told >= TELL_S:
+            told = now
+            _tell(sender)
+        await asyncio.sleep(TICK_S)
+    await sender.delivered()
+    _tell(sender)
+    await producer.stop()
+
+
+def _tell(sender: Any) -> None:
+    line = msgspec.json.encode({"made": sender.made, "acknowledged": sender.acknowledged, "at": sender.at_ms}) + b"\n"
+    os.write(sys.stdout.fileno(), line)
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    address, name, count, speed, number = sys.argv[1:]
+    asyncio.run(run(address, name, int(count), float(speed), int(number)))

@@ -1,0 +1,164 @@
+"""The witness of the fault runs finds what it is there to find: each case spoils one thing of a sound history."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from sidechain.models.dry import Fold, Line
+from sidechain.models.pack_file import load, load_pack
+from sidechain.models.proof.checkpoint import Checkpoint, Origin
+from sidechain.models.proof.merkle import Frontier, leaves_of
+from sidechain.models.proof.note import sign
+from sidechain.topics.records import CheckpointRecord
+from tests.chaos.witness import Witness
+from tests.lanes import request
+from tests.proofs import key
+
+HOST = "h1.example"
+POLICY = load_pack("web")
+
+
+class Letter(NamedTuple):
+    """A dead letter as Kafka hands it over."""
+
+    headers: Any
+
+
+class History(NamedTuple):
+    """What stands on the topics of one partition."""
+
+    events: list[Line]
+    entries: list[bytes]
+    letters: list[Letter]
+    checkpoints: list[bytes]
+
+
+def signed(lines: list[bytes], size: int, root: bytes | None = None) -> bytes:
+    """A checkpoint over the first entries."""
+    tree = Frontier()
+    tree.extend(leaves_of(lines[:size]))
+    stated = Checkpoint(origin=Origin("t", 0, 0), size=size, root=root or tree.root())
+    note = sign(stated.text(), [key("worker")])
+    return msgspec.json.encode(CheckpointRecord(note=str(note), peaks=tuple(tree.dump()), certificate=""))
+
+
+def history() -> History:
+    """Forty events, every tenth of them no JSON, and a checkpoint every ten entries."""
+    events = [
+        Line(number + number // 7, HOST.encode(), b"not json" if number % 10 == 9 else request(number, HOST))
+        for number in range(40)
+    ]
+    folded = Fold(POLICY, 0).events(events)
+    lines = [value for _, value in folded.entries]
+    letters = [Letter(one.headers) for one in folded.dead_letters]
+    return History(events, lines, letters, [signed(lines, size) for size in (10, 20, 30, 40)])
+
+
+def watched(found: History) -> Witness:
+    """A witness that has seen it all; entries first, as may happen."""
+    witness = Witness(0, POLICY, lambda text: load(text, name="control"))
+    for offset, line in enumerate(found.entries):
+        witness.entry(line, offset)
+    for one in found.letters:
+        witness.letter(one)
+    for one in found.checkpoints:
+        witness.checkpoint(one)
+    witness.settle()
+    for event in found.events:
+        witness.event(event)
+    witness.settle()
+    return witness
+
+
+def test_a_sound_history_is_found_sound() -> None:
+    """All of it is checked: nothing waits, nothing is unmatched."""
+    witness = watched(history())
+    assert witness.faults == []
+    assert (witness.seq, witness.visible, witness.checkpoints) == (40, 40, 4)
+    assert witness.decided_next == witness.events_next
+    assert witness.unmatched(1_000) == 0
+    assert witness.kinds == {"decision": 36, "rejected": 4}
+
+
+def _lost(found: History) -> None:
+    """One event has no entry, and the chain is sealed anew without it."""
+    fold = Fold(POLICY, 0)
+    found.entries[:] = [value for _, value in fold.events([*found.events[:20], *found.events[21:]]).entries]
+    found.checkpoints.clear()
+
+
+def _twice(found: History) -> None:
+    """One event is decided again, sealed behind the others."""
+    fold = Fold(POLICY, 0)
+    found.entries[:] = [value for _, value in fold.events([*found.events, found.events[-1]]).entries]
+
+
+def _forked(found: History) -> None:
+    """Two entries of one seq."""
+    found.entries.insert(21, found.entries[20])
+
+
+def _shortened(found: History) -> None:
+    """An entry is missing, and its event too."""
+    del found.entries[20], found.events[20]
+
+
+def _resealed(found: History) -> None:
+    """The last entry says another action, and its seal is right."""
+    body = found.entries[-2][: -len(',"hash":""}') - 64].replace(b'"action":"', b'"action":"not-')
+    found.entries[-2] = body + b',"hash":"%b"}' % sha256(body).hexdigest().encode()
+    del found.entries[-1], found.events[-1]
+    found.checkpoints.clear()
+
+
+def _two_roots(found: History) -> None:
+    """Two checkpoints of one size."""
+    found.checkpoints.insert(2, signed(found.entries, 20, bytes(32)))
+
+
+def _wrong_root(found: History) -> None:
+    found.checkpoints[1] = signed(found.entries, 20, bytes(32))
+
+
+def _letter_twice(found: History) -> None:
+    found.letters.append(found.letters[0])
+    found.letters.append(found.letters[0])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_lost, "where event 22 was due"),
+        (_twice, "was decided twice"),
+        (_forked, "was decided twice"),
+        (_shortened, "out of sequence"),
+        (_resealed, "`action` differs"),
+        (_two_roots, "two checkpoints of size 20 have two roots"),
+        (_wrong_root, "has another root than its entries"),
+        (_letter_twice, "was rejected twice"),
+    ],
+)
+def test_each_spoiled_history_is_found_out(spoil: Callable[[History], None], sentence: str) -> None:
+    """One thing is wrong, and the sentence says which."""
+    found = history()
+    spoil(found)
+    witness = watched(found)
+    assert any(sentence in fault for fault in witness.faults), witness.faults
+
+
+def test_a_missing_half_of_a_rejection_is_counted() -> None:
+    """A rejection without its dead letter is no fault yet, as it may still come; it is counted until it does."""
+    found = history()
+    del found.letters[1]
+    assert watched(found).unmatched(1_000) == 1
+
+
+def test_entries_whose_input_never_becomes_visible_wait() -> None:
+    """The chain says it decided what nobody can read: the witness does not follow, and the run does not settle."""
+    found = history()
+    del found.events[30:]
+    witness = watched(found)
+    assert witness.seq == 30

@@ -1,0 +1,183 @@
+"""An independent reader: what a read_committed consumer of the topics sees, checked as it comes.
+
+For each partition: sealed, linked, seq by seq without a gap or a second entry (so no fork); the visible events one by
+one, each decided exactly once and in their order; every entry decided anew from its input, byte for byte; a dead
+letter for each rejection and none without; every checkpoint's root, size and head are those of the entries it covers,
+and no size has two roots.
+
+It holds what it has not matched yet and nothing else, so it can follow for as long as a run lasts. A record may become
+visible on one topic before its partner does on another: entries wait for their inputs.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.policy import Policy
+from sidechain.models.proof import checkpoint, note
+from sidechain.models.proof.checkpoint import Checkpoint
+from sidechain.models.proof.merkle import Frontier, leaves_of
+from sidechain.topics.records import CheckpointRecord, letter
+
+LEAVES_HELD: Final = 200_000  # behind the last checkpoint; beyond it a checkpoint's root cannot be looked up
+FAULTS_KEPT: Final = 20
+
+
+class _Entry(msgspec.Struct):
+    seq: int
+    kind: str
+    next: dict[str, int]
+    source: tuple[str, int, int] | None = None
+
+
+class Witness:
+    """What one partition's topics said so far."""
+
+    def __init__(
+        self, partition: int, policy: Policy, load: Callable[[bytes], Policy], *, replays: bool = True
+    ) -> None:
+        self.partition = partition
+        self.faults: list[str] = []
+        self.kinds: Counter[str] = Counter()
+        self.visible = 0  # events
+        self.events_next = 0  # behind the last visible event
+        self.decided_next = 0  # behind the last event with an entry
+        self.checkpoints = 0
+        self._verifier = Verifier()
+        self._replayer = Replayer(policy, partition, self._input, load=load)
+        self._waiting: deque[tuple[bytes, int]] = deque()  # entries whose inputs were not seen yet, with their offsets
+        self._events: deque[Any] = deque()  # visible and not decided yet
+        self._control: dict[int, Any] = {}
+        self._taken: Any = None  # the input of the entry at hand
+        self._unmatched: dict[tuple[str, int], str] = {}  # rejections without a letter, letters without a rejection
+        self._leaves: deque[bytes] = deque()
+        self._base = Frontier()  # of the entries before `_leaves`
+        self._roots: dict[int, bytes] = {}  # of every checkpoint seen, by size
+        self._signed: deque[Checkpoint] = deque()  # whose entries were not seen yet
+
+    @property
+    def seq(self) -> int:
+        """Entries checked."""
+        return self._verifier.seq
+
+    @property
+    def head(self) -> str:
+        """The hash of the last one."""
+        return self._verifier.head
+
+    def unmatched(self, before: int) -> int:
+        """Rejections and dead letters about events before this offset that miss their other half."""
+        return sum(offset < before for topic, offset in self._unmatched if topic == "events")
+
+    def event(self, record: Any) -> None:
+        """An event became visible."""
+        if record.offset < self.events_next:
+            self._complain(f"event {record.offset} was read again: the log is not what it was")
+            return
+        self.visible += 1
+        self.events_next = record.offset + 1
+        self._events.append(record)
+
+    def control(self, record: Any) -> None:
+        """A control record became visible."""
+        self._control[record.offset] = record
+
+    def letter(self, record: Any) -> None:
+        """A dead letter became visible."""
+        said = letter(record.headers)
+        self._match((said.topic, said.offset), "letter")
+
+    def entry(self, value: bytes, offset: int) -> None:
+        """An entry became visible."""
+        self._waiting.append((value, offset))
+
+    def checkpoint(self, value: bytes) -> None:
+        """A checkpoint became visible."""
+        record = msgspec.json.decode(value, type=CheckpointRecord)
+        self._signed.append(checkpoint.parse(note.parse(record.note).text))
+
+    def settle(self) -> None:
+        """Check everything whose counterpart has been seen by now."""
+        while self._waiting and self._take(*self._waiting[0]):
+            self._waiting.popleft()
+        self._replayer.fold.forget_changes()
+        while self._signed and self._signed[0].size <= self.seq:
+            self._compare(self._signed.popleft())
+
+    def _take(self, value: bytes, offset: int) -> bool:
+        """Check one entry; False when its input is still to come."""
+        try:
+            stated = msgspec.json.decode(value, type=_Entry)
+        except msgspec.DecodeError:
+            self._complain(f"offset {offset} holds what is no entry: {value[:80]!r}")
+            return True
+        if stated.source is None:
+            self._complain(f"entry {stated.seq} of kind {stated.kind}: nobody repaired this chain")
+            return True
+        topic, _, at = stated.source
+        if topic == "events":
+            if at < self.decided_next:
+                self._complain(f"event {at} was decided twice: entry {stated.seq} at offset {offset}")
+                return True
+            if not self._events:
+                return False
+            if (due := self._events[0].offset) != at:
+                self._complain(f"entry {stated.seq} decides event {at} where event {due} was due")
+                while self._events and self._events[0].offset < at:
+                    self._events.popleft()
+                if not self._events:
+                    return False
+            self._taken = self._events.popleft()
+            self.decided_next = at + 1
+        elif at not in self._control:
+            return False
+        self._check(value, offset, stated)
+        return True
+
+    def _check(self, value: bytes, offset: int, stated: _Entry) -> None:
+        if fault := self._verifier.take(value):
+            self._complain(f"offset {offset}: {fault}")
+            self._verifier = Verifier(seq=stated.seq + 1, prev=value[-66:-2].decode())
+        elif differs := self._replayer.take(value):
+            self._complain(f"offset {offset}, decided anew: {differs}")
+        self.kinds[stated.kind] += 1
+        if stated.kind == "rejected":
+            assert stated.source is not None
+            self._match((stated.source[0], stated.source[2]), "entry")
+        self._leaves.extend(leaves_of([value]))
+        if len(self._leaves) > LEAVES_HELD:
+            self._forget(LEAVES_HELD // 2)
+
+    def _input(self, topic: str, offset: int) -> Any:
+        return self._control.get(offset) if topic == "control" else self._taken
+
+    def _match(self, what: tuple[str, int], kind: str) -> None:
+        other = self._unmatched.pop(what, None)
+        if other is None:
+            self._unmatched[what] = kind
+        elif other == kind:
+            self._complain(f"{what[0]} {what[1]} was rejected twice: two of {kind}")
+
+    def _compare(self, found: Checkpoint) -> None:
+        self.checkpoints += 1
+        if (known := self._roots.get(found.size)) is not None:
+            if known != found.root:
+                self._complain(f"two checkpoints of size {found.size} have two roots")
+            return
+        if found.size < self._base.size:
+            self._complain(f"a checkpoint of size {found.size} came after one of {self._base.size}")
+            return
+        self._forget(found.size - self._base.size)
+        if self._base.root() != found.root:
+            self._complain(f"the checkpoint of size {found.size} has another root than its entries")
+        self._roots[found.size] = found.root
+
+    def _forget(self, count: int) -> None:
+        self._base.extend([self._leaves.popleft() for _ in range(min(count, len(self._leaves)))])
+
+    def _complain(self, problem: str) -> None:
+        if len(self.faults) < FAULTS_KEPT:
+            self.faults.append(f"partition {self.partition}: {problem}")
