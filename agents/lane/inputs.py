@@ -16,7 +16,6 @@ from aiokafka.errors import KafkaError
 
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, reader
 from sidechain.agents.lane.metadata import MetadataTable
-from sidechain.agents.lane.problems import Refused
 from sidechain.agents.settings import Config
 
 log = logging.getLogger(__name__)
@@ -99,18 +98,10 @@ class SideInputs:
         """
         metadata = list(self._metadata) if has_metadata else []
         spans = await ends.spans([self._control_tp, *metadata])
-        begin, end = spans[self._control_tp]
-        if control_from and not begin <= control_from <= end:
-            raise Refused(
-                f"{self._control_tp.topic} holds offsets {begin} to {end}, and the chain has read it up to "
-                f"{control_from}: it was truncated or replaced. Restore it, because policies may be missing, or say "
-                "where to go on with `sidechain repair --gap`",
-                "gap",
-            )
         self._consumer.assign(list(spans))
         for tp, span in spans.items():
             self._consumer.seek(tp, span.start)
-        self._consumer.seek(self._control_tp, max(begin, control_from))
+        self._consumer.seek(self._control_tp, max(spans[self._control_tp].start, control_from))
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         while behind := [tp for tp, span in spans.items() if await self._consumer.position(tp) < span.end]:
             if asyncio.get_running_loop().time() > deadline:

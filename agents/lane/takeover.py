@@ -86,8 +86,8 @@ async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> 
     try:
         async with asyncio.timeout(config.takeover_timeout_s):
             await asyncio.gather(fencing, events.start(), side.start(), tail_reader.start())
-            folds = await _restore(grounds, tail_reader, partitions)
-            positions = await _positions(grounds, folds)
+            folds = await restore(grounds, tail_reader, partitions)
+            positions = await input_positions(grounds, folds)
             await side.load(grounds.ends, grounds.has_metadata, min(fold.next["control"] for fold in folds.values()))
             await grounds.confirm(positions)
             events.seek(positions)
@@ -119,7 +119,8 @@ async def still_stands(grounds: Grounds, held: Held) -> bool:
         await tail_reader.stop()
 
 
-async def _restore(grounds: Grounds, tail_reader: Any, partitions: Sequence[int]) -> dict[int, Fold]:
+async def restore(grounds: Grounds, tail_reader: Any, partitions: Sequence[int]) -> dict[int, Fold]:
+    """Each partition's fold as of its last entry; it only reads. Raises Refused for what cannot be continued."""
     config = grounds.config
     await _settle(grounds, partitions)
     tails = await read_tails(tail_reader, grounds.ends, config.topic("dry.decisions"), partitions)
@@ -153,16 +154,34 @@ async def _settle(grounds: Grounds, partitions: Sequence[int]) -> None:
     await grounds.ends.settled(tps, grounds.config.commit_timeout_s)
 
 
-async def _positions(grounds: Grounds, folds: Mapping[int, Fold]) -> dict[int, int]:
-    """Where to read events from. Raises Refused when the log does not reach there."""
-    topic = grounds.config.topic("events")
-    spans = await grounds.ends.spans([TopicPartition(topic, one) for one in folds])
+async def input_positions(grounds: Grounds, folds: Mapping[int, Fold]) -> dict[int, int]:
+    """Where to read events from. Raises Refused when that log, or that of control, does not reach there."""
+    topic, control = grounds.config.topic("events"), TopicPartition(grounds.config.topic("control"), 0)
+    spans = await grounds.ends.spans([control, *(TopicPartition(topic, one) for one in folds)])
+    control_span = spans.pop(control)
+    for fold in folds.values():
+        _check_control(control, fold.next["control"], control_span)
     return {tp.partition: _position(tp, folds[tp.partition].next["events"], span) for tp, span in spans.items()}
 
 
+def is_within(following: int, span: Span) -> bool:
+    """Whether a chain can go on there. At 0 it always can: what was deleted before we came was never ours."""
+    return following == 0 or span.start <= following <= span.end
+
+
+def _check_control(tp: TopicPartition, following: int, span: Span) -> None:
+    if not is_within(following, span):
+        raise Refused(
+            f"{tp.topic} holds offsets {span.start} to {span.end}, and the chain has read it up to {following}: it was "
+            "truncated or replaced. Restore it, because policies may be missing, or say where to go on with "
+            "`sidechain repair --gap`",
+            "gap",
+        )
+
+
 def _position(tp: TopicPartition, following: int, span: Span) -> int:
-    if following == 0:  # nothing decided yet: what was deleted before we came was never ours to decide
-        return span.start
+    if is_within(following, span):
+        return following or span.start
     if following < span.start:
         raise Refused(
             f"{tp.topic}/{tp.partition}: events {following} to {span.start - 1} were deleted before they were decided; "
@@ -170,13 +189,11 @@ def _position(tp: TopicPartition, following: int, span: Span) -> int:
             "`sidechain repair --gap`; and keep events longer than the longest standstill",
             "gap",
         )
-    if following > span.end:
-        raise Refused(
-            f"{tp.topic}/{tp.partition}: the chain has decided up to {following}, and the log ends at {span.end}: the "
-            "topic was replaced or lost records. Restore it, or say where to go on with `sidechain repair --gap`",
-            "gap",
-        )
-    return following
+    raise Refused(
+        f"{tp.topic}/{tp.partition}: the chain has decided up to {following}, and the log ends at {span.end}: the "
+        "topic was replaced or lost records. Restore it, or say where to go on with `sidechain repair --gap`",
+        "gap",
+    )
 
 
 class _Reached(msgspec.Struct):
