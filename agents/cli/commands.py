@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "replay": Command("chain:replay", "Decide every entry anew and compare the bytes."),
     "account": Command("chain:account", "Count inputs against entries, partition by partition."),
     "export": Command("export:export", "Write the chains to files that need no cluster to be checked."),
+    "repair": Command("repair:repair", "Seal a person's decision to go on where no worker may."),
     "explain": Command("chain:explain", "Say why one event was decided as it was."),
     "produce": Command("stream:produce", "Send events to the input topic."),
     "tail": Command("stream:tail", "Print a topic as a read_committed reader sees it."),
