@@ -113,13 +113,13 @@ def plant(saboteur: Saboteur) -> None:
     _plant_membership(saboteur)
     _plant_clock(saboteur)
     _plant_feature(saboteur)
-    restore = takeover._restore
+    restore = takeover.restore
 
     async def slow_restore(*arguments: Any) -> Any:
         await asyncio.sleep(saboteur.plan.restore_s)
         return await restore(*arguments)
 
-    takeover._restore = slow_restore
+    takeover.restore = slow_restore
 
 
 def _plant_producer(saboteur: Saboteur) -> None:

@@ -40,7 +40,7 @@ class Seen(msgspec.Struct):
     entries: int
     head: str
     kinds: dict[str, int]
-    unmatched: int  # rejections without a dead letter and the other way round, about what is decided by now
+    unmatched: int | None  # the first event with a rejection but no dead letter, or the other way round
     checkpoints: int
 
 
@@ -115,7 +115,7 @@ def _tell(witnesses: list[Witness], stalled_s: float) -> None:
             entries=one.seq,
             head=one.head,
             kinds=dict(one.kinds),
-            unmatched=one.unmatched(one.decided_next),
+            unmatched=one.unmatched,
             checkpoints=one.checkpoints,
         )
         for one in witnesses

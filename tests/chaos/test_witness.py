@@ -79,7 +79,7 @@ def test_a_sound_history_is_found_sound() -> None:
     assert witness.faults == []
     assert (witness.seq, witness.visible, witness.checkpoints) == (40, 40, 4)
     assert witness.decided_next == witness.events_next
-    assert witness.unmatched(1_000) == 0
+    assert witness.unmatched is None
     assert witness.kinds == {"decision": 36, "rejected": 4}
 
 
@@ -149,11 +149,11 @@ def test_each_spoiled_history_is_found_out(spoil: Callable[[History], None], sen
     assert any(sentence in fault for fault in witness.faults), witness.faults
 
 
-def test_a_missing_half_of_a_rejection_is_counted() -> None:
-    """A rejection without its dead letter is no fault yet, as it may still come; it is counted until it does."""
+def test_a_missing_half_of_a_rejection_is_named() -> None:
+    """A rejection without its dead letter is no fault yet, as it may still come; it is named until it does."""
     found = history()
     del found.letters[1]
-    assert watched(found).unmatched(1_000) == 1
+    assert watched(found).unmatched == found.events[19].offset
 
 
 def test_entries_whose_input_never_becomes_visible_wait() -> None:

@@ -68,9 +68,10 @@ class Witness:
         """The hash of the last one."""
         return self._verifier.head
 
-    def unmatched(self, before: int) -> int:
-        """Rejections and dead letters about events before this offset that miss their other half."""
-        return sum(offset < before for topic, offset in self._unmatched if topic == "events")
+    @property
+    def unmatched(self) -> int | None:
+        """The first event with a rejection or a dead letter that misses its other half; None: each has one."""
+        return min((offset for topic, offset in self._unmatched if topic == "events"), default=None)
 
     def event(self, record: Any) -> None:
         """An event became visible."""

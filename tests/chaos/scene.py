@@ -1,0 +1,391 @@
+"""One installation under load, made to be broken: a broker of its own, workers that fail on command, a steady sender
+and the witness. A fault does its harm; `settle` waits until everything that was visible then is decided, and fails
+unless the witness found all of it right.
+
+    with Scene(folder, Terms(seed=1)) as scene:
+        scene.settle()
+        FAULTS["zombie"](scene)
+        scene.settle()
+"""
+
+import asyncio
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.local_kafka import LocalKafka, free_port
+from sidechain.agents.settings import Config
+from tests.chaos.observer import Report
+from tests.chaos.sender import partition_of
+from tests.conftest import local_kafka
+from tests.lanes import Process, config_of, made, open_transactions, pinned
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parent.parent
+POLL_S: Final = 0.05
+SETTLE_S: Final = 120.0
+ASK_S: Final = 5.0
+STOP_S: Final = 60.0
+# Ways a worker may end in a run of faults: as told, because its cluster was away too long, killed.
+ORDINARY_ENDS: Final = frozenset({0, 3, -signal.SIGKILL})
+OURS: Final = 70
+# Small segments: a broker that was killed reads its active ones again before it serves.
+BROKER: Final = {"log.segment.bytes": "67108864", "num.recovery.threads.per.data.dir": "2"}
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is about."""
+
+    seed: int
+    rate: float = 400.0  # events a second
+    partitions: int = 6
+    shard_size: int = 2
+    workers: int = 2
+    session_s: float = 3.0
+    heap: str = "512m"
+
+    @property
+    def shards(self) -> int:
+        """Blocks of partitions that move as one."""
+        return -(-self.partitions // self.shard_size)
+
+
+class Told(msgspec.Struct):
+    """One line of the sender."""
+
+    made: int = 0
+    acknowledged: int = 0
+    at: int = 0
+
+
+class Worker(Process):
+    """A dry worker that fails on command."""
+
+    def __init__(self, scene: "Scene", number: int, **plan: Any) -> None:
+        self.number = number
+        self.plan = scene.folder / f"worker-{number}.json"
+        self._write(plan)
+        super().__init__(
+            scene.config,
+            scene.folder / f"worker-{number}.log",
+            program=[str(HERE / "faulty.py"), str(self.plan)],
+            shard_size=scene.terms.shard_size,
+            session_timeout_s=scene.terms.session_s,
+            shutdown_timeout_s=10,
+            commit_timeout_s=15,
+            **scene.settings,
+        )
+
+    @property
+    def ended_with(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self.process.poll()
+
+    @property
+    def shards(self) -> list[int]:
+        """What the group gave it last."""
+        found = re.findall(r"shards of this worker: (.+)", self.said())
+        return [int(one) for one in found[-1].split()] if found and found[-1] != "none" else []
+
+    def told(self, **plan: Any) -> None:
+        """Fail like this from now on; without words: no more."""
+        self._write(plan)
+        if self.ended_with is None:
+            self.process.send_signal(signal.SIGUSR1)
+
+    def start(self) -> "Worker":
+        """Start it with the plan it has."""
+        super().start()
+        return self
+
+    def marked(self) -> int:
+        """How much it has said; `says` looks behind it."""
+        return len(self.said())
+
+    def says(self, pattern: str, mark: int = 0) -> int:
+        """How often its log matches behind the mark."""
+        return len(re.findall(pattern, self.said()[mark:]))
+
+    def _write(self, plan: Any) -> None:
+        new = self.plan.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(plan))
+        new.replace(self.plan)
+
+
+class Child:
+    """A process that reports line by line; the last line is what counts."""
+
+    def __init__(self, words: Sequence[str], log: Path, type_: type[Any], first: Any) -> None:
+        self.last = first
+        self._type = type_
+        self.log = log
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.last = msgspec.json.decode(line, type=self._type)
+
+    def end(self) -> None:
+        """SIGTERM, and every line read."""
+        self.process.terminate()
+        self.process.wait(STOP_S)
+        self._reader.join(STOP_S)
+
+    def kill(self) -> None:
+        """Whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(STOP_S)
+
+
+class Scene:
+    """Everything that runs. Use as a context manager: only what it started is ended, and all of that."""
+
+    def __init__(self, folder: Path, terms: Terms, **settings: Any) -> None:
+        """`settings`: of the workers, beyond those a run needs."""
+        self.folder = folder
+        self.terms = terms
+        self.settings = settings
+        self.chance = random.Random(terms.seed)
+        self.broker: LocalKafka = local_kafka(folder / "broker", port=free_port(), heap=terms.heap, properties=BROKER)
+        self.crew: list[Worker] = []
+        self.ends: Counter[int] = Counter()  # exit codes of workers that were started again
+        self.pardoned: frozenset[int] = frozenset()  # further exit codes the fault at hand brings about
+        self._workers = 0
+        self._is_quiet = False  # the sender has ended, as told
+        self._strangers: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> "Scene":
+        self.broker.start()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        terms = self.terms
+        self.config = made(
+            config_of(
+                self.broker.bootstrap,
+                "chaos.",
+                policy=pinned(self.folder),
+                partitions=terms.partitions,
+                shard_size=terms.shard_size,
+            )
+        )
+        place = [self.broker.bootstrap, "chaos."]
+        watched = ["tests.chaos.observer", *place, str(self.config.policy), str(terms.partitions)]
+        self.observer = Child(watched, self.folder / "observer.log", Report, Report({}, [], 0.0))
+        for _ in range(terms.workers):
+            self.hire()
+        self.began = time.monotonic()
+        words = [self.broker.bootstrap, self.config.topic("events"), str(terms.partitions)]
+        sends = ["tests.chaos.sender", *words, str(terms.rate), str(terms.seed)]
+        self.sender = Child(sends, self.folder / "sender.log", Told, Told())
+
+    def close(self) -> None:
+        """End everything, however it stands."""
+        for child in (getattr(self, "sender", None), getattr(self, "observer", None)):
+            if child is not None:
+                child.kill()
+        for worker in self.crew:
+            worker.__exit__()
+        for one in self._strangers:
+            if one.poll() is None:
+                one.kill()
+                one.wait(STOP_S)
+        if (found := self.broker.status()) is not None:
+            os.kill(found.pid, signal.SIGCONT)  # a fault may have left it hanging
+        self.broker.stop()
+
+    # What runs
+
+    def hire(self, **plan: Any) -> Worker:
+        """One more worker."""
+        worker = Worker(self, self._workers, **plan)
+        self._workers += 1
+        self.crew.append(worker.start())
+        return worker
+
+    def dismiss(self, worker: Worker) -> None:
+        """One less: it finishes what is under way and leaves the group."""
+        self.crew.remove(worker)
+        code = worker.stop()
+        assert code == 0, f"worker {worker.number} was told to stop and ended with {code}:\n{worker.said()[-2_000:]}"
+
+    def tend(self) -> None:
+        """Start workers again that have ended, as whoever runs them would; fails for an end nobody can explain."""
+        for worker in self.crew:
+            if (code := worker.ended_with) is None:
+                continue
+            self.ends[code] += 1
+            known = code in ORDINARY_ENDS | self.pardoned
+            assert known, f"worker {worker.number} ended with {code}:\n{worker.said()[-4_000:]}"
+            worker.told()
+            worker.start()
+
+    def holder(self) -> Worker:
+        """Some worker that has a shard."""
+        self.until(lambda: any(one.shards for one in self.crew), "no worker has a shard")
+        return self.chance.choice([one for one in self.crew if one.shards and one.ended_with is None])
+
+    def stranger(self, words: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Another process beside the installation; ended with it at the latest."""
+        one = subprocess.Popen([sys.executable, *words], cwd=ROOT, **options)
+        self._strangers.append(one)
+        return one
+
+    def host_on(self, partition: int) -> bytes:
+        """A host whose events stand there."""
+        return next(
+            host
+            for host in (b"p%d.example" % one for one in range(10_000))
+            if partition_of(host, self.terms.partitions) == partition
+        )
+
+    # Waiting
+
+    def until(self, is_so: Callable[[], bool], otherwise: str, within_s: float = SETTLE_S) -> None:
+        """Poll until it is so, minding the workers meanwhile."""
+        deadline = time.monotonic() + within_s
+        while not is_so():
+            assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {otherwise}\n{self._standing()}"
+            self.mind()
+            time.sleep(POLL_S)
+
+    def linger(self, seconds: float) -> None:
+        """Let the fault last."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            self.mind()
+            time.sleep(POLL_S)
+
+    def mind(self) -> None:
+        """Look after everything that must not have ended."""
+        self.tend()
+        for child in (self.observer,) if self._is_quiet else (self.observer, self.sender):
+            assert child.process.poll() is None, f"{child.process.args} ended:\n{child.log.read_text()[-4_000:]}"
+
+    def settle(self, within_s: float = SETTLE_S) -> float:
+        """Until everything visible by now is decided and checked. Returns how long it took; fails if anything is wrong.
+
+        Exact books, one entry a visible event, seals, links, seq, replay, dead letters and checkpoints are the
+        witness's findings; that what the sender was promised is visible is ours.
+        """
+        began = time.monotonic()
+        promised = self.sender.last.acknowledged
+        targets = self._event_ends(within_s)
+        self.until(lambda: self._reached(targets), "what is visible is not decided", within_s)
+        self.check()
+        seen = sum(one.visible for one in self.observer.last.partitions.values())
+        assert seen >= promised, f"{promised:,} events were acknowledged and {seen:,} are visible"
+        return time.monotonic() - began
+
+    def check(self) -> None:
+        """Fails when the witness has found anything wrong."""
+        assert not self.observer.last.faults, "\n".join(self.observer.last.faults)
+
+    def finish(self) -> None:
+        """No more load: everything decided, workers stopped, no transaction open."""
+        self._is_quiet = True
+        self.sender.end()
+        targets = self._event_ends(SETTLE_S)
+        self.until(lambda: self._reached(targets), "what was sent is not decided")
+        self.check()
+        for worker in list(self.crew):
+            self.dismiss(worker)
+        still = open_transactions(self.config, ("dry.decisions", "dry.state", "dry.deadletters"))
+        assert still == {}, f"open behind the last worker: {still}"
+
+    @property
+    def decided(self) -> int:
+        """Events with an entry the witness has checked."""
+        found = self.observer.last.partitions.values()
+        return sum(one.visible for one in found) - sum(one.events_next - one.decided_next for one in found)
+
+    def _reached(self, targets: dict[int, int]) -> bool:
+        self.check()
+        seen = self.observer.last.partitions
+        return len(seen) == len(targets) and all(
+            seen[one].decided_next >= target and (seen[one].unmatched is None or seen[one].unmatched >= target)
+            for one, target in targets.items()
+        )
+
+    def _standing(self) -> str:
+        told = [f"seed {self.terms.seed}", f"sender: {self.sender.last}"]
+        told += [f"partition {one}: {seen}" for one, seen in self.observer.last.partitions.items()]
+        told += [f"worker {one.number}, ended {one.ended_with}:\n{one.said()[-2_500:]}" for one in self.crew]
+        return "\n".join(told)
+
+    # Kafka, asked and written beside the installation
+
+    def _event_ends(self, within_s: float) -> dict[int, int]:
+        found: dict[int, int] = {}
+
+        def is_answered() -> bool:
+            found.update(self.end_offsets(["events"]).get("events", {}))
+            return bool(found)
+
+        self.until(is_answered, "the broker does not say where events end", within_s)
+        return found
+
+    def end_offsets(self, topics: Iterable[str], config: Config | None = None) -> dict[str, dict[int, int]]:
+        """Logical topic -> partition -> where its log ends, what is open included; {} when nobody answers."""
+        try:
+            return asyncio.run(asyncio.wait_for(_ends(config or self.config, list(topics)), ASK_S))
+        except (KafkaError, TimeoutError, OSError):
+            return {}
+
+    def flood(self, topic: str, records: Sequence[tuple[int, bytes | None, bytes | None]]) -> None:
+        """Write these (partition, key, value) as fast as the broker takes them."""
+        asyncio.run(asyncio.wait_for(_flood(self.config, topic, records), STOP_S))
+
+
+async def _ends(config: Config, topics: list[str]) -> dict[str, dict[int, int]]:
+    consumer = AIOKafkaConsumer(**kafka_options(config), group_id=None, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        names = {config.topic(one): one for one in topics}
+        tps = [TopicPartition(name, one) for name in names for one in range(config.partitions)]
+        found: dict[str, dict[int, int]] = {one: {} for one in topics}
+        for tp, end in (await consumer.end_offsets(tps)).items():
+            found[names[tp.topic]][tp.partition] = end
+        return found
+    finally:
+        await asyncio.gather(consumer.stop(), return_exceptions=True)
+
+
+async def _flood(config: Config, topic: str, records: Sequence[tuple[int, bytes | None, bytes | None]]) -> None:
+    producer = AIOKafkaProducer(**kafka_options(config), linger_ms=20, max_batch_size=262_144)
+    await producer.start()
+    try:
+        name = config.topic(topic)
+        sent = [await producer.send(name, value, key=key, partition=one) for one, key, value in records]
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
