@@ -3,8 +3,8 @@
 gap     chain and state are whole, and inputs are gone: one entry more, the state stays
 epoch   the chain or its state cannot be continued: a new chain behind the broken head, with an empty state
 
-Nothing that stands in a log is changed. Where to go on is what the last believable entry says: one that is rightly sealed,
-of this partition, and within the events there are.
+Nothing that stands in a log is changed. Where to go on is what the last entry says that can be believed: one that is
+rightly sealed, of this partition, and within the events there are.
 """
 
 from collections.abc import Iterable, Sequence

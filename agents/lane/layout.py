@@ -62,8 +62,8 @@ async def read_layouts(consumer: AIOKafkaConsumer, ends: Ends, topic: str, parti
     layouts: dict[int, Layout] = {}
     async for tp, records in read_spans(consumer, firsts):
         for record in records:
-            if record.key == LAYOUT_KEY:
-                layouts[tp.partition] = msgspec.json.decode(record.value, type=Layout)
+            if record.key == LAYOUT_KEY and record.value is not None:
+                layouts[tp.partition] = _read(record.value, tp.partition)
     return layouts
 
 
@@ -93,4 +93,14 @@ def take_layout(state: dict[bytes, bytes], partition: int, ours: Layout) -> None
             "is lost, `sidechain repair --epoch` begins anew with an empty one",
             "epoch",
         )
-    check_layout([(partition, msgspec.json.decode(found, type=Layout))], ours)
+    check_layout([(partition, _read(found, partition))], ours)
+
+
+def _read(value: bytes, partition: int) -> Layout:
+    try:
+        return msgspec.json.decode(value, type=Layout)
+    except (ValueError, RecursionError) as fault:  # any bytes may stand here
+        raise Refused(
+            f"the layout in the state of partition {partition} cannot be read ({fault}): somebody else wrote to "
+            "dry.state. Write the record `layout` as it was, or restore the topic"
+        ) from fault

@@ -143,24 +143,30 @@ class Fold:
         self = cls(policy, partition)
         keys: list[tuple[str, KeyState]] = []
         head: Head | None = None
-        for name, value in dict(state).items():  # of several records for one name the last counts
-            if value is None:
-                continue
-            if name == HEAD_KEY:
-                head = msgspec.json.decode(value, type=Head)
-            elif name.startswith(PLAN_PREFIX):
-                plan = name.removeprefix(PLAN_PREFIX).decode()
-                self._plans_written.add(plan)
-                for table in (self._by_key, self._by_partition):
-                    table.know(plan, msgspec.json.decode(value, type=list[str]))
-            elif name.startswith(IDS_PREFIX):
-                self._ids.restore(*msgspec.json.decode(value))
-            elif name.startswith(KEY_PREFIX):
-                keys.append((name.removeprefix(KEY_PREFIX).decode(), KeyState.dumped(value)))
-            elif name == b"p:":
-                self._by_partition.restore([("", KeyState.dumped(value))])
-            else:
-                raise StateMismatch(f"partition {partition}: state record {name!r} is of no kind this version knows")
+        name = b""
+        try:
+            for name, value in dict(state).items():  # of several records for one name the last counts
+                if value is None:
+                    continue
+                if name == HEAD_KEY:
+                    head = msgspec.json.decode(value, type=Head)
+                elif name.startswith(PLAN_PREFIX):
+                    plan = name.removeprefix(PLAN_PREFIX).decode()
+                    self._plans_written.add(plan)
+                    for table in (self._by_key, self._by_partition):
+                        table.know(plan, msgspec.json.decode(value, type=list[str]))
+                elif name.startswith(IDS_PREFIX):
+                    self._ids.restore(*msgspec.json.decode(value))
+                elif name.startswith(KEY_PREFIX):
+                    keys.append((name.removeprefix(KEY_PREFIX).decode(), KeyState.dumped(value)))
+                elif name == b"p:":
+                    self._by_partition.restore([("", KeyState.dumped(value))])
+                else:
+                    raise StateMismatch(
+                        f"partition {partition}: state record {name!r} is of no kind this version knows"
+                    )
+        except (ValueError, TypeError) as fault:  # any bytes may stand there
+            raise StateMismatch(f"partition {partition}: state record {name!r} cannot be read: {fault}") from fault
         self._by_key.restore(keys)
         if lost := self._by_key.unknown_plans() | self._by_partition.unknown_plans():
             raise StateMismatch(f"partition {partition}: the changelog lacks plan {', '.join(sorted(lost))}")
@@ -495,7 +501,9 @@ class Fold:
 
     def _continue(self, head_entry: bytes, head: Head | None) -> None:
         tail = msgspec.json.decode(head_entry, type=_Tail)
-        if head is None or (head.seq, head.hash, head.partition) != (tail.seq, tail.hash, self.partition):
+        if head is not None and head.partition != self.partition:
+            raise StateMismatch(f"partition {self.partition} holds the state of partition {head.partition}")
+        if head is None or (head.seq, head.hash) != (tail.seq, tail.hash):
             written = "nothing" if head is None else f"entry {head.seq} ({head.hash[:12]})"
             raise StateMismatch(
                 f"partition {self.partition}: the chain ends with entry {tail.seq} ({tail.hash[:12]}), "
