@@ -49,12 +49,15 @@ def test_a_takeover_refuses_what_does_not_belong_together():
         restored(entries[1], changes, one)  # the chain is behind the state
     with pytest.raises(StateMismatch, match="written at nothing"):
         restored(entries[2], [], one)
-    with pytest.raises(StateMismatch, match="fork"):
+    with pytest.raises(StateMismatch, match="partition 1 holds the state of partition 0"):
         restored(entries[2], changes, one, partition=1)
     with pytest.raises(StateMismatch, match="in force"):
         restored(entries[2], changes, policy(features=[SEEN], version=2))
     with pytest.raises(StateMismatch, match="no kind"):
         restored(entries[2], [(b"later:x", b"[]"), *changes], one)
+    for name in (b"head", b"k:a", b"p:", b"ids:0", b"plan:0"):
+        with pytest.raises(StateMismatch, match=f"{name.decode()}.* cannot be read"):
+            restored(entries[2], [*changes, (name, b"junk")], one)
 
 
 def test_a_takeover_refuses_state_of_a_plan_nothing_describes():
