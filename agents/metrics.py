@@ -6,7 +6,7 @@ start; labels come from closed sets, never from ids. Counting happens per batch,
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.metrics import MetricWrapperBase
@@ -14,6 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.policy import ACTIONS
 
+SCRAPE_S: Final = 10.0
 Metric = TypeVar("Metric", bound=MetricWrapperBase)
 
 ENTRY_KINDS = ("decision", "duplicate", "rejected", "policy")
@@ -35,8 +36,13 @@ def registry() -> CollectorRegistry:
 
 
 def serve(registered: CollectorRegistry, host: str, port: int) -> int:
-    """Serve /metrics from a thread of its own; port 0 picks a free one. Returns the port."""
+    """Serve /metrics from threads of its own; port 0 picks a free one. Returns the port. Raises OSError.
+
+    A scraper that connects and says nothing is cut off after SCRAPE_S, so that hanging ones do not add up.
+    """
     server, _ = start_http_server(port, addr=host, registry=registered)
+    handler: Any = server.RequestHandlerClass
+    server.RequestHandlerClass = type("BoundedHandler", (handler,), {"timeout": SCRAPE_S})
     return int(server.server_port)
 
 

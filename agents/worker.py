@@ -95,7 +95,7 @@ def work(name: str, make: Callable[[Setting], Role], config: Config) -> int:
 async def _work(name: str, make: Callable[[Setting], Role], policy: Policy, config: Config) -> None:
     registered = registry()
     if config.metrics_port:
-        serve(registered, config.metrics_host, config.metrics_port)
+        _serve(registered, config)
     stop = asyncio.Event()
     _stop_on_signals(stop, config.shutdown_timeout_s)
     app = make_app(name)
@@ -113,6 +113,14 @@ async def _work(name: str, make: Callable[[Setting], Role], policy: Policy, conf
     log.info("the %s worker has stopped", name)
 
 
+def _serve(registered: CollectorRegistry, config: Config) -> None:
+    try:
+        serve(registered, config.metrics_host, config.metrics_port)
+    except OSError as fault:  # who scrapes us misses us, and says so; no decision waits for that
+        place = f"{config.metrics_host}:{config.metrics_port}"
+        log.error("no metrics at %s (%s); the worker goes on without", place, fault.strerror or fault)  # noqa: TRY400
+
+
 def _stop_on_signals(stop: asyncio.Event, shutdown_s: float) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,10 +132,11 @@ def _told_to_stop(stop: asyncio.Event, name: str, shutdown_s: float) -> None:
         return
     log.info("%s: finishing what is under way", name)
     stop.set()
-    asyncio.get_running_loop().call_later(shutdown_s + GRACE_S, _cut_off)
+    asyncio.get_running_loop().call_later(shutdown_s + GRACE_S, cut_off)
 
 
-def _cut_off() -> None:
+def cut_off() -> None:
+    """End the process at once: what should have ended by now has not."""
     log.error("the shutdown hangs and is cut off; the next owner of our shards asks the log")
     os._exit(FAULT_EXIT)
 

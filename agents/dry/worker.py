@@ -23,6 +23,7 @@ from sidechain.agents.lane.takeover import Grounds
 from sidechain.agents.metrics import DryMetrics
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.settings import Config
+from sidechain.agents.worker import GRACE_S, cut_off
 from sidechain.models.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class DryWorker:
         self._ours: set[int] = set()
         self._is_stopping = False
         self._has_metadata = False
+        self._metadata_read = 0
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def prepare(self) -> None:
@@ -97,7 +99,12 @@ class DryWorker:
                 if task.done():
                     task.result()
         finally:
-            await self._stop(tasks)
+            # After a signal the process sees to this itself; after a fault of ours nobody else would.
+            overdue = asyncio.get_running_loop().call_later(self._config.shutdown_timeout_s + GRACE_S, cut_off)
+            try:
+                await self._stop(tasks)
+            finally:
+                overdue.cancel()
 
     async def _layout(self) -> Layout:
         topic, config = self._config.topic, self._config
@@ -150,21 +157,27 @@ class DryWorker:
             self._fatal.set_exception(fault)
 
     async def _measure(self) -> None:
-        """What costs a look at every lane is looked at once a second."""
+        """What costs a look at every lane is looked at once a second. Figures may fail; decisions go on without."""
         loop = asyncio.get_running_loop()
         told = loop.time()
-        metadata = 0
         while True:
             await asyncio.sleep(MEASURE_S)
-            held = [one.held for one in self._lanes.values() if one.held is not None]
-            self._metrics.keys.set(sum(fold.keys for one in held for fold in one.folds.values()))
-            self._metrics.lag.set(sum([await one.lag() for one in self._lanes.values()]))
-            read = sum(table.read for one in held for table in one.side.tables.values())
-            self._metrics.metadata.inc(max(0, read - metadata))
-            metadata = read
-            if loop.time() - told > TELL_S:
-                told = loop.time()
-                await self._tell_offsets({p: fold.next["events"] for one in held for p, fold in one.folds.items()})
+            try:
+                await self._look()
+                if loop.time() - told > TELL_S:
+                    told = loop.time()
+                    held = [one.held for one in self._lanes.values() if one.held is not None]
+                    await self._tell_offsets({p: fold.next["events"] for one in held for p, fold in one.folds.items()})
+            except Exception:
+                log.exception("figures were not taken; decisions go on")
+
+    async def _look(self) -> None:
+        held = [one.held for one in self._lanes.values() if one.held is not None]
+        self._metrics.keys.set(sum(fold.keys for one in held for fold in one.folds.values()))
+        self._metrics.lag.set(sum([await one.lag() for one in self._lanes.values()]))
+        read = sum(table.read for one in held for table in one.side.tables.values())
+        self._metrics.metadata.inc(max(0, read - self._metadata_read))
+        self._metadata_read = read
 
     async def _tell_offsets(self, offsets: Mapping[int, int]) -> None:
         try:

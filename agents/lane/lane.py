@@ -21,7 +21,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from sidechain.agents.lane.batch import Batch
-from sidechain.agents.lane.pipeline import Committed, Names, Output, Pipeline
+from sidechain.agents.lane.pipeline import UNDER_WAY, Committed, Names, Output, Pipeline
 from sidechain.agents.lane.problems import Refused, Revoked, is_fenced, is_passing
 from sidechain.agents.lane.takeover import Grounds, Held, let_go, still_stands, take_over
 from sidechain.agents.lane.tally import count
@@ -195,8 +195,7 @@ class Lane:
 
     async def _round(self, batch: Batch, pipeline: Pipeline) -> None:
         self._batch, self._handed = batch, batch.size
-        await self._channel.put(batch)
-        await batch.settled()
+        await self._settled(batch)
         if self._limit is not None:
             if self._limit == 1:
                 await pipeline.drained()  # so that what fails is known to be this record
@@ -204,6 +203,18 @@ class Lane:
             if self._careful <= 0:
                 self._limit = None
         self._batch = None
+
+    async def _settled(self, batch: Batch) -> None:
+        """Returns when the agent is done with the batch; it waits at most for those before it to be committed."""
+        bound_s = (UNDER_WAY + 1) * self._grounds.config.commit_timeout_s
+        try:
+            async with asyncio.timeout(bound_s) as waiting:
+                await self._channel.put(batch)
+                await batch.settled()
+        except TimeoutError as fault:
+            if waiting.expired():
+                raise TimeoutError(f"the decider did not answer within {bound_s:.0f} s") from fault
+            raise
 
     async def _hand_over(self, batch: Batch, outputs: Sequence[Output]) -> None:
         self._metrics.fold_seconds.observe(time.perf_counter() - batch.fetched_at)
@@ -214,7 +225,10 @@ class Lane:
     def _committed(self, committed: Committed) -> None:
         self._attempts = self._fenced = 0
         self._failing_since = None
-        count(self._metrics, committed)
+        try:
+            count(self._metrics, committed)
+        except Exception:  # the batch is in the log: a figure that cannot be counted must not have it decided again
+            log.exception("shard %d: a committed batch was not counted; decisions go on", self.shard)
 
     def _load(self, text: bytes) -> Any:
         return self._grounds.policies.load(text)

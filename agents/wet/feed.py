@@ -181,10 +181,10 @@ class Feed:
         self._under_way = [Batch(tp.partition, records, self._publisher) for tp, records in got.items()]
         if not self._under_way:
             return
-        for batch in self._under_way:
-            await self.batches.put(batch)
         try:
             async with asyncio.timeout(BATCH_S):
+                for batch in self._under_way:
+                    await self.batches.put(batch)
                 await asyncio.gather(*(batch.done for batch in self._under_way))
         except TimeoutError:
             raise AgentStuckError(f"the agent on {self._topic} did not answer within {BATCH_S:.0f} s") from None
