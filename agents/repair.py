@@ -1,9 +1,8 @@
 """Going on after a refusal, by a person's decision: nothing in a log is edited, one entry more says what was decided.
 
-look       what a takeover would refuse, without taking over; for an epoch the whole chain is verified
 nobody     the group of the workers has no member
 fence      the shard's transactional ids are ours: whoever writes there still is shut out, and shuts us out if later
-look       again, because only now nothing moves
+look       what a takeover would refuse; for an epoch the whole chain is verified. Without a deed this is all
 write      the entry and its state records in one transaction, or nothing
 """
 
@@ -67,9 +66,8 @@ async def repair(
 ) -> Found:
     """Look, and with a deed write. Raises AnswerIsNo when nothing is wrong, UsageProblem for the wrong remedy."""
     async with _opened(config, partition) as work:
-        found = await work.found(remedy, deed or Deed("", "", 0), resume_at, told)
         if deed is None:
-            return found
+            return await work.found(remedy, Deed("", "", 0), resume_at, told)
         await _check_nobody(config)
         return await work.write(remedy, deed, resume_at, told)
 

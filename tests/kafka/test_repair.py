@@ -1,17 +1,34 @@
-"""What a worker refuses and what a person can decide about it: fifteen partitions, fourteen of them broken."""
+"""What a worker refuses and what a person can decide about it: fifteen partitions, fourteen of them broken.
 
+One installation goes through the whole story, a fixture a chapter: a worker refuses, people repair, a worker goes on.
+"""
+
+import asyncio
 import re
+import subprocess
+import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
+import sidechain.agents.repair as repairing
+from sidechain.agents.lane.layout import LAYOUT_KEY
+from sidechain.agents.lane.problems import Remedy
+from sidechain.agents.lane.producers import open_producers
 from sidechain.agents.local_kafka import LocalKafka, free_port
+from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem, UsageProblem
+from sidechain.agents.repair import Found, repair
+from sidechain.agents.repair_plan import Deed
 from sidechain.agents.settings import Config
-from tests.lanes import Process, config_of, pinned
+from sidechain.models.dry.chain import Replayer, Verifier
+from tests.lanes import Process, config_of, pinned, send, until, visible
 from tests.ruins import (
     ALTERED,
+    DECIDED,
     EMPTY,
     EXPIRED,
     FORGED,
@@ -27,6 +44,7 @@ from tests.ruins import (
     SWAPPED,
     TEXT,
     WHOLE,
+    events,
     records,
     ruined,
 )
@@ -46,20 +64,30 @@ REFUSED = {
     SHORT: r"the chain has decided up to 1006, and the log ends at 2",
     JUNK: r"partition 13: state record .* cannot be read",
 }
+GAPS = (EXPIRED, SHORT)
+EPOCHS = tuple(one for one in (*REFUSED, MIDDLE) if one not in GAPS)
+RESUME = {SHORT: 0, SWAPPED: DECIDED}  # where a person must say where to go on
+DEED = Deed("anna", "the drill of November", 1_700_000_000_000)
+LATER = 3  # events of each partition after the repairs
+
+Records = dict[tuple[str, int], list[Any]]
 
 
 class Broken(NamedTuple):
     """An installation after a worker has looked at it."""
 
     config: Config
+    folder: Path
     said: str
     halted: float
-    before: Any
-    after: Any
+    before: Records
+    after: Records
+    beside_a_worker: str  # what a repair said while the worker ran
 
 
 @pytest.fixture(scope="module")
-def broken(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broken]:
+def broken(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Broken:
+    """A worker has met every way a partition can be wrong, and was stopped."""
     folder = tmp_path_factory.mktemp("ruins")
     settings = {"partitions": PARTITIONS, "shard_size": 1}
     config = config_of(broker.bootstrap, f"ruins{free_port()}.", policy=pinned(folder), **settings)
@@ -71,7 +99,95 @@ def broken(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Iter
         worker.wait_for(rf"shard {WHOLE}: restored")
         worker.wait_for(rf"shard {MIDDLE}: restored")
         halted = metric(port, "sidechain_lanes_halted")
-        yield Broken(config, worker.said(), halted, before, records(config))
+        with pytest.raises(EnvironmentProblem) as beside:
+            mend(config, LINK, "epoch", DEED)
+        assert worker.stop() == 0
+        return Broken(config, folder, worker.said(), halted, before, records(config), str(beside.value))
+
+
+class Mended(NamedTuple):
+    """The installation after people repaired it and a worker went on."""
+
+    config: Config
+    before: Records
+    dead: int  # how a repair ended that was killed before its commit
+    after_dead: Records
+    fenced: str
+    after_fenced: Records
+    found: dict[int, Found]
+    after: Records
+
+
+@pytest.fixture(scope="module")
+def mended(broken: Broken) -> Mended:
+    """Every partition was repaired, one of them twice, and each has decided what came afterwards."""
+    config = broken.config
+    dead = killed(broken)
+    after_dead = records(config)
+    fenced = overtaken(config)
+    after_fenced = records(config)
+    found = asyncio.run(all_mended(config))
+    send(config, [(TEXT, b"k", b"junk again")], "dry.decisions")
+    found[TEXT] = mend(config, TEXT, "epoch", DEED)
+    send(config, [one for partition in range(PARTITIONS) for one in events(partition, 5_000, LATER)])
+    with Process(config, broken.folder / "mended.log", shard_size=1) as worker:
+        until(lambda: is_decided(config), worker.said)
+        assert "stands still" not in worker.said()
+        assert worker.stop() == 0
+    return Mended(config, broken.before, dead, after_dead, fenced, after_fenced, found, records(config))
+
+
+def mend(config: Config, partition: int, remedy: Remedy | None, deed: Deed | None, at: int | None = None) -> Found:
+    return asyncio.run(repair(config, partition, remedy, deed, at))
+
+
+async def all_mended(config: Config) -> dict[int, Found]:
+    """As an operator would: look first, then do what was said to help."""
+    found = {}
+    for one in (*REFUSED, MIDDLE):
+        looked = await repair(config, one, "epoch" if one == MIDDLE else None, None, RESUME.get(one))
+        found[one] = await repair(config, one, looked.plan.remedy, DEED, RESUME.get(one))
+    return found
+
+
+def killed(broken: Broken) -> int:
+    config, words = broken.config, ["--epoch", "--by", "anna", "--why", "a drill", "--yes"]
+    at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
+    (broken.folder / "one.yaml").write_text("shard_size: 1\npartitions: 15\n", encoding="utf-8")
+    program = str(Path(__file__).with_name("dying_repair.py"))
+    more = ["--config", str(broken.folder / "one.yaml")]
+    done = subprocess.run(
+        [sys.executable, program, "repair", "--partition", str(LINK), *words, *at, *more],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode
+
+
+def overtaken(config: Config) -> str:
+    """A repair whose shard somebody else takes over between its fence and its write."""
+
+    async def open_twice(options: Any, settings: Config, shard: int) -> Any:
+        ours = await open_producers(options, settings, shard)
+        for one in await open_producers(options, settings, shard):
+            await one.stop()
+        return ours
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repairing, "open_producers", open_twice)
+        with pytest.raises(EnvironmentProblem) as fenced:
+            mend(config, LINK, "epoch", DEED)
+    return str(fenced.value)
+
+
+def is_decided(config: Config) -> bool:
+    last = b'"p%d-%04d"'
+    decided = visible(config, "dry.decisions")
+    return all(
+        any(last % (one, 5_000 + LATER - 1) in (record.value or b"") for record in found)
+        for one, found in decided.items()
+    )
 
 
 def metric(port: int, name: str) -> float:
@@ -92,3 +208,147 @@ def test_a_worker_says_what_it_found_and_what_to_do(broken: Broken, partition: i
 def test_a_worker_that_refuses_writes_nothing_and_counts_it(broken: Broken) -> None:
     assert broken.halted == len(REFUSED)
     assert broken.before == broken.after
+
+
+def test_a_repair_beside_a_worker_is_refused(broken: Broken) -> None:
+    """Also when that worker's lane stands still: it would go on the moment it is restarted, unasked."""
+    assert "has 1 worker (Stable); stop them all first. Nothing was changed" in broken.beside_a_worker
+
+
+@pytest.mark.parametrize(
+    ("partition", "remedy", "at", "problem", "says"),
+    [
+        (WHOLE, None, None, AnswerIsNo, "nothing is wrong with partition 0"),
+        (WHOLE, "epoch", None, AnswerIsNo, "nothing is wrong with partition 0: its 6 entries stand"),
+        (WHOLE, "gap", None, AnswerIsNo, "nothing is wrong with partition 0"),
+        (LINK, "gap", None, UsageProblem, "--epoch is what helps here, because the chain cannot go on"),
+        (EXPIRED, "epoch", None, UsageProblem, "--gap is what helps here, which keeps the state"),
+        (SHORT, "gap", None, UsageProblem, "--resume-at 0, its beginning, .*; --resume-at 2, its end"),
+        (SHORT, "gap", 3, UsageProblem, "--resume-at 3 is not in events, which holds offsets 0 to 2"),
+        (SWAPPED, "epoch", None, UsageProblem, "no record says where to go on"),
+        (SWAPPED, "epoch", 99, UsageProblem, "--resume-at 99 is behind the end of the events, 6"),
+        (PARTITIONS, None, None, UsageProblem, "there is no partition 15; there are 15"),
+    ],
+)
+def test_what_would_be_wrong_is_not_done(
+    broken: Broken, partition: int, remedy: Remedy | None, at: int | None, problem: type[Exception], says: str
+) -> None:
+    """Each with the sentence that says what to do instead; with a deed in hand nothing is written either."""
+    with pytest.raises(problem, match=says):
+        mend(broken.config, partition, remedy, DEED if remedy else None, at)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--yes", "--by", "a", "--why", "b"], 2, "--yes writes only what was named"),
+        (["--epoch", "--yes", "--why", "b"], 2, "--by is missing"),
+        (["--epoch", "--yes", "--by", "a", "--why", " "], 2, "--why is missing"),
+        (["--epoch", "--yes", "--by", "a\nb", "--why", "c"], 2, "--by is one line of up to 2,000"),
+        (["--epoch", "--gap"], 2, "one of the two"),
+        (["--gap"], 2, "--epoch is what helps here"),
+        ([], 0, "nothing was written; to write it: --epoch --by NAME --why TEXT --yes"),
+    ],
+)
+def test_the_command_asks_who_and_why_before_it_writes(
+    broken: Broken, sidechain: Callable[..., Any], words: Sequence[str], code: int, says: str
+) -> None:
+    config = broken.config
+    settings = broken.folder / "one.yaml"
+    settings.write_text("shard_size: 1\npartitions: 15\n", encoding="utf-8")
+    at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
+    done = sidechain("repair", "--partition", str(HOLE), *at, "--config", str(settings), *words)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    if code == 0:
+        assert re.search(REFUSED[HOLE], done.stdout)
+        assert "epoch 1 begins behind seq 7" in done.stdout
+        assert "events go on at 6, control at 0, as entry 7 at offset" in done.stdout
+
+
+def test_a_repair_that_dies_or_is_overtaken_changes_nothing(mended: Mended) -> None:
+    assert mended.dead == -9
+    assert mended.after_dead == mended.before
+    assert "a worker has begun to write there; nothing was changed" in mended.fenced
+    assert mended.after_fenced == mended.before
+
+
+def test_nothing_that_stood_in_a_log_was_touched(mended: Mended) -> None:
+    """The chains of before are the beginnings of the chains of now."""
+    for (topic, partition), found in mended.before.items():
+        if topic == "dry.decisions":
+            assert mended.after[topic, partition][: len(found)] == found, partition
+
+
+def chain(mended: Mended, partition: int) -> list[bytes]:
+    return [value or b"" for _, _, value in mended.after["dry.decisions", partition]]
+
+
+@pytest.mark.parametrize("partition", EPOCHS)
+def test_verify_goes_on_behind_a_repair_and_says_what_was_broken(mended: Mended, partition: int) -> None:
+    """The old fault stays found; who began the epoch and why stands in the chain; the new epoch is whole."""
+    verifier = Verifier()
+    for line in chain(mended, partition):
+        verifier.take(line)
+    *before, last = verifier.reports
+    assert last.number == (2 if partition == TEXT else 1)
+    assert last.fault is None
+    assert last.entries == 1 + LATER
+    assert last.begun is not None
+    assert (last.begun.by, last.begun.why, last.begun.at) == DEED
+    if partition == NO_CHAIN:  # nothing is left of epoch 0
+        assert last.begun.broken.offset is None
+        assert before == []
+    elif partition in (SWAPPED, FORGED, NO_STATE, POLICY, JUNK):
+        assert before[0].is_whole, "what was wrong there cannot be seen in the entries alone"
+    else:
+        assert before[0].fault is not None
+
+
+@pytest.mark.parametrize("partition", EPOCHS)
+def test_an_epoch_goes_on_exactly_where_the_last_decision_was_made(mended: Mended, partition: int) -> None:
+    """No event twice, none left out; and replaying the epoch from its first entry gives its bytes."""
+    lines = chain(mended, partition)
+    begins = max(at for at, line in enumerate(lines) if b'"kind":"epoch"' in line[:192])
+    inputs = {one.offset: one for one in visible(mended.config, "events")[partition]}
+    decided = 40 if partition == MIDDLE else DECIDED
+    sources = [msgspec.json.decode(line)["source"][2] for line in lines[begins + 1 :]]
+    assert sources == [offset for offset in inputs if offset >= decided]
+    policy = mended.config.loaded_policy
+    replayer = Replayer(policy, partition, lambda _topic, offset: inputs.get(offset))
+    assert [replayer.take(line) for line in lines[begins:]] == [None] * (1 + LATER)
+
+
+@pytest.mark.parametrize("partition", EPOCHS)
+def test_an_epoch_begins_with_an_empty_state_under_the_same_layout(mended: Mended, partition: int) -> None:
+    """One host has been seen since; of the state before nothing is left that a restore would read."""
+    state: dict[bytes, bytes] = {}
+    for _, key, value in mended.after["dry.state", partition]:
+        state.update({key: value}) if value is not None else state.pop(key, None)
+    assert [one for one in state if one.startswith(b"k:")] == [b"k:h%d.example" % partition]
+    assert LAYOUT_KEY in state
+    assert msgspec.json.decode(state[b"head"])["epoch"] == (2 if partition == TEXT else 1)
+
+
+@pytest.mark.parametrize(("partition", "due", "to"), [(EXPIRED, 6, 10), (SHORT, 1_006, 0)])
+def test_a_gap_names_what_is_missing_and_the_chain_goes_on(mended: Mended, partition: int, due: int, to: int) -> None:
+    """The links hold across it, the state stays, and every event that is there is in the gap or has its entry."""
+    lines = chain(mended, partition)
+    verifier = Verifier()
+    assert [verifier.take(line) for line in lines] == [None] * len(lines)
+    at = next(at for at, line in enumerate(lines) if b'"kind":"gap"' in line[:192])
+    gap = msgspec.json.decode(lines[at])
+    assert (gap["topic"], gap["from"], gap["to"], gap["source"]) == ("events", due, to, None)
+    assert (gap["by"], gap["why"], gap["at"]) == DEED
+    sources = [msgspec.json.decode(line)["source"][2] for line in lines[at + 1 :]]
+    assert sources == [one.offset for one in visible(mended.config, "events")[partition] if one.offset >= to]
+    known = [msgspec.json.decode(line)["features"]["gap"] for line in lines[at + 1 :]]
+    assert None not in known, "the host was known before"
+
+
+def test_two_repairs_in_a_row_name_each_other(mended: Mended) -> None:
+    """Epoch 2 stands behind the junk that broke epoch 1."""
+    junk = next(one for one in mended.after["dry.decisions", TEXT] if one[2] == b"junk again")
+    entry = msgspec.json.decode(mended.found[TEXT].plan.entry)
+    assert entry["epoch"] == 2
+    assert entry["broken"] == {"seq": None, "hash": None, "offset": junk[0]}
