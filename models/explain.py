@@ -59,7 +59,11 @@ def explain(entry: Entry, policy: Policy | None = None) -> Iterator[str]:
         broken = entry["broken"]
         yield f"Epoch {entry['epoch']} begins here, with an empty state. Decided by {entry['by']}:"
         yield f"  {entry['why']}"
-        yield f"  it stands behind seq {broken['seq']}, hash {broken['hash']}, at offset {broken['offset']}"
+        seq, digest, offset = (
+            "unreadable" if broken[one] is None else broken[one] for one in ("seq", "hash", "offset")
+        )
+        where = "a head the log no longer held" if broken["offset"] is None else f"the record at offset {offset}"
+        yield f"  it stands behind {where} (seq {seq}, hash {digest})"
     else:
         yield f"An entry of kind {kind}, which this version does not know."
     if entry["source"] is not None:
