@@ -56,6 +56,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     transaction_timeout_s: Seconds = 60.0
     shutdown_timeout_s: Seconds = 20.0
 
+    # Checkpoints. Without a key none are written; with the root's public key those of others are believed.
+    checkpoint_key_file: Path | None = None  # this worker's private key, as `sidechain keys new worker` makes it
+    checkpoint_certificate_file: Path | None = None  # what the root says of that key
+    checkpoint_root_file: Path | None = None  # the root's public key
+    checkpoint_every_s: Seconds = 1.0  # at most one checkpoint a partition in this time
+    replay_window_s: Seconds = 604_800.0  # a decision this old can still be replayed from the topics; see doctor
+
     # The wet side.
     tap_max_lag: Count = 100_000  # records the tap may lag before it skips ahead
     pseudonym_key_file: Path | None = None
