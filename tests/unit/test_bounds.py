@@ -15,15 +15,17 @@ from urllib.request import urlopen
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import ProducerFenced
 
 from sidechain.agents import app as faust_app
 from sidechain.agents import metrics as metrics_module
+from sidechain.agents import reader
 from sidechain.agents.dry import worker as dry_worker
 from sidechain.agents.lane import inputs, lane, log_ends, membership, pipeline, producers
 from sidechain.agents.lane.batch import Batch
 from sidechain.agents.lane.log_ends import Span
 from sidechain.agents.problems import EnvironmentProblem
-from sidechain.agents.wet import feed, risk
+from sidechain.agents.wet import anomaly, feed, risk
 from tests.lanes import config_of
 
 TP = TopicPartition("t", 0)
@@ -42,6 +44,19 @@ def run(story: Callable[[], Any], within_s: float = 10.0) -> Any:
 async def for_ever(*_: Any, **__: Any) -> Any:
     """The other side does not answer."""
     await asyncio.Event().wait()
+
+
+async def nothing(*_: Any, **__: Any) -> None:
+    """The other side has nothing to say."""
+
+
+def at(offset: int) -> Any:
+    """A broker that says this of every partition it is asked about."""
+
+    async def offsets(tps: Any) -> dict[TopicPartition, int]:
+        return dict.fromkeys(tps, offset)
+
+    return offsets
 
 
 class Silent:
@@ -252,17 +267,38 @@ def test_an_open_transaction_is_waited_for_and_then_named() -> None:
 
     class Ends(log_ends.Ends):
         def __init__(self) -> None:
-            self._stable, self._all = (SimpleNamespace(end_offsets=self._at(end)) for end in (3, 5))  # type: ignore[assignment]
-
-        @staticmethod
-        def _at(end: int) -> Any:
-            async def end_offsets(tps: Any) -> dict[TopicPartition, int]:
-                return dict.fromkeys(tps, end)
-
-            return end_offsets
+            self._stable, self._all = (SimpleNamespace(end_offsets=at(end)) for end in (3, 5))
 
     with pytest.raises(EnvironmentProblem, match=r"a transaction on t/0 stays open \(stable up to 3, log up to 5\)"):
         run(lambda: Ends().settled([TP], 0.03))
+
+
+def test_a_shard_fenced_again_and_again_ends_the_worker() -> None:
+    """FENCED_LIMIT times without a commit in between: somebody else writes under the same prefix."""
+    counter = SimpleNamespace(inc=lambda: None)
+    one = lane_of(None, 1.0, SimpleNamespace(fenced=counter))
+    for _ in range(lane.FENCED_LIMIT - 1):
+        one._count_fence(ProducerFenced())
+    with pytest.raises(EnvironmentProblem, match="shard 0 was taken away 8 times in a row"):
+        one._count_fence(ProducerFenced())
+
+
+def test_a_command_does_not_wait_for_ever_for_a_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STALL_S without a record although the end is not reached; and as long for the connection."""
+    monkeypatch.setattr(reader, "STALL_S", 0.02)
+
+    async def story() -> None:
+        silent: Any = Silent()
+        monkeypatch.setattr(reader, "AIOKafkaConsumer", lambda **_: silent)
+        silent.end_offsets = at(3)
+        silent.beginning_offsets = at(0)
+        with pytest.raises(EnvironmentProblem, match="no record of t came for 0 s"):
+            await anext(reader.Reader({}, "t").to_end([0]))
+        silent.start, silent.stop = for_ever, nothing
+        with pytest.raises(TimeoutError):
+            await reader.Reader({}, "t").__aenter__()
+
+    run(story)
 
 
 # The group, the worker and its end.
@@ -356,6 +392,18 @@ def test_agents_that_do_not_stop_are_left(monkeypatch: pytest.MonkeyPatch, caplo
     assert "the agents did not stop within 0 s" in caplog.text
 
 
+def test_agents_that_do_not_start_end_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """START_S."""
+    monkeypatch.setattr(faust_app, "START_S", 0.02)
+
+    async def story() -> None:
+        async with faust_app.running(SimpleNamespace(start=for_ever)):  # type: ignore[arg-type]
+            pytest.fail("it does not run")
+
+    with pytest.raises(TimeoutError):
+        run(story)
+
+
 # What may be dropped: metrics and the wet side.
 
 
@@ -380,6 +428,38 @@ def test_a_wet_agent_that_is_stuck_ends_its_worker(monkeypatch: pytest.MonkeyPat
             await one._round({TopicPartition("t", at): [record(at)] for at in range(20)})
 
     run(story)
+
+
+def test_a_wet_worker_does_not_wait_for_ever_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to read nor to write: START_S."""
+    monkeypatch.setattr(feed, "START_S", 0.02)
+    mute = SimpleNamespace(start=for_ever, stop=nothing)
+    monkeypatch.setattr(feed, "AIOKafkaConsumer", lambda **_: mute)
+    monkeypatch.setattr(feed, "AIOKafkaProducer", lambda **_: mute)
+
+    async def story() -> None:
+        with pytest.raises(TimeoutError):
+            await feed.Publisher({}).start()
+        app = SimpleNamespace(channel=asyncio.Queue)
+        with pytest.raises(TimeoutError):
+            await feed.Feed(app, SimpleNamespace(), {}, topic="t", group="g").run(asyncio.Event())  # type: ignore[arg-type]
+
+    run(story)
+
+
+def test_past_taps_are_read_within_a_bound(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Learning begins with what was read by then."""
+    monkeypatch.setattr(anomaly, "PAST_S", 0.02)
+
+    class Mute:
+        def __init__(self, *_: object) -> None: ...
+
+        __aenter__ = for_ever
+        __aexit__ = nothing
+
+    monkeypatch.setattr(anomaly, "Reader", Mute)
+    run(lambda: anomaly.Past(None, "t", {}).open([0]))  # type: ignore[arg-type]
+    assert "not all of the tail of t was read within 0 s, going on" in caplog.text
 
 
 def record(partition: int) -> ConsumerRecord[Any, Any]:
