@@ -154,8 +154,8 @@ DRY_ROW: Final = (
     ),
     Graph(
         title="Lanes",
-        description="Shards being decided, and lanes that stand still after failing twice at the same offset. "
-        "A halted lane waits for a person.",
+        description="Shards being decided, and lanes that stand still: refused by their log, or after failing twice at "
+        "one offset. A halted lane waits for a person.",
         unit=COUNT,
         queries=(now(DRY.lanes, "deciding"), now(DRY.halted, "halted")),
     ),
