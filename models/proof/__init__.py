@@ -4,6 +4,7 @@
     paths        making such paths in one pass over a log
     note         text signed with Ed25519, as C2SP writes it
     checkpoint   what a worker signs: this chain had this many entries and this root
+    ledger       a chain as its checkpoints state it: tree, totals, where its inputs stand
     certificate  what the root key signs: this worker key may sign for these chains
     bundle       one file that proves one entry, or that one checkpoint continues another
 

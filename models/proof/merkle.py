@@ -44,9 +44,10 @@ class Frontier:
 
     __slots__ = ("_peaks", "_size")
 
-    def __init__(self) -> None:
-        self._size = 0
-        self._peaks: list[bytes] = []  # largest subtree first
+    def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
+        """A tree of no leaves; `from_peaks` and `copy` know others."""
+        self._size = size
+        self._peaks = list(peaks)  # largest subtree first
 
     @classmethod
     def from_peaks(cls, size: int, peaks: Sequence[bytes], root: bytes) -> Self:
@@ -57,9 +58,7 @@ class Frontier:
             raise ValueError(f"a tree of {size} leaves has {size.bit_count()} peaks, not {len(peaks)}")
         if any(len(peak) != HASH_LENGTH for peak in peaks):
             raise ValueError("a peak is 32 bytes long")
-        self = cls()
-        self._size = size
-        self._peaks = list(peaks)
+        self = cls(size, peaks)
         if self.root() != root:
             raise ValueError(f"the peaks come to the root {self.root().hex()}, not to {root.hex()}")
         return self
@@ -88,7 +87,7 @@ class Frontier:
 
     def copy(self) -> Self:
         """The same tree, to grow apart from this one."""
-        return self.from_peaks(self._size, self._peaks, self.root())
+        return type(self)(self._size, self._peaks)
 
     def append(self, leaf: bytes) -> None:
         """Add one leaf. Raises ValueError unless it is 32 bytes long."""
