@@ -63,6 +63,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         kept = {"retention.ms": str(self.retention_ms)} if self.cleanup == "delete" else {}
         return {
             "cleanup.policy": self.cleanup,
+            "message.timestamp.type": "LogAppendTime",
             **kept,
             "max.message.bytes": str(self.max_message_bytes),
             **self.settings,

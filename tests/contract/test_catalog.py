@@ -37,6 +37,11 @@ def test_what_is_read_to_its_end_at_a_start_is_compacted(logical):
     assert "retention.ms" not in config
 
 
+def test_no_clock_but_the_brokers_stamps_a_record():
+    """A worker whose clock is an hour ahead would be refused, and one a year behind would have its letters deleted."""
+    assert {topic.config()["message.timestamp.type"] for topic in catalog().values()} == {"LogAppendTime"}
+
+
 def test_nothing_wet_writes_anything_dry():
     """The rights that Kafka's access control enforces."""
     wet = {"tap", "anomaly", "experts", "risk", "calibrator", "aggregator", "optimizer", "sentinel"}
