@@ -85,7 +85,7 @@ class DryMetrics:
         self.takeover_seconds = histogram("takeover_seconds", "Time to take over one shard.")
         self.fenced = counter("fenced_total", "Lanes ended because another worker took their shard.")
         self.retries = counter("transaction_retries_total", "Batches sent again after a retriable error.")
-        self.halted = gauge("lanes_halted", "Lanes that stand still: refused by their log, or failed twice at one offset.")
+        self.halted = gauge("lanes_halted", "Lanes that stand still: refused by their log, or failing twice alone.")
         self.lanes = gauge("lanes", "Shards this worker decides at the moment.")
         self.lag = gauge("lag_records", "Input records not yet decided, over this worker's partitions.")
         self.last_commit = gauge("last_commit_timestamp_seconds", "When this worker last committed a batch.")

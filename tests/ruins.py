@@ -21,12 +21,27 @@ from sidechain.models.dry import Fold, Line
 from sidechain.models.policy import Policy
 from tests.lanes import Process, made, request, second_version, send, visible, wait_decided
 
-WHOLE, LINK, HOLE, ALTERED, EMPTY, TEXT, SWAPPED, FORGED, NO_CHAIN, NO_STATE, POLICY, EXPIRED, SHORT, JUNK, MIDDLE = (
-    range(15)
-)
-PARTITIONS = 15
+(
+    WHOLE,
+    LINK,
+    HOLE,
+    ALTERED,
+    EMPTY,
+    TEXT,
+    SWAPPED,
+    FORGED,
+    NO_CHAIN,
+    NO_STATE,
+    POLICY,
+    EXPIRED,
+    SHORT,
+    JUNK,
+    MIDDLE,
+    CONTROL,
+) = range(16)
+PARTITIONS = 16
 DECIDED = 6  # events of each partition before it is broken
-BY_HAND = (POLICY, SHORT, MIDDLE)
+BY_HAND = (POLICY, SHORT, MIDDLE, CONTROL)
 
 
 def hosts(partition: int) -> str:
@@ -103,7 +118,10 @@ def _write_by_hand(config: Config) -> None:
     fold, lines = _decided(policy, MIDDLE, 0, count=40)
     lines[5] = lines[5].replace(b'"action":"allow"', b'"action":"block"')
     _write(config, MIDDLE, (fold, lines))
-    send(config, events(POLICY, 0, DECIDED) + events(MIDDLE, 0, 40) + events(SHORT, 0, 2))
+    fold, lines = _decided(policy, CONTROL, 0)
+    lines += [line for _, line in fold.control(Line(6, b"k", b"no policy")).entries]
+    _write(config, CONTROL, (fold, lines))
+    send(config, events(CONTROL, 0, DECIDED) + events(POLICY, 0, DECIDED) + events(MIDDLE, 0, 40) + events(SHORT, 0, 2))
 
 
 def _decided(policy: Policy, partition: int, offset: int, count: int = DECIDED) -> tuple[Fold, list[bytes]]:

@@ -1,4 +1,4 @@
-"""What a worker refuses and what a person can decide about it: fifteen partitions, fourteen of them broken.
+"""What a worker refuses and what a person can decide about it: sixteen partitions, fifteen of them broken.
 
 One installation goes through the whole story, a fixture a chapter: a worker refuses, people repair, a worker goes on.
 """
@@ -28,6 +28,7 @@ from sidechain.models.dry.chain import Replayer, Verifier
 from tests.lanes import Process, config_of, pinned, send, until, visible
 from tests.ruins import (
     ALTERED,
+    CONTROL,
     DECIDED,
     EMPTY,
     EXPIRED,
@@ -63,10 +64,11 @@ REFUSED = {
     EXPIRED: r"events 6 to 9 were deleted before they were decided",
     SHORT: r"the chain has decided up to 1006, and the log ends at 2",
     JUNK: r"partition 13: state record .* cannot be read",
+    CONTROL: r"control holds offsets 0 to 0, and the chain has read it up to 7",
 }
-GAPS = (EXPIRED, SHORT)
+GAPS = (EXPIRED, SHORT, CONTROL)
 EPOCHS = tuple(one for one in (*REFUSED, MIDDLE) if one not in GAPS)
-RESUME = {SHORT: 0, SWAPPED: DECIDED}  # where a person must say where to go on
+RESUME = {SHORT: 0, CONTROL: 0, SWAPPED: DECIDED}  # where a person must say where to go on
 DEED = Deed("anna", "the drill of November", 1_700_000_000_000)
 LATER = 3  # events of each partition after the repairs
 
@@ -153,7 +155,7 @@ async def all_mended(config: Config) -> dict[int, Found]:
 def killed(broken: Broken) -> int:
     config, words = broken.config, ["--epoch", "--by", "anna", "--why", "a drill", "--yes"]
     at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
-    (broken.folder / "one.yaml").write_text("shard_size: 1\npartitions: 15\n", encoding="utf-8")
+    (broken.folder / "one.yaml").write_text(f"shard_size: 1\npartitions: {PARTITIONS}\n", encoding="utf-8")
     program = str(Path(__file__).with_name("dying_repair.py"))
     more = ["--config", str(broken.folder / "one.yaml")]
     done = subprocess.run(
@@ -227,7 +229,7 @@ def test_a_repair_beside_a_worker_is_refused(broken: Broken) -> None:
         (SHORT, "gap", 3, UsageProblem, "--resume-at 3 is not in events, which holds offsets 0 to 2"),
         (SWAPPED, "epoch", None, UsageProblem, "no record says where to go on"),
         (SWAPPED, "epoch", 99, UsageProblem, "--resume-at 99 is behind the end of the events, 6"),
-        (PARTITIONS, None, None, UsageProblem, "there is no partition 15; there are 15"),
+        (PARTITIONS, None, None, UsageProblem, "there is no partition 16; there are 16"),
     ],
 )
 def test_what_would_be_wrong_is_not_done(
@@ -255,7 +257,7 @@ def test_the_command_asks_who_and_why_before_it_writes(
 ) -> None:
     config = broken.config
     settings = broken.folder / "one.yaml"
-    settings.write_text("shard_size: 1\npartitions: 15\n", encoding="utf-8")
+    settings.write_text(f"shard_size: 1\npartitions: {PARTITIONS}\n", encoding="utf-8")
     at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
     done = sidechain("repair", "--partition", str(HOLE), *at, "--config", str(settings), *words)
     assert done.returncode == code, done.stderr
@@ -330,18 +332,23 @@ def test_an_epoch_begins_with_an_empty_state_under_the_same_layout(mended: Mende
     assert msgspec.json.decode(state[b"head"])["epoch"] == (2 if partition == TEXT else 1)
 
 
-@pytest.mark.parametrize(("partition", "due", "to"), [(EXPIRED, 6, 10), (SHORT, 1_006, 0)])
-def test_a_gap_names_what_is_missing_and_the_chain_goes_on(mended: Mended, partition: int, due: int, to: int) -> None:
+@pytest.mark.parametrize(
+    ("partition", "topic", "due", "to", "goes_on"),
+    [(EXPIRED, "events", 6, 10, 10), (SHORT, "events", 1_006, 0, 0), (CONTROL, "control", 7, 0, DECIDED)],
+)
+def test_a_gap_names_what_is_missing_and_the_chain_goes_on(
+    mended: Mended, partition: int, topic: str, due: int, to: int, goes_on: int
+) -> None:
     """The links hold across it, the state stays, and every event that is there is in the gap or has its entry."""
     lines = chain(mended, partition)
     verifier = Verifier()
     assert [verifier.take(line) for line in lines] == [None] * len(lines)
     at = next(at for at, line in enumerate(lines) if b'"kind":"gap"' in line[:192])
     gap = msgspec.json.decode(lines[at])
-    assert (gap["topic"], gap["from"], gap["to"], gap["source"]) == ("events", due, to, None)
+    assert (gap["topic"], gap["from"], gap["to"], gap["source"]) == (topic, due, to, None)
     assert (gap["by"], gap["why"], gap["at"]) == DEED
     sources = [msgspec.json.decode(line)["source"][2] for line in lines[at + 1 :]]
-    assert sources == [one.offset for one in visible(mended.config, "events")[partition] if one.offset >= to]
+    assert sources == [one.offset for one in visible(mended.config, "events")[partition] if one.offset >= goes_on]
     known = [msgspec.json.decode(line)["features"]["gap"] for line in lines[at + 1 :]]
     assert None not in known, "the host was known before"
 
