@@ -121,6 +121,13 @@ def test_without_an_epoch_a_broken_chain_stays_broken():
     assert found[0].entries == 22
 
 
+def test_a_chain_broken_in_its_first_record_does_not_begin_behind_it():
+    """The right first entry does not mend what stands before it; only a person's decision does."""
+    found, told = reports([JUNK, *CHAIN[:10]])
+    assert len(told) == 1
+    assert (found[0].entries, found[0].is_whole) == (0, False)
+
+
 def test_a_second_repair_names_what_broke_the_first():
     """Epoch 2 stands behind the junk behind epoch 1."""
     _, epoch = Fold.begin_epoch(NEXT, 0, 2, stated(JUNK, 120), {"events": 35}, **DEED)
