@@ -4,6 +4,7 @@ What needs a broker that hangs is in tests/kafka/test_bounds.py; the table of al
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 import subprocess
@@ -141,6 +142,12 @@ class Stuck:
 
     async def begin_transaction(self) -> None: ...
 
+    def create_batch(self) -> Any:
+        return SimpleNamespace(append=lambda **_: True)
+
+    async def send_batch(self, *_: Any, **__: Any) -> Any:
+        return asyncio.sleep(0)  # acknowledged
+
     async def commit_transaction(self) -> None:
         await self.let.wait()
 
@@ -148,6 +155,7 @@ class Stuck:
 
 
 NAMES = pipeline.Names("decisions", "state", "letters")
+ONE = [pipeline.Output(0, [(b"k", b"v")], (), ())]
 
 
 def test_two_batches_are_under_way_and_the_third_waits() -> None:
@@ -157,8 +165,8 @@ def test_two_batches_are_under_way_and_the_third_waits() -> None:
         stuck = [Stuck() for _ in range(3)]
         line = pipeline.Pipeline(stuck, NAMES, 5.0, lambda _: None)  # type: ignore[arg-type]
         for _ in range(pipeline.UNDER_WAY):
-            await line.submit([], 0.0)
-        third = asyncio.create_task(line.submit([], 0.0))
+            await line.submit(ONE, 0.0)
+        third = asyncio.create_task(line.submit(ONE, 0.0))
         await asyncio.wait([third], timeout=0.05)
         seen = [third.done()]
         stuck[0].let.set()
@@ -177,8 +185,8 @@ def test_a_commit_without_an_answer_ends_the_pipeline() -> None:
     async def story() -> None:
         committed: list[Any] = []
         line = pipeline.Pipeline([Stuck(), Stuck()], NAMES, 0.02, committed.append)  # type: ignore[arg-type]
-        await line.submit([], 0.0)
-        await line.submit([], 0.0)
+        await line.submit(ONE, 0.0)
+        await line.submit(ONE, 0.0)
         with pytest.raises(TimeoutError):
             await line.drained()
         assert committed == []
@@ -353,6 +361,49 @@ def test_figures_that_fail_stop_nothing(monkeypatch: pytest.MonkeyPatch, caplog:
 
     run(story)
     assert "figures were not taken; decisions go on" in caplog.text
+
+
+def test_after_a_fault_of_ours_the_worker_ends_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sends a signal then: what hangs on the way out is cut off all the same."""
+
+    async def story() -> None:
+        cut = asyncio.Event()
+        monkeypatch.setattr(dry_worker, "GRACE_S", 0.01)
+        monkeypatch.setattr(dry_worker, "cut_off", cut.set)
+        one = dry_worker.DryWorker.__new__(dry_worker.DryWorker)
+        one._config = config_of("nowhere:1", "t.", shutdown_timeout_s=0.01)
+        one._fatal = asyncio.get_running_loop().create_future()
+        one._fatal.set_exception(ZeroDivisionError("planted"))
+        for name in ("_member", "_measure", "_stop"):
+            monkeypatch.setattr(one, name, for_ever)
+        task = asyncio.create_task(one.run(asyncio.Event()))
+        await cut.wait()
+        task.cancel()
+
+    run(story)
+
+
+def test_a_lane_that_ignores_being_cancelled_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STOP_S behind the time it was given; its shard goes to somebody else in any case."""
+    monkeypatch.setattr(lane, "STOP_S", 0.02)
+    released = asyncio.Event()
+
+    async def deaf() -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    async def story() -> None:
+        one = lane_of(None, 1.0)
+        one._is_deciding = True
+        one._task = task = asyncio.create_task(deaf())
+        await asyncio.sleep(0)
+        await one.suspend(0.01)
+        assert not task.done()
+        released.set()
+        await task
+
+    run(story)
 
 
 HANGS = """
