@@ -123,9 +123,10 @@ def test_without_an_epoch_a_broken_chain_stays_broken():
 
 def test_a_chain_broken_in_its_first_record_does_not_begin_behind_it():
     """The right first entry does not mend what stands before it; only a person's decision does."""
-    found, told = reports([JUNK, *CHAIN[:10]])
-    assert len(told) == 1
-    assert (found[0].entries, found[0].is_whole) == (0, False)
+    verifier = Verifier()
+    told = [verifier.take(line) for line in (JUNK, *CHAIN[:10])]
+    assert [fault is None for fault in told] == [False, *[True] * 10]
+    assert (verifier.count, verifier.head, verifier.reports[0].entries) == (0, "0" * 64, 0)
 
 
 def test_a_second_repair_names_what_broke_the_first():
