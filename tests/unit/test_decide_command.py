@@ -218,6 +218,35 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path: Path, events: l
     assert (decide.returncode, said) == (141, b"")
 
 
+def test_an_entry_comes_as_soon_as_its_event(events: list[bytes]) -> None:
+    """As behind `tail -f`: the input is not over, and what has come is decided."""
+    decide = subprocess.Popen(command("decide", "--pack", "network"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert decide.stdin is not None
+    assert decide.stdout is not None
+    try:
+        for seq, event in enumerate(events[:3]):
+            decide.stdin.write(event[:40])
+            decide.stdin.flush()
+            decide.stdin.write(event[40:] + b"\r\n")
+            decide.stdin.flush()
+            assert msgspec.json.decode(decide.stdout.readline())["seq"] == seq
+        decide.stdin.close()
+        assert decide.wait(60) == 0
+    finally:
+        decide.kill()
+
+
+def test_what_has_no_lines_is_refused_before_it_is_held(tmp_path: Path, events: list[bytes]) -> None:
+    """A file of another kind: one sentence; what stood before it is decided."""
+    given = tmp_path / "events.ndjson"
+    given.write_bytes(events[0] + b"\n" + bytes(20_000_000))
+    done = run("decide", "--pack", "network", given)
+    assert (done.returncode, len(done.stdout.splitlines())) == (2, 1)
+    assert done.stderr.decode().startswith(
+        "sidechain: a line has more than 8,388,608 bytes; no topic takes such a record"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
