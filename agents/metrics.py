@@ -90,6 +90,13 @@ class DryMetrics:
         self.lag = gauge("lag_records", "Input records not yet decided, over this worker's partitions.")
         self.last_commit = gauge("last_commit_timestamp_seconds", "When this worker last committed a batch.")
         self.keys = gauge("state_keys", "Keys remembered, over this worker's partitions.")
+        self.accounted = counter(
+            "accounted_total", "Input records found to have exactly one entry each, before that was written."
+        )
+        self.checkpoints = counter("checkpoints_total", "Checkpoints committed.")
+        self.last_checkpoint = gauge(
+            "checkpoint_last_timestamp_seconds", "When this worker last committed a checkpoint; 0 when it signs none."
+        )
         self.evicted = counter("state_evicted_total", "Keys forgotten because a partition's table was full.")
         self.metadata = counter("metadata_records_total", "Records read from the wet side.")
 

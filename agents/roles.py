@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 def dry(setting: Setting) -> Role:
     """Decides."""
+    from sidechain.agents.checkpoints import load_keys
     from sidechain.agents.dry.worker import DryWorker
     from sidechain.agents.metrics import DryMetrics
     from sidechain.models.pack_file import load
@@ -25,6 +26,7 @@ def dry(setting: Setting) -> Role:
         _metadata_name(setting),
         partial(load, name="control"),
         DryMetrics(setting.registered),
+        load_keys(setting.config),
     )
     return Role(worker.run, worker.prepare, worker.close)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from sidechain.agents.checkpoints import Keys, check_scope
 from sidechain.agents.dry.decider import decider
 from sidechain.agents.lane.assignor import partitions_of
 from sidechain.agents.lane.lane import Lane
@@ -32,7 +33,7 @@ START_S: Final = 30.0
 MEASURE_S: Final = 1.0
 TELL_S: Final = 5.0  # between two commits of offsets, which are for lag dashboards only
 REQUIRED: Final = ("events", "dry.decisions", "dry.state", "dry.deadletters")
-OPTIONAL: Final = ("outcomes", "wet.metadata")
+OPTIONAL: Final = ("outcomes", "wet.metadata", "dry.checkpoints")
 
 
 class DryWorker:
@@ -47,9 +48,10 @@ class DryWorker:
         metadata_name: Callable[[str], str],
         load: Callable[[bytes], Policy],
         metrics: DryMetrics,
+        keys: Keys | None = None,
     ) -> None:
         """`policy`: the one chains begin under. `metadata_name`: an event's key -> the key its metadata stands under.
-        `load`: a policy's text -> the policy."""
+        `load`: a policy's text -> the policy. `keys`: None where no checkpoints are signed."""
         self._app = app
         self._config = config
         self._metrics = metrics
@@ -61,7 +63,8 @@ class DryWorker:
         self._lanes: dict[int, Lane] = {}
         self._ours: set[int] = set()
         self._is_stopping = False
-        self._has_metadata = False
+        self._has_metadata = self._has_checkpoints = False
+        self._keys = keys
         self._metadata_read = 0
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -78,6 +81,8 @@ class DryWorker:
             self._metadata_name,
             self._has_metadata,
             self._membership.confirm,
+            self._has_checkpoints,
+            self._keys,
         )
         for shard in range(-(-layout.partitions // layout.shard_size)):
             channel = self._app.channel(maxsize=1)
@@ -113,7 +118,9 @@ class DryWorker:
             raise EnvironmentProblem(f"topic {topic('control')} does not exist; `sidechain topics apply` creates it")
         partitions = count_alike(counts, *({one: topic(one) for one in names} for names in (REQUIRED, OPTIONAL)))
         self._has_metadata = topic("wet.metadata") in counts
-        asked = [topic(one) for one in (*REQUIRED, "control", "wet.metadata")]
+        self._has_checkpoints = topic("dry.checkpoints") in counts
+        self._check_keys(partitions)
+        asked = [topic(one) for one in (*REQUIRED, "control", "wet.metadata", "dry.checkpoints")]
         await self._ends.meet({one: counts[one] for one in asked if one in counts})
         layout = Layout(partitions=partitions, shard_size=config.shard_size)
         first_reader = reader(self._options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50)
@@ -125,6 +132,16 @@ class DryWorker:
             await first_reader.stop()
         check_layout(sealed.items(), layout)
         return layout
+
+    def _check_keys(self, partitions: int) -> None:
+        if self._keys is None:
+            log.warning("no checkpoint key: nothing is signed, and a history rewritten whole would not be found out")
+            return
+        check_scope(self._keys, self._config, range(partitions))
+        if not self._has_checkpoints:
+            raise EnvironmentProblem(
+                f"topic {self._config.topic('dry.checkpoints')} does not exist; `sidechain topics apply` creates it"
+            )
 
     async def _member(self) -> None:
         await self._membership.start()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from aiokafka import ConsumerRecord
 
@@ -10,6 +11,7 @@ from sidechain.agents.lane.pipeline import Output
 from sidechain.models.dry import Fold, Latest
 from sidechain.models.policy import Policy
 
+_OF_CONTROL: Final = b',"source":["control",'  # quotes inside a string are escaped: only a field begins so
 HandOver = Callable[["Batch", Sequence[Output]], Awaitable[None]]
 
 
@@ -45,6 +47,25 @@ class Batch:
         """The one input record of a batch of one; None for a larger one."""
         records = [*self.control, *(one for records in self.events.values() for one in records[:2])]
         return records[0] if len(records) == 1 else None
+
+    def unaccounted(self, outputs: Sequence[Output]) -> str:
+        """Which input has not exactly one entry, in words; empty when the books balance.
+
+        Every event makes one entry in its partition; a control record makes one at most in each.
+        """
+        entries = {one.partition: [line for _, line in one.entries] for one in outputs}
+        if unknown := entries.keys() - self.folds.keys():
+            return f"entries for partitions {sorted(unknown)}, which are not of this shard"
+        for partition in self.folds:
+            events = len(self.events.get(partition, ()))
+            lines = entries.get(partition, [])
+            of_control = sum(_OF_CONTROL in line for line in lines) if self.control else 0
+            if len(lines) - of_control != events or of_control > len(self.control):
+                return (
+                    f"partition {partition} was given {events} events and {len(self.control)} control records, and "
+                    f"has {len(lines)} entries, {of_control} of them of control"
+                )
+        return ""
 
     async def commit(self, outputs: Sequence[Output]) -> None:
         """Returns as soon as the outputs are on their way, so that the next batch can be read; waits while two are."""

@@ -22,7 +22,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from sidechain.agents.lane.batch import Batch
 from sidechain.agents.lane.pipeline import UNDER_WAY, Committed, Names, Output, Pipeline
-from sidechain.agents.lane.problems import Refused, Revoked, is_fenced, is_passing
+from sidechain.agents.lane.problems import NotAccounted, Refused, Revoked, is_fenced, is_passing
 from sidechain.agents.lane.takeover import Grounds, Held, let_go, still_stands, take_over
 from sidechain.agents.lane.tally import count
 from sidechain.agents.metrics import DryMetrics
@@ -167,9 +167,10 @@ class Lane:
 
     async def _take_over(self) -> str:
         config = self._grounds.config
-        names = Names(*(config.topic(one) for one in ("dry.decisions", "dry.state", "dry.deadletters")))
-        self.held = await take_over(self._grounds, self.shard, self.partitions)
-        self._pipeline = Pipeline(self.held.producers, names, config.commit_timeout_s, self._committed)
+        written = ("dry.decisions", "dry.state", "dry.deadletters", "dry.checkpoints")
+        names = Names(*(config.topic(one) for one in written))
+        self.held = held = await take_over(self._grounds, self.shard, self.partitions)
+        self._pipeline = Pipeline(held.producers, names, config.commit_timeout_s, self._committed, held.books)
         return self.held.how
 
     async def _decide(self) -> None:
@@ -188,6 +189,10 @@ class Lane:
                 if events or control:
                     ready_at = time.perf_counter() + PACE_S
                     await self._round(Batch(held.folds, events, control, latest, self._load, self._hand_over), pipeline)
+                else:
+                    await pipeline.sign()
+            await pipeline.drained()
+            await pipeline.sign(last=True)  # so that the next owner has nothing to read again
             await pipeline.drained()
         finally:
             self._is_deciding = False
@@ -218,13 +223,17 @@ class Lane:
 
     async def _hand_over(self, batch: Batch, outputs: Sequence[Output]) -> None:
         self._metrics.fold_seconds.observe(time.perf_counter() - batch.fetched_at)
+        if unaccounted := batch.unaccounted(outputs):
+            raise NotAccounted(f"shard {self.shard}: {unaccounted}. Nothing was written for this batch. {OUR_FAULT}")
+        self._metrics.accounted.inc(sum(len(one.entries) for one in outputs))
         pipeline, held = self._pipeline, self.held
         if outputs and pipeline is not None and held is not None:
             await pipeline.submit([held.sealed(one, self._grounds.layout) for one in outputs], batch.fetched_at)
 
     def _committed(self, committed: Committed) -> None:
-        self._attempts = self._fenced = 0
-        self._failing_since = None
+        if committed.outputs:  # checkpoints alone say nothing about the batches
+            self._attempts = self._fenced = 0
+            self._failing_since = None
         try:
             count(self._metrics, committed)
         except Exception:  # the batch is in the log: a figure that cannot be counted must not have it decided again
@@ -236,6 +245,8 @@ class Lane:
     async def _after(self, fault: Exception) -> None:
         """Decide whether to ask the log and try again. Raises what must end the worker."""
         batch, self._batch = self._batch, None
+        if isinstance(fault, NotAccounted):
+            raise fault
         if is_fenced(fault):
             self._count_fence(fault)
         elif is_passing(fault):

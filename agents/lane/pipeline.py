@@ -7,17 +7,19 @@
 
 Three producers take turns, so that the next batch is produced while the last one commits. The first failure ends the
 pipeline: later batches build on entries that are not in the log. What was not committed is decided anew from the log.
+Checkpoints ride along: each transaction carries those that are due over what was committed before it was sent.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import cycle
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
 from sidechain.agents.lane.producers import close_producers
+from sidechain.agents.lane.signed import Books, Signed, Twins
 
 UNDER_WAY: Final = 2  # batches handed over and not committed, before `submit` waits
 
@@ -32,11 +34,12 @@ class Output(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """One committed batch."""
+    """One committed transaction: a batch, checkpoints, or both."""
 
     outputs: Sequence[Output]
     transaction_s: float  # from the first produce to the commit
     total_s: float  # from the fetch to the commit
+    checkpoints: int = 0
 
 
 class Names(NamedTuple):
@@ -45,11 +48,14 @@ class Names(NamedTuple):
     decisions: str
     state: str
     dead_letters: str
+    checkpoints: str = ""  # empty: none are written
 
 
 class _Work(NamedTuple):
     outputs: Sequence[Output]
     fetched_at: float
+    twins: Twins  # the books with this batch in them
+    reason: Literal["batch", "due", "last"] = "batch"  # checkpoints alone: those due, or all for now
 
 
 class _Link:
@@ -73,6 +79,7 @@ class Pipeline:
         names: Names,
         commit_s: float,
         on_commit: Callable[[Committed], None],
+        books: Books | None = None,
     ) -> None:
         self.failure: BaseException | None = None
         self._producers = tuple(producers)
@@ -80,6 +87,7 @@ class Pipeline:
         self._names = names
         self._commit_s = commit_s
         self._on_commit = on_commit
+        self._books = books
         self._room = asyncio.Semaphore(UNDER_WAY)
         self._last = _Link()
         self._last.release()
@@ -90,15 +98,18 @@ class Pipeline:
 
         `fetched_at`: when its input was read, by `time.perf_counter`.
         """
-        if self.failure is not None:
-            return
-        producer = next(self._turns)
-        batches = list(_encode(producer, self._names, outputs))
-        await self._room.acquire()
-        previous, self._last = self._last, _Link()
-        task = asyncio.create_task(self._write(producer, batches, _Work(outputs, fetched_at), previous, self._last))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if self.failure is None:
+            producer = next(self._turns)
+            batches = list(_encode(producer, self._names, outputs))
+            await self._room.acquire()
+            twins = {} if self._books is None else self._books.grow(outputs)
+            self._start(producer, batches, _Work(outputs, fetched_at, twins))
+
+    async def sign(self, *, last: bool = False) -> None:
+        """A transaction of its own for checkpoints, where some are due and no batch is there to carry them."""
+        if self.failure is None and self._books is not None and self._books.is_due(last=last):
+            await self._room.acquire()
+            self._start(next(self._turns), [], _Work([], time.perf_counter(), {}, "last" if last else "due"))
 
     async def drained(self) -> None:
         """Returns when nothing is under way; raises what went wrong."""
@@ -115,6 +126,12 @@ class Pipeline:
             await asyncio.wait(self._tasks)
         await close_producers(self._producers)
 
+    def _start(self, producer: AIOKafkaProducer, batches: Sequence[tuple[str, int, Any]], work: _Work) -> None:
+        previous, self._last = self._last, _Link()
+        task = asyncio.create_task(self._write(producer, batches, work, previous, self._last))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _write(
         self,
         producer: AIOKafkaProducer,
@@ -129,15 +146,23 @@ class Pipeline:
                 return
             async with asyncio.timeout(self._commit_s):
                 began = time.perf_counter()
+                signed = [] if self._books is None else self._books.due(last=work.reason == "last")
+                if (
+                    not signed and work.reason != "batch"
+                ):  # became needless meanwhile; the next one still has to wait its turn
+                    await before.committed.wait()
+                    return
                 await producer.begin_transaction()
-                await _send(producer, batches)
+                await _send(producer, [*batches, *_checkpoints(producer, self._names.checkpoints, signed)])
                 link.acknowledged.set()
                 await before.committed.wait()
                 if self.failure is not None:
                     return
                 await producer.commit_transaction()
+            if self._books is not None:
+                self._books.commit(work.twins)
             now = time.perf_counter()
-            self._on_commit(Committed(work.outputs, now - began, now - work.fetched_at))
+            self._on_commit(Committed(work.outputs, now - began, now - work.fetched_at, len(signed)))
         except BaseException as fault:
             # A cancelled commit may still arrive; whoever comes next asks the log.
             self.failure = self.failure or fault
@@ -181,6 +206,13 @@ def _encode(producer: AIOKafkaProducer, names: Names, outputs: Iterable[Output])
         for topic, records in by_topic.items():
             for batch in _filled(producer, records, now_ms):
                 yield topic, output.partition, batch
+
+
+def _checkpoints(producer: AIOKafkaProducer, topic: str, signed: Iterable[Signed]) -> Iterable[tuple[str, int, Any]]:
+    now_ms = int(time.time() * 1000)
+    for one in signed:
+        for batch in _filled(producer, [(one.key, one.value)], now_ms):
+            yield topic, one.partition, batch
 
 
 def _filled(producer: AIOKafkaProducer, records: Sequence[Any], now_ms: int) -> Iterable[Any]:

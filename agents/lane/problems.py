@@ -32,6 +32,10 @@ class Revoked(Problem):
     """The shard is no longer ours."""
 
 
+class NotAccounted(Exception):  # noqa: N818 - reads as the sentence it makes
+    """Inputs and entries do not balance: a fault of ours, and the worker ends before anything is written."""
+
+
 _FENCED: Final = (
     ProducerFenced,
     InvalidProducerEpoch,

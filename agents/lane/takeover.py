@@ -4,6 +4,7 @@
     settle      wait until nothing is open on its chains and changelogs
     confirm     ask the group: is the shard still ours?
     restore     read the tail and check its links; read the changelog; its head must be the tail
+    books       read the last checkpoints; the chain must agree with them
     side        load what the wet side said, and every policy that is active
     confirm     again, because all this took a while
     begin       read events from where the last entry says
@@ -21,6 +22,8 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 
+from sidechain.agents.checkpoints import Keys
+from sidechain.agents.lane.bookkeeping import open_books
 from sidechain.agents.lane.inputs import Events, SideInputs
 from sidechain.agents.lane.layout import LAYOUT_KEY, Layout, take_layout
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, Span, reader
@@ -28,6 +31,7 @@ from sidechain.agents.lane.pipeline import Output
 from sidechain.agents.lane.policies import Policies
 from sidechain.agents.lane.problems import Refused
 from sidechain.agents.lane.producers import close_producers, open_producers
+from sidechain.agents.lane.signed import Books
 from sidechain.agents.lane.standing import Standing, is_unbegun, read_state, read_tails
 from sidechain.agents.settings import Config
 from sidechain.models.dry import Fold, StateMismatch
@@ -53,6 +57,8 @@ class Grounds:
     metadata_name: Callable[[str], str]  # an event's key -> the key its metadata stands under
     has_metadata: bool  # whether the topic exists; without it every signal is unknown
     confirm: Confirm
+    has_checkpoints: bool = False  # whether the topic exists
+    keys: Keys | None = None  # without them nothing is signed
 
 
 @dataclass
@@ -65,6 +71,7 @@ class Held:
     side: SideInputs
     how: str  # genesis: no chain had begun; restored otherwise
     unbegun: set[int]  # partitions whose first transaction will seal the layout
+    books: Books | None = None  # None: nothing is signed
 
     def sealed(self, output: Output, layout: Layout) -> Output:
         """The output, with the layout as the first record of a changelog that begins here."""
@@ -88,6 +95,7 @@ async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> 
             await asyncio.gather(fencing, events.start(), side.start(), tail_reader.start())
             folds = await restore(grounds, tail_reader, partitions)
             positions = await input_positions(grounds, folds)
+            books = await stand_by_checkpoints(grounds, tail_reader, folds)
             await side.load(grounds.ends, grounds.has_metadata, min(fold.next["control"] for fold in folds.values()))
             await grounds.confirm(positions)
             events.seek(positions)
@@ -98,7 +106,7 @@ async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> 
             await asyncio.shield(_give_up(fencing, events, side))
     unbegun = {one for one, fold in folds.items() if fold.seq == 0}
     how = "genesis" if len(unbegun) == len(folds) else "restored"
-    return Held(folds, fencing.result(), events, side, how, unbegun)
+    return Held(folds, fencing.result(), events, side, how, unbegun, books)
 
 
 async def still_stands(grounds: Grounds, held: Held) -> bool:
@@ -132,6 +140,13 @@ async def restore(grounds: Grounds, tail_reader: Any, partitions: Sequence[int])
     return folds
 
 
+async def stand_by_checkpoints(grounds: Grounds, tail_reader: Any, folds: Mapping[int, Fold]) -> Books | None:
+    """The books of the chains; it only reads. Raises Refused where a chain and its last checkpoint do not agree."""
+    if not grounds.has_checkpoints:
+        return None
+    return await open_books(grounds.config, grounds.keys, tail_reader, grounds.ends, folds)
+
+
 async def _fold(grounds: Grounds, partition: int, standing: Standing) -> Fold:
     if is_unbegun(standing, partition):
         return Fold(grounds.policies.given, partition)
@@ -149,7 +164,8 @@ async def _fold(grounds: Grounds, partition: int, standing: Standing) -> Fold:
 
 
 async def _settle(grounds: Grounds, partitions: Sequence[int]) -> None:
-    topics = [grounds.config.topic(one) for one in ("dry.decisions", "dry.state")]
+    written = ("dry.decisions", "dry.state", *(["dry.checkpoints"] if grounds.has_checkpoints else []))
+    topics = [grounds.config.topic(one) for one in written]
     tps = [TopicPartition(topic, one) for topic in topics for one in partitions]
     await grounds.ends.settled(tps, grounds.config.commit_timeout_s)
 

@@ -19,7 +19,12 @@ _FOUND: Final = {state: b'{"unknown":"%b"}' % state.encode() for state in SIGNAL
 
 
 def count(metrics: DryMetrics, committed: Committed) -> None:
-    """Add one committed batch to the metrics."""
+    """Add one committed transaction to the metrics."""
+    if committed.checkpoints:
+        metrics.checkpoints.inc(committed.checkpoints)
+        metrics.last_checkpoint.set_to_current_time()
+    if not committed.outputs:
+        return
     for output in committed.outputs:
         entries = [entry for _, entry in output.entries]
         _count_decisions(metrics, entries)
