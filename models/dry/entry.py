@@ -146,7 +146,7 @@ class Epoch(msgspec.Struct, frozen=True):
     digest: None
     next: Next
     policy: str
-    epoch: int  # 1 more than that of the epoch before
+    epoch: int  # 1 more than that of the last epoch anybody knows of, also where its records are lost
     broken: Broken
     by: str
     why: str

@@ -87,8 +87,8 @@ def test_every_changed_byte_of_a_repaired_chain_is_found():
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"epoch": 2}, "begins the wrong epoch"),
         ({"epoch": 0}, "begins the wrong epoch"),
+        ({"epoch": -1}, "begins the wrong epoch"),
         ({"broken": {"seq": 21, "hash": None, "offset": 99}}, "begins an epoch behind another head"),
         ({"broken": {"seq": None, "hash": "ab" * 32, "offset": 99}}, "begins an epoch behind another head"),
     ],
@@ -98,6 +98,13 @@ def test_an_epoch_that_names_the_wrong_head_or_number_is_a_fault(change, problem
     found, told = reports([*CHAIN[:EPOCH], resealed(CHAIN[EPOCH], **change), *CHAIN[EPOCH + 1 :]])
     assert [one.problem for one in told] == ["not a sealed entry", problem]
     assert [report.number for report in found] == [0]
+
+
+def test_a_number_may_be_left_out_where_epochs_were_lost():
+    """A chain restored from before epoch 1, whose checkpoints somebody holds, goes on with epoch 2."""
+    found, told = reports([*CHAIN[:EPOCH], resealed(CHAIN[EPOCH], epoch=2)])
+    assert [report.number for report in found] == [0, 2]
+    assert len(told) == 1
 
 
 def test_an_epoch_in_the_middle_must_name_the_entry_before_it():
@@ -168,7 +175,7 @@ def test_a_repaired_chain_is_made_again_byte_for_byte():
         (10, {"topic": "coffee"}, "what it names is unknown"),
         (10, {"by": 7}, "not readable as a repair"),
         (10, {"id": "x"}, "not readable as a repair"),
-        (EPOCH, {"epoch": 3}, "begins the wrong epoch"),
+        (EPOCH, {"epoch": 0}, "begins the wrong epoch"),
         (EPOCH, {"next": {"events": 25}}, "`next` differs"),
         (EPOCH, {"kind": "policy"}, "`kind` differs"),
     ],
