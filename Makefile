@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 HOUSE  := agents topics models
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench requirements clean
+.PHONY: help install demo test lint format bench chaos requirements clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ format: $(STAMP) ## let ruff format the code
 bench: $(STAMP)  ## throughput against a plain copy, and latency, on a local broker
 	@$(BIN)/sidechain bench dry
 	@$(BIN)/sidechain bench latency
+
+chaos: $(STAMP)  ## faults under load for half an hour (MINUTES=32 RATE=5000 SEED=…), report in chaos-report.md
+	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),32) --rate $(or $(RATE),5000) $(if $(SEED),--seed $(SEED))
 
 requirements:    ## compile requirements*.txt from pyproject.toml, hashes and no index address
 	@$(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --output-file requirements.txt pyproject.toml

@@ -43,7 +43,9 @@ COMMIT_ERRORS: Final = (
     "CoordinatorNotAvailableError",
 )
 NOTICED: Final = r"asking the log again|fenced, somebody else|a batch of \d+ failed"
-JUMPS_S: Final = (7_200, -86_400, 400 * 86_400, -3_600, 30)
+AHEAD_S: Final = (7_200, 86_400, 400 * 86_400)
+BEHIND_S: Final = (-30, -3_600, -86_400, -400 * 86_400)
+LASTING_S: Final = 1.0
 METADATA_FLOOD, CONTROL_FLOOD = 20_000, 150
 LONG_RESTORE_S: Final = 5.0
 DISK_ROOM: Final = 131_072  # bytes the broker's own log may still grow
@@ -61,18 +63,21 @@ def kill_at(point: str, scene: Scene) -> str:
 def zombie(scene: Scene) -> str:
     """SIGSTOP for longer than the session, SIGCONT when another has the shards."""
     hangs = scene.holder()
-    shards = hangs.shards
+    shards = set(hangs.shards)
     marks = {one: one.marked() for one in scene.crew}
     hangs.pause()
     others = [one for one in scene.crew if one is not hangs]
-    taken = r"shard \d+: (restored|continued|genesis)"
+
+    def taken() -> set[int]:
+        return {shard for shard in shards for one in others if one.says(rf"shard {shard}: restored", marks[one])}
+
     try:
-        scene.until(lambda: any(one.says(taken, marks[one]) for one in others), "nobody took the shards of a zombie")
+        scene.until(lambda: taken() == shards, f"nobody took shards {shards} of the zombie")
         scene.linger(scene.chance.uniform(0, 2))
     finally:
         hangs.wake()
     scene.until(lambda: hangs.says("shards of this worker", marks[hangs]) > 0, "the zombie did not learn of it")
-    return f"worker {hangs.number} hung with shards {shards} until others had them, and woke"
+    return f"worker {hangs.number} hung with shards {sorted(shards)} until others had them, and woke"
 
 
 def fight(scene: Scene) -> str:
@@ -142,9 +147,7 @@ def poison(scene: Scene) -> str:
     for one in scene.crew:
         one.told(poison_at=at_ms)
     ends = scene.ends[OURS]
-    marks = {one: one.marked() for one in scene.crew}
     scene.pardoned = frozenset({OURS})
-    before = scene.observer.last.partitions[chain].visible
     try:
         scene.flood("events", [(chain, host, value)])
         # `tend` starts who has ended again, without the plant: so the first end is the one with the poison.
@@ -154,7 +157,6 @@ def poison(scene: Scene) -> str:
             one.told()
     scene.settle()
     scene.pardoned = frozenset()
-    del marks, before
     return f"an event for partition {chain} ended {scene.ends[OURS] - ends} worker(s) with {OURS}; then it was decided"
 
 
@@ -253,10 +255,11 @@ def scale(scene: Scene) -> str:
 
 def clock_jump(scene: Scene) -> str:
     """The workers' wall clock leaps, forward and back."""
-    jumps = scene.chance.sample(JUMPS_S, 2)
+    jumps = (scene.chance.choice(AHEAD_S), scene.chance.choice(BEHIND_S))
     for seconds in jumps:
         for one in scene.crew:
             one.told(clock_s=seconds)
+        scene.linger(LASTING_S)
         scene.settle()
     for one in scene.crew:
         one.told()
@@ -271,7 +274,10 @@ def slow_consumer(scene: Scene) -> str:
     assert stuck.stdout is not None
     first = stuck.stdout.readline()
     assert first.startswith(b'{"v":1,'), "the consumer has not begun"
-    took = [scene.settle() for _ in range(3)]
+    took = []
+    for _ in range(3):
+        scene.linger(LASTING_S)
+        took.append(scene.settle())
     assert stuck.poll() is None
     stuck.kill()
     stuck.wait(10)

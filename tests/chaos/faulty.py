@@ -2,8 +2,9 @@
 
     python tests/chaos/faulty.py PLAN worker dry --bootstrap …
 
-PLAN is a JSON file, read at the start and again at every SIGUSR1, so that a worker that runs can be told to fail.
-The product has no hooks: everything here is put around the calls the lane makes anyway.
+PLAN is a JSON file, read at the start and whenever it changes, so that a worker that runs can be told to fail; the
+worker's log says which plan it obeys by its number. The product has no hooks: everything here is put around the calls
+the lane makes anyway.
 
     {"kill": {"point": "before-commit", "in": 3}}                           the third time it comes there
     {"fail": {"call": "send_batch", "error": "KafkaTimeoutError", "in": 1, "times": 2, "is_answer_lost": true}}
@@ -19,6 +20,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +37,7 @@ from sidechain.models.dry import windows
 
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG
 HELD_S = 0.05
+LOOK_S = 0.02
 
 
 class Kill(msgspec.Struct):
@@ -57,6 +60,7 @@ class Fail(msgspec.Struct):
 class Plan(msgspec.Struct, forbid_unknown_fields=True):
     """What is to go wrong."""
 
+    number: int = 0
     kill: Kill | None = None
     fail: Fail | None = None
     poison_at: int | None = None
@@ -71,12 +75,17 @@ class Saboteur:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.plan = Plan()
-        self.read()
+        self.plan = msgspec.json.decode(path.read_bytes(), type=Plan)
 
-    def read(self, *_: Any) -> None:
-        """Obey what the file says now."""
-        self.plan = msgspec.json.decode(self.path.read_bytes(), type=Plan)
+    def watch(self) -> None:
+        """Obey what the file says, for ever."""
+        print(f"obeys plan {self.plan.number}", flush=True)
+        while True:
+            time.sleep(LOOK_S)
+            plan = msgspec.json.decode(self.path.read_bytes(), type=Plan)
+            if plan.number != self.plan.number:
+                self.plan = plan
+                print(f"obeys plan {plan.number}", flush=True)
 
     def reach(self, point: str) -> None:
         """The worker has come to a point of the batch."""
@@ -152,7 +161,7 @@ def _plant_membership(saboteur: Saboteur) -> None:
     start = Membership.start
 
     async def held_start(self: Any) -> None:
-        while saboteur.plan.hold:  # noqa: ASYNC110 - a signal changes the plan, outside the loop
+        while saboteur.plan.hold:  # noqa: ASYNC110 - a thread changes the plan, outside the loop
             await asyncio.sleep(HELD_S)
         await start(self)
 
@@ -205,6 +214,6 @@ def die_with_parent() -> None:
 if __name__ == "__main__":
     die_with_parent()
     told = Saboteur(Path(sys.argv.pop(1)))
-    signal.signal(signal.SIGUSR1, told.read)
+    threading.Thread(target=told.watch, daemon=True).start()
     plant(told)
     main()

@@ -32,7 +32,7 @@ from sidechain.agents.settings import Config
 from tests.chaos.observer import Report
 from tests.chaos.sender import partition_of
 from tests.conftest import local_kafka
-from tests.lanes import Process, config_of, made, open_transactions, pinned
+from tests.lanes import Process, config_of, made, open_transactions, pinned, until
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
@@ -43,8 +43,12 @@ STOP_S: Final = 60.0
 # Ways a worker may end in a run of faults: as told, because its cluster was away too long, killed.
 ORDINARY_ENDS: Final = frozenset({0, 3, -signal.SIGKILL})
 OURS: Final = 70
-# Small segments: a broker that was killed reads its active ones again before it serves.
-BROKER: Final = {"log.segment.bytes": "67108864", "num.recovery.threads.per.data.dir": "2"}
+BROKER: Final = {
+    "log.segment.bytes": "67108864",  # a broker that was killed reads its active segments again before it serves
+    "num.recovery.threads.per.data.dir": "2",
+    "broker.session.timeout.ms": "3000",  # so long its controller takes a killed broker for alive, and refuses the next
+    "broker.heartbeat.interval.ms": "500",
+}
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,12 +81,13 @@ class Worker(Process):
 
     def __init__(self, scene: "Scene", number: int, **plan: Any) -> None:
         self.number = number
-        self.plan = scene.folder / f"worker-{number}.json"
+        self._plan = scene.folder / f"worker-{number}.json"
+        self._plans = 0
         self._write(plan)
         super().__init__(
             scene.config,
             scene.folder / f"worker-{number}.log",
-            program=[str(HERE / "faulty.py"), str(self.plan)],
+            program=[str(HERE / "faulty.py"), str(self._plan)],
             shard_size=scene.terms.shard_size,
             session_timeout_s=scene.terms.session_s,
             shutdown_timeout_s=10,
@@ -102,10 +107,10 @@ class Worker(Process):
         return [int(one) for one in found[-1].split()] if found and found[-1] != "none" else []
 
     def told(self, **plan: Any) -> None:
-        """Fail like this from now on; without words: no more."""
+        """Fail like this from now on; without words: no more. Returns when the worker, if it runs, knows."""
         self._write(plan)
         if self.ended_with is None:
-            self.process.send_signal(signal.SIGUSR1)
+            until(lambda: self.says(rf"obeys plan {self._plans}\b") or self.ended_with is not None, self.said)
 
     def start(self) -> "Worker":
         """Start it with the plan it has."""
@@ -121,9 +126,10 @@ class Worker(Process):
         return len(re.findall(pattern, self.said()[mark:]))
 
     def _write(self, plan: Any) -> None:
-        new = self.plan.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(plan))
-        new.replace(self.plan)
+        self._plans += 1
+        new = self._plan.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode({**plan, "number": self._plans}))
+        new.replace(self._plan)
 
 
 class Child:
@@ -249,10 +255,31 @@ class Scene:
             worker.told()
             worker.start()
 
+    def recover(self) -> None:
+        """After a failed check: nothing planted any more, the broker up, as many workers as before."""
+        self.pardoned = frozenset()
+        if (found := self.broker.status()) is not None:
+            os.kill(found.pid, signal.SIGCONT)
+        self.broker.start()
+        for worker in self.crew:
+            worker.wake()
+            worker.kill()
+            worker.told()
+        while len(self.crew) > self.terms.workers:
+            self.crew.pop()
+        for worker in self.crew:
+            worker.start()
+        while len(self.crew) < self.terms.workers:
+            self.hire()
+
     def holder(self) -> Worker:
-        """Some worker that has a shard."""
-        self.until(lambda: any(one.shards for one in self.crew), "no worker has a shard")
-        return self.chance.choice([one for one in self.crew if one.shards and one.ended_with is None])
+        """Some worker that has a shard, once each shard has its worker."""
+        self.until(self._is_shared_out, "the workers do not share the shards")
+        return self.chance.choice([one for one in self.crew if one.shards])
+
+    def _is_shared_out(self) -> bool:
+        held = [shard for one in self.crew for shard in one.shards if one.says(rf"shard {shard}: (\w+) in")]
+        return sorted(held) == list(range(self.terms.shards))
 
     def stranger(self, words: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Another process beside the installation; ended with it at the latest."""
