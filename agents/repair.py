@@ -17,7 +17,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, for_code
 
 from sidechain.agents.admin import administrator
+from sidechain.agents.checkpoints import load_keys
 from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.lane.bookkeeping import last_epoch
 from sidechain.agents.lane.layout import Layout, check_layout, count_alike, partition_counts, read_layouts
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, read_spans, reader
 from sidechain.agents.lane.pipeline import Names, Output, Pipeline
@@ -25,7 +27,7 @@ from sidechain.agents.lane.policies import Policies
 from sidechain.agents.lane.problems import Refused, Remedy, is_fenced
 from sidechain.agents.lane.producers import open_producers
 from sidechain.agents.lane.standing import HEAD_KEY
-from sidechain.agents.lane.takeover import Grounds, input_positions, is_within, restore
+from sidechain.agents.lane.takeover import Grounds, input_positions, is_within, restore, stand_by_checkpoints
 from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem, UsageProblem
 from sidechain.agents.repair_plan import INPUTS, Believed, Deed, Plan, believed, plan_epoch, plan_gap, read_head
 from sidechain.agents.settings import Config
@@ -79,21 +81,25 @@ async def _opened(config: Config, partition: int) -> AsyncIterator["_Repair"]:
     try:
         await ends.start()
         await consumer.start()
-        layout = await _layout(config, options, ends, consumer)
+        counts = await partition_counts(options)
+        layout = await _layout(config, counts, ends, consumer)
         if partition >= layout.partitions:
             raise UsageProblem(f"there is no partition {partition}; there are {layout.partitions}, counted from 0")
         policies = Policies(
             config.loaded_policy, lambda text: load(text, name="control"), options, config.topic("control")
         )
-        grounds = Grounds(options, config, ends, policies, layout, str, False, _nobody_asks)
+        has_checkpoints = config.topic("dry.checkpoints") in counts
+        grounds = Grounds(
+            options, config, ends, policies, layout, str, False, _nobody_asks, has_checkpoints, load_keys(config)
+        )
         yield _Repair(grounds, consumer, partition)
     finally:
         await consumer.stop()
         await ends.stop()
 
 
-async def _layout(config: Config, options: Mapping[str, Any], ends: Ends, consumer: AIOKafkaConsumer) -> Layout:
-    partitions = count_alike(await partition_counts(options), {one: config.topic(one) for one in READ}, {})
+async def _layout(config: Config, counts: Mapping[str, int], ends: Ends, consumer: AIOKafkaConsumer) -> Layout:
+    partitions = count_alike(counts, {one: config.topic(one) for one in READ}, {})
     layout = Layout(partitions=partitions, shard_size=config.shard_size)
     check_layout((await read_layouts(consumer, ends, config.topic("dry.state"), partitions)).items(), layout)
     return layout
@@ -166,6 +172,7 @@ class _Repair:
         fold: Fold | None = None
         try:
             fold = (await restore(self._grounds, self._consumer, [self._partition]))[self._partition]
+            await stand_by_checkpoints(self._grounds, self._consumer, {self._partition: fold})
             await input_positions(self._grounds, {self._partition: fold})
         except Refused as why:
             return _Look(str(why), why.remedy, fold)
@@ -191,7 +198,7 @@ class _Repair:
         end = (await self._span("events")).end
         begin = self._begin(believed(last, head_value, self._partition, end), resume_at, end)
         broken = stated(last[-1][1], last[-1][0]) if last else Broken(head and head.seq, head and head.hash, None)
-        number = 1 + max(verifier.epoch, head.epoch if head is not None else 0)
+        number = 1 + max(verifier.epoch, head.epoch if head is not None else 0, await self._signed_epoch())
         policy = await self._policy(begin.policy)
         plan = plan_epoch(self._partition, number, broken, begin, policy, keys, self._grounds.layout, deed)
         return Found(problem, plan)
@@ -209,6 +216,13 @@ class _Repair:
         reached = found.next if found is not None else dict.fromkeys(INPUTS, 0)
         policy = found.policy if found is not None else self._grounds.policies.given.ref
         return Believed({**reached, "events": resume_at}, policy, "--resume-at says")
+
+    async def _signed_epoch(self) -> int:
+        """The epoch of the last checkpoint: its sizes are taken, also where the entries behind it are lost."""
+        grounds = self._grounds
+        if not grounds.has_checkpoints:
+            return 0
+        return await last_epoch(grounds.config, self._consumer, grounds.ends, self._partition)
 
     async def _policy(self, ref: str) -> Policy:
         try:

@@ -59,6 +59,16 @@ async def open_books(
     return Books(keys, origins, ledgers, signed, config.checkpoint_every_s)
 
 
+async def last_epoch(config: Config, consumer: AIOKafkaConsumer, ends: Ends, partition: int) -> int:
+    """The epoch a partition's last checkpoint names, whoever signed it; 0 where none can be read."""
+    records = await _last_records(consumer, ends, config.topic("dry.checkpoints"), [partition])
+    try:
+        note = notes.parse(read_record(records[partition][1]).note, "its note")
+        return checkpoints.parse(note.text).origin.epoch
+    except (KeyError, ValueError):
+        return 0
+
+
 def _seen(config: Config, keys: Keys | None, where: str, value: bytes | None, fold: Fold) -> Seen | None:
     """The checkpoint in the last record, if it is of the chain's epoch. Raises Refused."""
     try:
