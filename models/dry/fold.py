@@ -30,7 +30,19 @@ from sidechain.models.dry.entry import (
 )
 from sidechain.models.dry.parse import Rejection, ambiguous
 from sidechain.models.dry.program import Program, SignalValue, UnknownSignal
-from sidechain.models.dry.state import HEAD_KEY, IDS_PREFIX, KEY_PREFIX, PLAN_PREFIX, Change, Ids, KeyState, Plan, Table
+from sidechain.models.dry.state import (
+    HEAD_KEY,
+    IDS_PREFIX,
+    KEY_PREFIX,
+    PARTITION_KEY,
+    PLAN_PREFIX,
+    POLICY_PREFIX,
+    Change,
+    Ids,
+    Plan,
+    Table,
+    digest_text,
+)
 from sidechain.models.policy import Policy
 
 DEAD_LETTER_MAX_BYTES: Final = 900_000  # a longer value is cut to this prefix; digest and length tell the rest
@@ -100,6 +112,7 @@ class Head(msgspec.Struct, frozen=True):
     watermark_ms: int
     next: Next
     epoch: int = 0  # of the chain: 0 until somebody began another with `sidechain repair`
+    digest: str | None = None  # over all records of the state; None: written before there was one
 
 
 def unknown(_key: str) -> None:
@@ -125,9 +138,11 @@ class Fold:
         self.watermark_ms = -1
         self._plans: dict[str, Plan] = {}  # every plan met; a batch may write slots of one that is no longer in force
         self._plans_written: set[str] = set()
+        self._policies: dict[str, bytes] = {}  # texts that came into force and are not on the changelog yet
+        self._policies_written: set[str] = set()
         self._take(Program(policy))
         self._by_key = Table(KEY_PREFIX, self._key_plan, policy.max_keys)
-        self._by_partition = Table(b"p:", self._partition_plan, 1)
+        self._by_partition = Table(PARTITION_KEY, self._partition_plan, 1)
         self._ids = Ids(policy.event.duplicate_horizon)
         self._seq_written = 0
 
@@ -137,40 +152,39 @@ class Fold:
     ) -> "Fold":
         """Continue behind `head_entry`, the last entry of the chain, with the changelog's records up to it, in order.
 
-        Raises `StateMismatch` when the changelog's head is another entry, when it holds what this version does not
-        know, or when `policy` is not the one in force.
+        Raises `StateMismatch` when the changelog's head is another entry, when its records are not those the head sums
+        up or not such as this version knows, or when `policy` is not the one in force.
         """
         self = cls(policy, partition)
-        keys: list[tuple[str, KeyState]] = []
-        head: Head | None = None
-        name = b""
+        records = dict(state)  # of several records for one name the last counts
+        name = HEAD_KEY
         try:
-            for name, value in dict(state).items():  # of several records for one name the last counts
+            stated = records.pop(HEAD_KEY, None)
+            head = None if stated is None else msgspec.json.decode(stated, type=Head)
+            self._continue(head_entry, head)
+            is_vouched = head is not None and head.digest is not None
+            keys, whole = [], not is_vouched
+            for name, value in records.items():
                 if value is None:
                     continue
-                if name == HEAD_KEY:
-                    head = msgspec.json.decode(value, type=Head)
-                elif name.startswith(PLAN_PREFIX):
-                    plan = name.removeprefix(PLAN_PREFIX).decode()
-                    self._plans_written.add(plan)
-                    for table in (self._by_key, self._by_partition):
-                        table.know(plan, msgspec.json.decode(value, type=list[str]))
+                if name.startswith(KEY_PREFIX):
+                    keys.append(self._by_key.read(name, value, whole=whole))
                 elif name.startswith(IDS_PREFIX):
-                    self._ids.restore(*msgspec.json.decode(value))
-                elif name.startswith(KEY_PREFIX):
-                    keys.append((name.removeprefix(KEY_PREFIX).decode(), KeyState.dumped(value)))
-                elif name == b"p:":
-                    self._by_partition.restore([("", KeyState.dumped(value))])
+                    self._ids.restore(name, value)
+                elif name == PARTITION_KEY:
+                    self._by_partition.restore([self._by_partition.read(name, value, whole=whole)])
                 else:
-                    raise StateMismatch(
-                        f"partition {partition}: state record {name!r} is of no kind this version knows"
-                    )
-        except (ValueError, TypeError) as fault:  # any bytes may stand there
+                    self._learn(name, value)
+        except (ValueError, TypeError, RecursionError) as fault:  # any bytes may stand there
             raise StateMismatch(f"partition {partition}: state record {name!r} cannot be read: {fault}") from fault
         self._by_key.restore(keys)
         if lost := self._by_key.unknown_plans() | self._by_partition.unknown_plans():
             raise StateMismatch(f"partition {partition}: the changelog lacks plan {', '.join(sorted(lost))}")
-        self._continue(head_entry, head)
+        if is_vouched and head.digest != self.state_digest:  # type: ignore[union-attr]
+            raise StateMismatch(
+                f"partition {partition}: the state is not the one that stood at entry {self.seq - 1}: its records sum "
+                f"up to {self.state_digest}, the head states {head.digest}"  # type: ignore[union-attr]
+            )
         return self
 
     @staticmethod
@@ -321,14 +335,32 @@ class Fold:
         )
         return self, self._append(sealed)
 
+    @property
+    def state_digest(self) -> str:
+        """Over every record of the state, as the last `changes` left it or as it was restored."""
+        return digest_text(self._by_key.total + self._by_partition.total + self._ids.total)
+
     def changes(self) -> list[Change]:
         """The state records that changed since the last call, the head last; empty when nothing did."""
         if self.seq == self._seq_written:
             return []
         self._seq_written = self.seq
-        changed = [*self._plan_changes(), *self._by_key.changes(), *self._by_partition.changes(), *self._ids.changes()]
+        changed = [
+            *self._policy_changes(),
+            *self._plan_changes(),
+            *self._by_key.changes(),
+            *self._by_partition.changes(),
+            *self._ids.changes(),
+        ]
         head = Head(
-            self.seq - 1, self.head_hash, self.partition, self._program.ref, self.watermark_ms, self.next, self.epoch
+            self.seq - 1,
+            self.head_hash,
+            self.partition,
+            self._program.ref,
+            self.watermark_ms,
+            self.next,
+            self.epoch,
+            self.state_digest,
         )
         return [*changed, (HEAD_KEY, msgspec.json.encode(head))]
 
@@ -486,12 +518,36 @@ class Fold:
         self._key_updates = [one.update for one in program.key_steps]
         self._partition_updates = [one.update for one in program.partition_steps]
         self._no_signals = program.signals_type() if not program.signal_names else None
+        if program.policy.digest not in self._policies_written:
+            self._policies[program.policy.digest] = program.policy.text.encode()
 
     def _install(self, program: Program) -> None:
         self._take(program)
         self._by_key.change(self._key_plan, program.policy.max_keys)
         self._by_partition.change(self._partition_plan, 1)
         self._ids.change_horizon(program.policy.event.duplicate_horizon)
+
+    def _learn(self, name: bytes, value: bytes) -> None:
+        """A record of the changelog that is named by the digest of what it says. Raises ValueError."""
+        if name.startswith(PLAN_PREFIX):
+            plan, definitions = name.removeprefix(PLAN_PREFIX).decode(), msgspec.json.decode(value, type=list[str])
+            for table in (self._by_key, self._by_partition):
+                table.know(plan, definitions)
+            self._plans_written.add(plan)
+        elif name.startswith(POLICY_PREFIX):
+            digest = name.removeprefix(POLICY_PREFIX).decode()
+            if sha256(value).hexdigest() != digest:
+                raise ValueError("its text is not the one its name says")
+            self._policies_written.add(digest)
+            self._policies.pop(digest, None)
+        else:
+            raise StateMismatch(f"partition {self.partition}: state record {name!r} is of no kind this version knows")
+
+    def _policy_changes(self) -> Iterator[Change]:
+        for digest, text in self._policies.items():
+            yield POLICY_PREFIX + digest.encode(), text
+        self._policies_written.update(self._policies)
+        self._policies.clear()
 
     def _plan_changes(self) -> Iterator[Change]:
         for name, plan in self._plans.items():

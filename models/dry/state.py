@@ -4,9 +4,15 @@
     p:             the same, for features over the whole partition
     plan:<plan>    ["count|60000|12|0|key||",…]   the definitions the slots of that plan follow
     ids:<n>        [12,[["<32 hex>",3100],…]]   block 12: hashes of the ids decided in it, and by which entry
+    policy:<sha>   the text of a policy that came into force, so that the log alone says what the chain was decided by
     head           {"seq":41,"hash":"4d…",…}   where the chain stood when this was written
 
 Keys are bounded: the least recently seen one is evicted first, an order that depends on the entries alone.
+
+`head` also holds a digest over every `k:`, `p:` and `ids:` record that lives: the sum modulo 2^128 of the `share` of
+each. A sum does not ask in which order they were written, and one record more, less or other changes it. It finds what
+was lost or mixed up; whoever may write the topic can write a sum that fits. Plans and policies are not in it: their
+names are the digests of what they say.
 """
 
 from collections import OrderedDict
@@ -21,11 +27,32 @@ from sidechain.models.dry.windows import Slot, Step
 BLOCK: Final = 256  # entries that one block of ids spans
 HEAD_KEY: Final = b"head"
 KEY_PREFIX: Final = b"k:"
+PARTITION_KEY: Final = b"p:"
 PLAN_PREFIX: Final = b"plan:"
+POLICY_PREFIX: Final = b"policy:"
 IDS_PREFIX: Final = b"ids:"
+_SUM_MASK: Final = (1 << 128) - 1
 
 Change = tuple[bytes, bytes | None]  # None: forget this key
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(tuple[str, int, list[Any]]).decode
+_decode_block = msgspec.json.Decoder(tuple[int, list[tuple[str, int]]]).decode
+_plan_and_seq = msgspec.json.Decoder(tuple[str, int, msgspec.Raw]).decode
+
+
+def share(name: bytes, value: bytes) -> int:
+    """What one record adds to the digest of the state."""
+    return int.from_bytes(sha256(name + b"\0" + value).digest()[:16], "big")
+
+
+def digest_text(total: int) -> str:
+    """A sum of shares as `head` states it."""
+    return f"{total & _SUM_MASK:032x}"
+
+
+def plan_name(definitions: Sequence[str]) -> str:
+    """A plan is named by what it says."""
+    return sha256("\n".join(definitions).encode()).hexdigest()[:12]
 
 
 class Plan:
@@ -34,7 +61,7 @@ class Plan:
     def __init__(self, steps: Sequence[Step], definitions: Sequence[str]) -> None:
         self.steps = tuple(steps)
         self.definitions = tuple(definitions)
-        self.name = sha256("\n".join(definitions).encode()).hexdigest()[:12]
+        self.name = plan_name(definitions)
 
     def new_slots(self) -> list[Slot]:
         """The slots of a key never seen."""
@@ -52,35 +79,34 @@ class Plan:
 
 
 class KeyState:
-    """One key's slots. A restored key stays in its dumped form until it is seen again."""
+    """One key's slots."""
 
-    __slots__ = ("is_dumped", "plan", "seq", "slots")
+    __slots__ = ("plan", "seq", "share", "slots")
 
-    def __init__(self, plan: str, seq: int, slots: list[Slot], is_dumped: bool = False) -> None:
+    def __init__(self, plan: str, seq: int, slots: list[Slot], written: int = 0) -> None:
         self.plan = plan
         self.seq = seq  # the entry that last touched it: the order of eviction
         self.slots = slots
-        self.is_dumped = is_dumped
-
-    @classmethod
-    def dumped(cls, value: bytes) -> "KeyState":
-        """One key's record of the changelog."""
-        plan, seq, slots = msgspec.json.decode(value)
-        return cls(plan, seq, slots, is_dumped=True)
+        self.share = written  # of its record on the changelog; 0 while it has none
 
 
 class Table:
-    """The keys of one partition, least recently seen first."""
+    """The keys of one partition, least recently seen first.
+
+    A restored key stays the bytes of its record until it is seen again: most of a million keys never are.
+    """
 
     def __init__(self, prefix: bytes, plan: Plan, max_keys: int) -> None:
         self.prefix = prefix
         self.plan = plan
         self.max_keys = max_keys
         self.evicted = 0
-        self._keys: OrderedDict[str, KeyState] = OrderedDict()
+        self.total = 0  # of the shares of all its records, as of the last `changes`
+        self._keys: OrderedDict[str, KeyState | bytes] = OrderedDict()
         self._dirty: dict[str, None] = {}
         self._plans: dict[str, Plan] = {plan.name: plan}  # plans met in this process, by name
         self._definitions: dict[str, Sequence[str]] = {plan.name: plan.definitions}
+        self._plans_restored: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -94,10 +120,12 @@ class Table:
             if len(self._keys) > self.max_keys:
                 self._evict()
             return state.slots
+        if isinstance(state, bytes):
+            state = self._keys[key] = self._woken(key, state)
         self._keys.move_to_end(key)
         state.seq = seq
-        if state.is_dumped or state.plan != self.plan.name:
-            self._wake(state)
+        if state.plan != self.plan.name:
+            self._move(state)
         return state.slots
 
     def change(self, plan: Plan, max_keys: int) -> None:
@@ -109,28 +137,44 @@ class Table:
             self._evict()
 
     def know(self, name: str, definitions: Sequence[str]) -> None:
-        """A plan read back from the changelog."""
+        """A plan read back from the changelog. Raises ValueError when it is not what its name says."""
+        if plan_name(definitions) != name:
+            raise ValueError(f"its definitions are those of plan {plan_name(definitions)}")
         self._definitions[name] = definitions
 
-    def restore(self, states: list[tuple[str, KeyState]]) -> None:
-        """Take over the keys of the changelog, in any order."""
-        for key, state in sorted(states, key=lambda pair: (pair[1].seq, pair[0])):
-            self._keys[key] = state
+    def restore(self, records: list[tuple[int, str, bytes]]) -> None:
+        """Take over the records of the changelog, each with the seq it states and the key it is of, in any order."""
+        records.sort()
+        for _, key, value in records:
+            self._keys[key] = value
+
+    def read(self, name: bytes, value: bytes, *, whole: bool) -> tuple[int, str, bytes]:
+        """A record of the changelog, for `restore`. `whole`: read its slots too, because no digest vouches for them.
+
+        Raises ValueError when it cannot be read.
+        """
+        plan, seq, *_ = (_decode if whole else _plan_and_seq)(value)
+        self._plans_restored.add(plan)
+        self.total += share(name, value)
+        return seq, name[len(self.prefix) :].decode(), value
 
     def unknown_plans(self) -> set[str]:
-        """Plans some key was written under and nothing has told us about."""
-        return {state.plan for state in self._keys.values()} - self._definitions.keys()
+        """Plans some restored key was written under and nothing has told us about."""
+        return self._plans_restored - self._definitions.keys()
 
     def changes(self) -> Iterator[Change]:
         """What changed since the last call, one record a key."""
         for key in self._dirty:
             state = self._keys.get(key)
             name = self.prefix + key.encode()
-            if state is None:
-                yield name, None
+            if isinstance(state, KeyState):
+                value = _encode([state.plan, state.seq, self._plans[state.plan].dump(state.slots)])
+                now = share(name, value)
+                self.total += now - state.share
+                state.share = now
+                yield name, value
             else:
-                slots = state.slots if state.is_dumped else self._plans[state.plan].dump(state.slots)
-                yield name, _encode([state.plan, state.seq, slots])
+                yield name, None
         self._dirty.clear()
 
     def forget_changes(self) -> None:
@@ -138,14 +182,20 @@ class Table:
         self._dirty.clear()
 
     def _evict(self) -> None:
-        oldest, _ = self._keys.popitem(last=False)
+        oldest, state = self._keys.popitem(last=False)
         self._dirty[oldest] = None
         self.evicted += 1
+        self.total -= share(self.prefix + oldest.encode(), state) if isinstance(state, bytes) else state.share
 
-    def _wake(self, state: KeyState) -> None:
-        dumped = state.slots if state.is_dumped else self._plans[state.plan].dump(state.slots)
+    def _woken(self, key: str, value: bytes) -> KeyState:
+        plan, seq, dumped = _decode(value)
+        slots = self.plan.adopt(self._definitions[plan], dumped)
+        return KeyState(self.plan.name, seq, slots, share(self.prefix + key.encode(), value))
+
+    def _move(self, state: KeyState) -> None:
+        dumped = self._plans[state.plan].dump(state.slots)
         state.slots = self.plan.adopt(self._definitions[state.plan], dumped)
-        state.plan, state.is_dumped = self.plan.name, False
+        state.plan = self.plan.name
 
 
 class Ids:
@@ -162,6 +212,8 @@ class Ids:
         self._oldest = 0  # no block before it is remembered
         self._newest = -1
         self._dirty: dict[int, None] = {}
+        self.total = 0  # of the shares of all blocks, as of the last `changes`
+        self._shares: dict[int, int] = {}
 
     def first(self, identifier: str, seq: int) -> tuple[bytes, int | None]:
         """The id's hash, and the entry that decided it, if that is within the horizon of entry `seq`."""
@@ -188,20 +240,32 @@ class Ids:
         """The blocks that grew since the last call, and those that fell out of the horizon."""
         for block in self._dirty:
             names = self._blocks.get(block)
-            value = None if names is None else _encode([block, [[one.hex(), self._seq_of[one]] for one in names]])
-            yield IDS_PREFIX + b"%d" % block, value
+            name = IDS_PREFIX + b"%d" % block
+            self.total -= self._shares.pop(block, 0)
+            if names is None:
+                yield name, None
+                continue
+            value = _encode([block, [[one.hex(), self._seq_of[one]] for one in names]])
+            self._shares[block] = share(name, value)
+            self.total += self._shares[block]
+            yield name, value
         self._dirty.clear()
 
     def forget_changes(self) -> None:
         """As if `changes` had been asked and its answer thrown away."""
         self._dirty.clear()
 
-    def restore(self, block: int, names: Sequence[Sequence[Any]]) -> None:
-        """One block read back from the changelog."""
+    def restore(self, record: bytes, value: bytes) -> None:
+        """One block read back from the changelog. Raises ValueError when it cannot be read."""
+        block, names = _decode_block(value)
+        if record != IDS_PREFIX + b"%d" % block:
+            raise ValueError(f"it holds block {block}")
         self._oldest = min(self._oldest, block) if self._blocks else block
         self._newest = max(self._newest, block)
         self._blocks[block] = [bytes.fromhex(name) for name, _ in names]
         self._seq_of.update((bytes.fromhex(name), seq) for name, seq in names)
+        self._shares[block] = share(record, value)
+        self.total += self._shares[block]
 
     def _open(self, block: int) -> None:
         self._newest = block

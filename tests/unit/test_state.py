@@ -125,12 +125,13 @@ def test_ids_are_bounded_by_the_horizon():
         if seq % 100 == 99:
             changelog.update(ids.changes())
     changelog.update(ids.changes())
-    held = [value for value in changelog.values() if value is not None]
+    held = {name: value for name, value in changelog.items() if value is not None}
     assert len(ids._seq_of) <= 4 * BLOCK
     assert len(held) == len(ids._blocks) == 4
     restored = Ids(3 * BLOCK)
-    for value in reversed(held):
-        restored.restore(*msgspec.json.decode(value))
+    for name, value in reversed(held.items()):
+        restored.restore(name, value)
+    assert restored.total == ids.total
     assert restored._seq_of == ids._seq_of
     assert {block: restored._blocks[block] for block in ids._blocks} == ids._blocks
 
