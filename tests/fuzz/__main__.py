@@ -22,7 +22,11 @@ def main() -> int:
     options = words.parse_args()
     if options.repeat:
         return repeat(options.repeat)
-    return fuzz(options.inputs, options.seed, options.jobs)
+    try:
+        return fuzz(options.inputs, options.seed, options.jobs)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was found until then", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Many chains in several processes: how far they are, what became of every input, and a file for what is found."""
 
 import multiprocessing
+import signal
 import sys
 import time
 import traceback
@@ -51,7 +52,9 @@ def _chunks(inputs: int, seed: int, jobs: int) -> Iterator[tuple[int, Counter[st
     """Counts of each chunk of chains as it is done, or the chain that must not be and why."""
     lengths = [LENGTH] * (inputs // LENGTH) + [inputs % LENGTH] * (inputs % LENGTH > 0)
     ahead = iter(range(0, len(lengths), CHUNK))
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+    # Ctrl-C reaches every process; the first one ends the others.
+    ignoring = (signal.SIGINT, signal.SIG_IGN)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), signal.signal, ignoring)
     begun: dict[Future[Any], tuple[int, float]] = {}
     try:
         while True:
