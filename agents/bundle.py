@@ -6,11 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSION, Kind, Manifest, Part, read
+from sidechain.agents.believing import UNTRUSTING, Trust
+from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Kind, Manifest, Part, read
 from sidechain.agents.known_policies import genesis_policy
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Proof
-from sidechain.agents.verify_files import lines_of, verify_files
+from sidechain.agents.verify_files import Beside, lines_of, unmatched, verify_files
 from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.fold import InputRecord
@@ -34,19 +35,27 @@ class Bundle:
             raise UsageProblem(f"{folder} is no export: {MANIFEST} cannot be read: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
             raise UsageProblem(f"{folder} is no export: {MANIFEST}: {error}") from None
-        if self.manifest.v != MANIFEST_VERSION:
-            raise UsageProblem(f"{folder} is an export of version {self.manifest.v}; {MANIFEST_VERSION} is known here")
+        if self.manifest.v not in MANIFEST_VERSIONS:
+            known = " and ".join(map(str, MANIFEST_VERSIONS))
+            raise UsageProblem(f"{folder} is an export of version {self.manifest.v}; {known} are known here")
         for one in self.manifest.files:
             if Path(one.name).name != one.name:
                 raise UsageProblem(f"{folder} is no export: {one.name!r} is not a file of it")
 
-    def verify(self, jobs: int, told: Told) -> list[Proof]:
-        """Check every chain, and that each ends where the manifest says; raises `AnswerIsNo` for an altered file."""
+    def verify(self, jobs: int, told: Told, trust: Trust = UNTRUSTING) -> list[Proof]:
+        """Check every chain, that it is the one that was signed, and that it ends where the manifest says.
+
+        Raises `AnswerIsNo` for an altered file.
+        """
         self._check_others()
         chains = self._parts("decisions")
         filled = [one for one in chains if one.records]
-        found = dict(zip(filled, verify_files([self._path(one) for one in filled], jobs, told), strict=True))
-        return [_against(one, found.get(one) or self._nothing(one)) for one in chains]
+        records = {one.partition: self._path(one) for one in self._parts("checkpoints") if one.records}
+        beside = Beside(trust, records, self.manifest.log)
+        found = verify_files([self._path(one) for one in filled], jobs, told, beside)
+        by_part = dict(zip(filled, found, strict=True))
+        proofs = [_against(one, by_part.get(one) or self._nothing(one)) for one in chains]
+        return [*proofs, *unmatched(proofs, Beside(trust, records))]
 
     def replay(self, given: Policy | None, told: Told) -> list[Proof]:
         """Decide every entry anew; `given` is the policy of the workers, by default the one in the export."""

@@ -1,6 +1,7 @@
 """The files of an export: what each line holds, and the manifest that lists them.
 
     decisions-0.ndjson   the sealed entries of partition 0, byte for byte, one a line
+    checkpoints-0.ndjson  the records of `dry.checkpoints`, byte for byte: what was signed of these entries
     events-0.ndjson      {"offset":57,"key":"a.example","value":"{\\"id\\":…}"}, one record a line
     control.ndjson       the same for the topic `control`
     policy.yaml          the policy that was given to the workers
@@ -26,9 +27,9 @@ from sidechain.models.dry import Line
 from sidechain.models.dry.fold import InputRecord
 
 MANIFEST: Final = "manifest.json"
-MANIFEST_VERSION: Final = 1
+MANIFEST_VERSIONS: Final = (1, 2)  # 2: with checkpoints
 
-Kind = Literal["decisions", "events", "control", "policy"]
+Kind = Literal["decisions", "checkpoints", "events", "control", "policy"]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     policy: str  # reference of the policy in policy.yaml
     topics: dict[str, str]  # logical name -> the topic it was read from
     files: list[Part]
+    log: str | None = None  # how checkpoints name these chains; None where there are none
 
 
 class _Bytes(msgspec.Struct, forbid_unknown_fields=True):

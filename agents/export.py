@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSION, Manifest, Part, PartFile, whole_folder, written
+from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Manifest, Part, PartFile, whole_folder, written
 from sidechain.agents.problems import AnswerIsNo
 from sidechain.agents.proof import Topics
 from sidechain.agents.reader import Reader
@@ -19,15 +19,21 @@ from sidechain.models.policy import Policy
 Told = Callable[[int], None]  # told how many records were written since the last call
 
 
-async def export(topics: Topics, given: Policy, target: Path, told: Told, *, with_events: bool) -> Manifest:
+async def export(
+    topics: Topics, given: Policy, target: Path, told: Told, *, with_events: bool, log: str | None = None
+) -> Manifest:
     """Write what the topics hold now into the folder `target`, which must not be there yet.
 
     Raises `AnswerIsNo` for a record on the decisions topic that cannot be an entry.
     """
     with whole_folder(target) as folder:
-        entries = await topics.reader("dry.decisions")
+        entries, signed = await topics.reader("dry.decisions"), await topics.reader("dry.checkpoints")
         read = {"dry.decisions": entries.topic}
-        parts = [await _decisions(entries, one, folder, told) for one in await entries.partitions()]
+        parts = []
+        if await signed.exists():  # before the entries: what is signed by now is in the log by then
+            read["dry.checkpoints"] = signed.topic
+            parts = [await _checkpoints(signed, one, folder, told) for one in await signed.partitions()]
+        parts += [await _decisions(entries, one, folder, told) for one in await entries.partitions()]
         if with_events:
             events, control = await topics.reader("events"), await topics.reader("control")
             read |= {"events": events.topic, "control": control.topic}
@@ -35,7 +41,7 @@ async def export(topics: Topics, given: Policy, target: Path, told: Told, *, wit
             parts += [await _records(events, one, folder, f"events-{one}.ndjson", told) for one in numbers]
             parts.append(await _records(control, 0, folder, "control.ndjson", told))
         parts.append(_content(folder, "policy.yaml", given.text.encode("utf-8")))
-        manifest = Manifest(v=MANIFEST_VERSION, policy=given.ref, topics=read, files=parts)
+        manifest = Manifest(v=MANIFEST_VERSIONS[-1], policy=given.ref, topics=read, files=parts, log=log)
         _content(folder, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
 
@@ -56,6 +62,23 @@ async def _decisions(reader: Reader, partition: int, folder: Path, told: Told) -
                 first, last, head = one.value if first is None else first, one.value, split[1]
             told(len(records))
         return file.finish("decisions", partition, _seq(first), _seq(last), head)
+
+
+async def _checkpoints(reader: Reader, partition: int, folder: Path, told: Told) -> Part:
+    """The records' values as they stand; whether they are right is for `verify` to say."""
+    first = last = None
+    with closing(PartFile(folder, f"checkpoints-{partition}.ndjson")) as file:
+        async for records in reader.to_end([partition]):
+            for one in records:
+                if not one.value or b"\n" in one.value:
+                    raise AnswerIsNo(
+                        f"{reader.topic}, partition {partition}, offset {one.offset} is no checkpoint, and nothing was "
+                        "exported; `sidechain verify` says more"
+                    )
+                file.write(one.value + b"\n")
+            first, last = records[0].offset if first is None else first, records[-1].offset
+            told(len(records))
+        return file.finish("checkpoints", partition, first, last)
 
 
 async def _records(reader: Reader, partition: int, folder: Path, name: str, told: Told) -> Part:

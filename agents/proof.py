@@ -6,26 +6,33 @@ account   every visible event has exactly one entry, every rejected one a dead l
 compare   the same chain without what the wet side said: which decisions would differ
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from aiokafka import ConsumerRecord
 
+from sidechain.agents.believing import UNTRUSTING, Believer, Trust
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.known_policies import genesis_policy, policy_in
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
-from sidechain.models.dry.chain import Fault, Replayer, Verifier
+from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.fold import InputRecord
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
+from sidechain.models.proof.chain_check import ChainCheck, EpochCheck
 
 Name = Callable[[str], str]  # logical topic -> the topic's name on this cluster
 Progress = Callable[[int], None]  # told how many entries were looked at since the last call
+
+
+def _ignored(_count: int) -> None:
+    """Nobody watches."""
 
 
 @dataclass
@@ -37,6 +44,14 @@ class Proof:
     head: str = ""
     fault: Fault | None = None
     where: str = ""  # where the fault stands: an offset of the topic, a line of a file
+    epochs: list[EpochCheck] = field(default_factory=list)  # where the chain was verified
+
+    @classmethod
+    def of(cls, partition: int, check: ChainCheck) -> "Proof":
+        """What a finished check found; its fault is the first one of any epoch."""
+        broken = next((one for one in check.epochs if one.fault), None)
+        fault, where = (broken.fault, broken.where) if broken else (None, "")
+        return cls(partition, check.entries, check.head, fault, where, check.epochs)
 
 
 @dataclass
@@ -94,22 +109,27 @@ class Topics:
         """A reader of the topic with this logical name, closed with this object."""
         return await self._stack.enter_async_context(Reader(self._options, self._name(topic)))
 
-    async def verify(self, progress: Progress | None = None) -> list[Proof]:
-        """Check every partition's chain from its first entry."""
-        reader = await self.reader("dry.decisions")
+    async def verify(
+        self, progress: Progress = _ignored, trust: Trust = UNTRUSTING, log: str | None = None
+    ) -> list[Proof]:
+        """Check every partition's chain from its first entry, beside what `dry.checkpoints` says of it."""
+        entries = await self.reader("dry.decisions")
+        signed = await self.reader("dry.checkpoints")
+        is_there = await signed.exists()
         proofs = []
-        for partition in await reader.partitions():
-            verifier, fault, where = Verifier(), None, ""
-            async for records in reader.to_end([partition]):
-                for one in records:
-                    if fault := verifier.take(one.value or b""):
-                        where = f"offset {one.offset:,}"
-                        break
-                if progress:
-                    progress(len(records))
-                if fault:
-                    break
-            proofs.append(Proof(partition, verifier.count, verifier.head, fault, where))
+        for partition in await entries.partitions():
+            held = [one for one in trust.held if one.checkpoint.origin.partition == partition]
+            check = ChainCheck(held, with_points=is_there)
+            points = _Points(signed, partition, Believer(trust, partition, log)) if is_there else None
+            if points is not None:
+                await points.begin()  # before the entries: what is signed by now is in the log by then
+            async for records in entries.to_end([partition]):
+                await _take(check, records, points)
+                progress(len(records))
+            if points is not None:
+                await points.reach(check, 0)
+            check.finish()
+            proofs.append(Proof.of(partition, check))
         return proofs
 
     async def replay(self, policy: Policy, progress: Progress | None = None) -> list[Proof]:
@@ -220,6 +240,41 @@ class Topics:
         async for records in entries.to_end([partition]):
             return genesis_policy(records[0].value, given, control)
         return given
+
+
+class _Points:
+    """The checkpoints of one partition, read along with its entries."""
+
+    def __init__(self, reader: Reader, partition: int, believer: Believer) -> None:
+        self._batches = reader.to_end([partition])
+        self._believer = believer
+        self._held: deque[ConsumerRecord] = deque()
+
+    async def begin(self) -> None:
+        """Fix the end; nothing written later is looked at."""
+        self._held.extend(await anext(self._batches, ()))
+
+    async def reach(self, check: ChainCheck, lines: int) -> None:
+        """Give the check all it needs to take so many lines."""
+        while check.wants(lines):
+            if not self._held:
+                self._held.extend(await anext(self._batches, ()))
+                if not self._held:
+                    return
+            one = self._held.popleft()
+            self._believer.tell(check, one.value, f"dry.checkpoints, offset {one.offset:,}")
+
+
+async def _take(check: ChainCheck, records: Sequence[ConsumerRecord], points: _Points | None) -> None:
+    lines = [one.value or b"" for one in records]
+    done = 0
+    while done < len(lines):
+        if points is not None:
+            await points.reach(check, len(lines) - done)
+        step = check.take(lines[done:] if done else lines)
+        done += step.taken
+        if step.fault:
+            check.epoch.where = f"offset {records[done - 1].offset:,}"
 
 
 class _Inputs:

@@ -42,13 +42,20 @@ class Reader:
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
 
+    async def exists(self) -> bool:
+        """Whether there is such a topic."""
+        return bool(await self._partitions())
+
     async def partitions(self) -> list[int]:
         """The topic's partitions; a missing topic is the reader's environment, not an empty answer."""
-        await self._consumer._client.force_metadata_update()  # noqa: SLF001 - no public call refreshes without a subscription
-        found = self._consumer.partitions_for_topic(self.topic)
+        found = await self._partitions()
         if not found:
             raise EnvironmentProblem(f"topic {self.topic} does not exist; `sidechain topics apply` creates it")
         return sorted(found)
+
+    async def _partitions(self) -> set[int]:
+        await self._consumer._client.force_metadata_update()  # noqa: SLF001 - no public call refreshes without a subscription
+        return set(self._consumer.partitions_for_topic(self.topic) or ())
 
     async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
         """Per partition the offset behind the last stable record, as of now."""

@@ -6,38 +6,60 @@ file of any kind and size can be given.
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import msgspec
 
+from sidechain.agents.believing import UNTRUSTING, Believer, Trust
+from sidechain.agents.checkpoints import read_record
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Proof
-from sidechain.models.dry.chain import Verifier
+from sidechain.models.dry.chain import Fault
+from sidechain.models.proof import checkpoint as checkpoints
+from sidechain.models.proof import note as notes
+from sidechain.models.proof.chain_check import ChainCheck
 
 BLOCK_BYTES: Final = 1024 * 1024  # read at once
 LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # no topic of ours takes a record of this size
+STDIN: Final = Path("-")
 TOLD_S: Final = 0.5  # between two looks at how far the processes are
 
 Told = Callable[[int], None]  # told how many lines were looked at since the last call
 
 
-def verify_files(files: Sequence[Path], jobs: int, told: Told) -> list[Proof]:
+@dataclass(frozen=True)
+class Beside:
+    """What the entries of files are held against."""
+
+    trust: Trust = UNTRUSTING
+    records: Mapping[int, Path] = field(default_factory=dict)  # partition -> its records of dry.checkpoints, one a line
+    log: str | None = None  # how checkpoints name these chains; None: not known
+
+
+NOTHING: Final = Beside()
+
+
+def verify_files(files: Sequence[Path], jobs: int, told: Told, beside: Beside = NOTHING) -> list[Proof]:
     """Check each file as one partition's chain from its first entry on, in up to `jobs` processes.
 
     Raises `UsageProblem` for a file that cannot be read or holds no entry.
     """
-    if min(jobs, len(files)) <= 1:
-        return [verify_file(one, told) for one in files]
+    if min(jobs, len(files)) <= 1 or STDIN in files:
+        return [verify_file(one, told, beside) for one in files]
     # A fresh interpreter for each process: nothing of this one's threads or connections is copied.
     context = multiprocessing.get_context("spawn")
     done, stop = context.Value("q", 0), context.Event()
     seen = 0
     with ProcessPoolExecutor(min(jobs, len(files)), context, _share, (done, stop)) as pool:
         try:
-            tasks = [pool.submit(_verify_shared, one) for one in files]
+            tasks = [pool.submit(_verify_shared, one, beside) for one in files]
             waiting = set(tasks)
             while waiting:
                 _, waiting = wait(waiting, TOLD_S, FIRST_COMPLETED)
@@ -48,26 +70,97 @@ def verify_files(files: Sequence[Path], jobs: int, told: Told) -> list[Proof]:
             stop.set()
 
 
-def verify_file(path: Path, told: Told) -> Proof:
+def records_by_partition(files: Iterable[Path]) -> dict[int, Path]:
+    """Which partition each file of checkpoint records is of, as its first record says. Raises `UsageProblem`."""
+    found: dict[int, Path] = {}
+    for path in files:
+        try:
+            record = read_record(next(lines_of(path), None))
+            origin = checkpoints.parse(notes.parse(record.note, "its note").text).origin
+        except ValueError as fault:
+            raise UsageProblem(f"{path} begins with no record of dry.checkpoints: {fault}") from None
+        if found.setdefault(origin.partition, path) != path:
+            raise UsageProblem(f"{path} and {found[origin.partition]} are both of partition {origin.partition}")
+    return found
+
+
+def unmatched(proofs: Sequence[Proof], beside: Beside) -> list[Proof]:
+    """Chains of which only checkpoints are here: whoever leaves a chain away has not shown that it is right."""
+    named = {one: path.name for one, path in beside.records.items()}
+    named |= {one.checkpoint.origin.partition: one.where for one in beside.trust.held}
+    problem = "checkpoints were given of a chain that is not here"
+    return [
+        Proof(partition, fault=Fault(0, None, problem, "its entries", "none"), where=where)
+        for partition, where in sorted(named.items())
+        if partition not in {one.partition for one in proofs}
+    ]
+
+
+def verify_file(path: Path, told: Told, beside: Beside = NOTHING) -> Proof:
     """Check one file; the proof names the line and the byte where the first fault stands."""
-    verifier = Verifier()
-    partition, number = None, 0
-    for start, block in blocks(path):
-        for index, line in enumerate(block):
-            entry = line.rstrip(b"\r")
-            if not entry:
-                continue
-            if fault := verifier.take(entry):
-                byte = start + sum(len(one) + 1 for one in block[:index])
-                where = f"{path.name}, line {number + index + 1:,}, byte {byte:,}"
-                return Proof(partition or 0, verifier.count, verifier.head, fault, where)
-            if partition is None:
-                partition = _partition(entry)
+    source = blocks(path)
+    first = next(source, None)
+    partition = next((found for one in (first[1] if first else ()) if (found := _partition(one)) is not None), 0)
+    check, points = _check(partition, beside)
+    number = 1
+    for start, block in chain([first] if first else [], source):
+        _take(check, points, block, _Place(path.name, number, start))
         number += len(block)
         told(len(block))
-    if not verifier.count:
-        raise UsageProblem(f"{path} holds no entry")
-    return Proof(partition or 0, verifier.count, verifier.head)
+    if not check.entries and check.epoch.fault is None:
+        raise UsageProblem(f"{_named(path)} holds no entry")
+    points.reach(check, 0)
+    check.finish()
+    return Proof.of(partition, check)
+
+
+def _check(partition: int, beside: Beside) -> tuple[ChainCheck, "_Points"]:
+    held = [one for one in beside.trust.held if one.checkpoint.origin.partition == partition]
+    records = beside.records.get(partition)
+    check = ChainCheck(held, with_points=records is not None)
+    return check, _Points(records, Believer(beside.trust, partition, beside.log))
+
+
+def _take(check: ChainCheck, points: "_Points", block: list[bytes], at: "_Place") -> None:
+    """The lines of a block; those that are empty say nothing."""
+    lines = [one.rstrip(b"\r") for one in block]
+    places = [place for place, one in enumerate(lines) if one]
+    if len(places) < len(lines):
+        lines = [lines[place] for place in places]
+    done = 0
+    while done < len(lines):
+        points.reach(check, len(lines) - done)
+        step = check.take(lines[done:] if done else lines)
+        done += step.taken
+        if step.fault:
+            check.epoch.where = at.of(block, places[done - 1])
+
+
+class _Place(NamedTuple):
+    """Where a block begins."""
+
+    name: str
+    line: int
+    byte: int
+
+    def of(self, block: list[bytes], index: int) -> str:
+        """The line and byte an editor can be sent to."""
+        byte = self.byte + sum(len(one) + 1 for one in block[:index])
+        return f"{self.name}, line {self.line + index:,}, byte {byte:,}"
+
+
+class _Points:
+    """Records of `dry.checkpoints` in a file, read along with the entries."""
+
+    def __init__(self, path: Path | None, believer: Believer) -> None:
+        self._records = enumerate(lines_of(path), 1) if path is not None else iter(())
+        self._name = path.name if path is not None else ""
+        self._believer = believer
+
+    def reach(self, check: ChainCheck, lines: int) -> None:
+        """Give the check all it needs to take so many lines."""
+        while check.wants(lines) and (record := next(self._records, None)) is not None:
+            self._believer.tell(check, record[1], f"{self._name}, line {record[0]:,}")
 
 
 def blocks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
@@ -77,7 +170,7 @@ def blocks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     """
     start, rest = 0, b""
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             while block := file.read(BLOCK_BYTES):
                 held = len(rest) + len(block)
                 *lines, rest = (rest + block).split(b"\n")
@@ -85,11 +178,21 @@ def blocks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
                     yield start, lines
                     start += held - len(rest)
                 if len(rest) > LINE_MAX_BYTES:
-                    raise UsageProblem(f"{path}: the line at byte {start:,} has more than {LINE_MAX_BYTES:,} bytes")
+                    raise UsageProblem(
+                        f"{_named(path)}: the line at byte {start:,} has more than {LINE_MAX_BYTES:,} bytes"
+                    )
     except OSError as error:
-        raise UsageProblem(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageProblem(f"{_named(path)} cannot be read: {error.strerror}") from None
     if rest:
         yield start, [rest]
+
+
+def _opened(path: Path) -> AbstractContextManager[IO[bytes]]:
+    return nullcontext(sys.stdin.buffer) if path == STDIN else path.open("rb")
+
+
+def _named(path: Path) -> str:
+    return "standard input" if path == STDIN else str(path)
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
@@ -101,16 +204,16 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 class _Source(msgspec.Struct):
-    source: tuple[str, int, int]
+    source: tuple[str, int, int] | None = None
 
 
 def _partition(entry: bytes) -> int | None:
     """The partition an entry is of: an event's entry says so; control records all come from one partition."""
     try:
-        topic, partition, _ = msgspec.json.decode(entry, type=_Source).source
+        source = msgspec.json.decode(entry, type=_Source).source
     except (ValueError, RecursionError):  # sealed, but by somebody else
         return None
-    return partition if topic == "events" else None
+    return source[1] if source is not None and source[0] == "events" else None
 
 
 def partition_of(path: Path) -> int:
@@ -127,7 +230,7 @@ def _share(done: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
 
 
-def _verify_shared(path: Path) -> Proof:
+def _verify_shared(path: Path, beside: Beside) -> Proof:
     done, stop = _shared
 
     def told(count: int) -> None:
@@ -136,4 +239,4 @@ def _verify_shared(path: Path) -> Proof:
         if stop.is_set():
             raise KeyboardInterrupt
 
-    return verify_file(path, told)
+    return verify_file(path, told, beside)

@@ -2,20 +2,32 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from sidechain.agents.believing import Trust
 from sidechain.agents.bundle import Bundle
+from sidechain.agents.checkpoints import origin_of
 from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
 from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.cli.proofs import CertificateFiles, Day, RootFile, answer_proof, answer_verified
+from sidechain.agents.keys import read_public
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.agents.settings import Config
-from sidechain.agents.verify_files import lines_of, partition_of, verify_files
+from sidechain.agents.verify_files import (
+    Beside,
+    lines_of,
+    partition_of,
+    records_by_partition,
+    unmatched,
+    verify_files,
+)
 from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Replayer
 from sidechain.models.explain import explain as sentences
@@ -31,9 +43,26 @@ ExportFolder = Annotated[
 def verify(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Sealed entries of one partition each, one a line; else the topic."),
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Sealed entries of one partition each, one a line; - for standard input. Else the topic.",
+        ),
     ] = None,
     bundle: ExportFolder = None,
+    root: RootFile = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(metavar="NOTE", help="A checkpoint you kept; repeat for more.")
+    ] = None,
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="With files: their records of dry.checkpoints, one a line; repeat."),
+    ] = None,
+    certificate: CertificateFiles = None,
+    on: Day = None,
+    proof: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `sidechain prove` wrote, instead of a chain.")
+    ] = None,
+    epoch: Annotated[int | None, typer.Option(min=0, help="Answer for this epoch of each chain only.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Files checked at once, each in a process.")] = 1,
     pack: Pack = None,
     policy: PolicyFile = None,
@@ -43,18 +72,33 @@ def verify(
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Check every seal and every link. Exit 1 and the first bad entry when the chain is broken."""
-    if files and bundle is not None:
-        raise UsageProblem("name files or --export, one of the two")
+    """Check every seal, every link, and what was signed. Exit 1 and the first bad entry when the chain is broken.
+
+    With --root, the root's public key, every checkpoint must be signed by a key it certified, and each chain must have
+    one; without it, checkpoints are compared with the entries and nobody's signature is checked.
+    """
+    if sum(map(bool, (files, bundle, proof))) > 1:
+        raise UsageProblem("name files, --export or --proof, one of the three")
+    if checkpoints and not files:
+        raise UsageProblem("--checkpoints goes with files; the topics and an export have their own")
+    trust = Trust.of(root, certificate or (), checkpoint or (), on.date() if on else None)
+    if proof is not None:
+        answer_proof(proof, trust, json)
+        return
     with Progress("entries verified") as progress:
         if bundle is not None:
-            proofs = Bundle(bundle).verify(jobs, progress.advance)
+            proofs = Bundle(bundle).verify(jobs, progress.advance, trust)
         elif files:
-            proofs = verify_files(files, jobs, progress.advance)
+            beside = Beside(trust, records_by_partition(checkpoints or ()))
+            proofs = verify_files(files, jobs, progress.advance, beside)
+            proofs += unmatched(proofs, beside)
         else:
             settings = connected(pack, policy, bootstrap, prefix, profile, config)
-            proofs = asyncio.run(_verify_topic(settings, progress.advance))
-    _answer(proofs, "unbroken", json)
+            if trust.root is None and settings.checkpoint_root_file is not None:
+                trust = replace(trust, root=read_public(settings.checkpoint_root_file))
+            proofs = asyncio.run(_verify_topic(settings, progress.advance, trust))
+            proofs += unmatched(proofs, Beside(trust))
+    answer_verified(proofs, trust, json, must_be_signed=root is not None, epoch=epoch)
 
 
 def replay(
@@ -204,9 +248,9 @@ def _replay_files(policy: Policy, events: Path, decisions: Path, advance: Any) -
     return Proof(replayer.fold.partition, replayer.fold.seq, replayer.fold.head_hash, fault)
 
 
-async def _verify_topic(settings: Config, advance: Any) -> list[Proof]:
+async def _verify_topic(settings: Config, advance: Any, trust: Trust) -> list[Proof]:
     async with Topics.of(settings) as topics:
-        return await topics.verify(advance)
+        return await topics.verify(advance, trust, origin_of(settings, 0, 0).log)
 
 
 async def _replay_topic(settings: Config, advance: Any) -> list[Proof]:

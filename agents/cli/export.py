@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from sidechain.agents.bundle_files import Manifest
+from sidechain.agents.checkpoints import origin_of
 from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
 from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.policies import policy_of
@@ -49,4 +50,5 @@ def export(
 async def _export(settings: Config, folder: Path, told: Told, *, with_events: bool) -> Manifest:
     given = policy_of(settings.pack, settings.policy)
     async with Topics.of(settings) as topics:
-        return await write(topics, given, folder, told, with_events=with_events)
+        log = origin_of(settings, 0, 0).log
+        return await write(topics, given, folder, told, with_events=with_events, log=log)

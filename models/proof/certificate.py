@@ -163,9 +163,19 @@ def verify(checkpoint: Note, certificates: Sequence[Note], root: VerifierKey, *,
     `on`: the day to hold the certificates' dates against; None: they are not looked at. Raises NotProved with the
     reason, Malformed when the checkpoint or a certificate that the root key signed is none.
     """
+    return verify_by(checkpoint, in_force(certificates, root), root, on=on, given=len(certificates))
+
+
+def verify_by(
+    checkpoint: Note, valid: Sequence[Certificate], root: VerifierKey, *, on: date | None = None, given: int = 1
+) -> Certified:
+    """`verify` by certificates the root key is known to have signed: who checks many notes finds that out once.
+
+    `given`: how many there were before those the root key did not sign were passed over.
+    """
     parsed = checkpoints.parse(checkpoint.text)
     refusals = []
-    for certificate in in_force(certificates, root):
+    for certificate in valid:
         if checkpoint.is_signed_by(certificate.key):
             refusal = certificate.refusal(parsed, on)
             if not refusal:
@@ -175,7 +185,7 @@ def verify(checkpoint: Note, certificates: Sequence[Note], root: VerifierKey, *,
         raise NotProved(refusals[0])
     names = ", ".join(dict.fromkeys(one.name for one in checkpoint.signatures))
     raise NotProved(
-        f"{parsed.origin} at size {parsed.size} is signed by {names}, and none of the {len(certificates)} certificates "
+        f"{parsed.origin} at size {parsed.size} is signed by {names}, and none of the {given} certificates "
         f"given is for such a key and signed by the root key {root.name} ({root.id.hex()})"
     )
 

@@ -74,7 +74,7 @@ def test_several_processes_answer_as_one_does(tmp_path: Path) -> None:
     proofs = verify_files(files, 2, told.append)
     assert proofs == verify_files(files, 1, ignored)
     assert [one.entries for one in proofs] == [400, 0, 402]
-    assert sum(told) == 802
+    assert sum(told) == 400 + 401 + 402  # behind a fault too: another epoch may begin there
 
 
 def test_a_file_that_cannot_be_read_ends_all_processes(tmp_path: Path, file: Path) -> None:

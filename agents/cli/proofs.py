@@ -1,0 +1,178 @@
+"""How the answers of verify and replay read, and the options of what a person who checks brings along."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from sidechain.agents.believing import Trust
+from sidechain.agents.cli.output import emit
+from sidechain.agents.problems import AnswerIsNo, UsageProblem
+from sidechain.agents.proof import Proof
+from sidechain.models.proof import bundle
+from sidechain.models.proof.bundle import Extended, Included
+from sidechain.models.proof.certificate import Certificate
+from sidechain.models.proof.chain_check import EpochCheck
+from sidechain.models.proof.note import Malformed, NotProved
+
+RootFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The root's public key, to check signatures with.")]
+CertificateFiles = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE", help="A certificate beside those that come with checkpoints.")
+]
+Day = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Hold certificates' dates against it.")
+]
+
+
+def answer_verified(
+    proofs: list[Proof], trust: Trust, json: bool, *, must_be_signed: bool = False, epoch: int | None = None
+) -> None:
+    """Print what verify found; raises `AnswerIsNo` when a chain is broken, or not signed although it must be."""
+    checked = [(proof, one) for proof in proofs for one in proof.epochs if epoch in (None, one.number)]
+    if epoch is not None and not checked:
+        raise AnswerIsNo(f"no chain has an epoch {epoch}")
+    if json:
+        emit([_fields(one, trust) for one in proofs], json)
+    else:
+        emit("\n".join(_lines(proofs, trust, epoch)), json)
+    if any(one.fault for _, one in checked) or (epoch is None and any(one.fault for one in proofs)):
+        raise AnswerIsNo("not unbroken")
+    unsigned = [proof.partition for proof, one in checked if one.entries and not one.checkpoints]
+    if must_be_signed and unsigned:
+        which = ", ".join(map(str, sorted(set(unsigned))))
+        raise AnswerIsNo(f"no signed checkpoint covers anything of partition {which}: nothing but its links is shown")
+
+
+def _lines(proofs: list[Proof], trust: Trust, epoch: int | None) -> Iterator[str]:
+    for proof in proofs:
+        if not proof.epochs:
+            yield _line(proof.partition, EpochCheck(0, fault=proof.fault, where=proof.where), trust)
+        for one in proof.epochs:
+            if epoch in (None, one.number):
+                yield _line(proof.partition, one, trust)
+        if proof.epochs and proof.fault and not any(one.fault for one in proof.epochs):
+            yield f"partition {proof.partition}: BROKEN at {proof.fault} ({proof.where})"
+
+
+def _line(partition: int, one: EpochCheck, trust: Trust) -> str:
+    name = f"partition {partition}" + (f", epoch {one.number}" if one.number else "")
+    begun = f"; begun by {one.begun.by}: {one.begun.why}" if one.begun else ""
+    if one.fault:
+        where = f" ({one.where})" if one.where else ""
+        return f"{name}: BROKEN at {one.fault}{where}{begun}"
+    covered = ""
+    if one.checkpoints:
+        signed = "signed" if trust.root is not None else "signatures not checked: give --root"
+        behind = one.entries - one.covered
+        covered = (
+            f"; {one.checkpoints:,} checkpoints, the last at {one.covered:,} ({signed}), {behind:,} entries behind it"
+        )
+    return f"{name}: {one.entries:,} entries, unbroken, head {one.head[:16]}{covered}{begun}"
+
+
+def _fields(proof: Proof, trust: Trust) -> dict[str, Any]:
+    return {
+        "partition": proof.partition,
+        "entries": proof.entries,
+        "head": proof.head,
+        "fault": proof.fault and {**proof.fault._asdict(), "where": proof.where},
+        "epochs": [
+            {
+                "epoch": one.number,
+                "entries": one.entries,
+                "head": one.head,
+                "fault": one.fault and {**one.fault._asdict(), "where": one.where},
+                "begun": one.begun and {"by": one.begun.by, "why": one.begun.why},
+                "origin": one.origin or None,
+                "checkpoints": one.checkpoints,
+                "signatures_checked": bool(one.checkpoints) and trust.root is not None,
+                "covered": one.covered,
+                "behind": one.entries - one.covered if one.checkpoints else None,
+            }
+            for one in proof.epochs
+        ],
+    }
+
+
+def answer_proof(file: Path, trust: Trust, json: bool) -> None:
+    """Say what a document proves to the holder of the root's public key; raises `AnswerIsNo` when it does not."""
+    if trust.root is None:
+        raise UsageProblem("a proof is checked with the root's public key: --root FILE")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UsageProblem(f"{file} cannot be read: {error.strerror}") from None
+    documents = [one for one in data.split(b"\n") if one] or [b""]
+    try:
+        found = [_proved(one, trust) for one in documents]
+    except Malformed as fault:
+        raise UsageProblem(f"{file} holds no proof: {fault}") from None
+    except NotProved as fault:
+        raise AnswerIsNo(f"not proved: {fault}") from None
+    emit(
+        found if json else "\n\n".join("\n".join(f"{name:12} {value}" for name, value in one.items()) for one in found),
+        json,
+    )
+
+
+def _proved(data: bytes, trust: Trust) -> dict[str, Any]:
+    assert trust.root is not None
+    document = bundle.decode(data)
+    found = bundle.verify_bundle(document, trust.root, on=trust.on)
+    stated = found.checkpoint if isinstance(found, Included) else found.old.checkpoint
+    for held in trust.held:
+        if held.checkpoint != stated:
+            if held.checkpoint.origin != stated.origin:
+                raise NotProved(
+                    f"it is a proof for another log: {stated.origin}, and {held.where} is of {held.checkpoint.origin}"
+                )
+            raise NotProved(
+                f"its checkpoint, of size {stated.size}, is not the one in {held.where}, of size {held.checkpoint.size}"
+            )
+    return _included(found) if isinstance(found, Included) else _extended(found)
+
+
+class _Shown(msgspec.Struct):
+    kind: str
+    id: str | None = None
+    key: str | None = None
+    policy: str | None = None
+    action: str | None = None
+    reasons: list[Any] = []
+
+
+def _included(found: Included) -> dict[str, Any]:
+    entry = msgspec.json.decode(found.entry, type=_Shown)
+    return {
+        "proved": f"this entry is number {found.index} of {found.checkpoint.origin}",
+        "id": entry.id,
+        "kind": entry.kind,
+        "key": entry.key,
+        "action": entry.action,
+        "reasons": entry.reasons,
+        "policy": entry.policy,
+        "hash": found.entry[-66:-2].decode(),
+        **_signed(found.checkpoint.size, found.checkpoint.root, found.certificate),
+    }
+
+
+def _extended(found: Extended) -> dict[str, Any]:
+    old, new = found.old.checkpoint, found.new.checkpoint
+    return {
+        "proved": f"{new.origin} at size {new.size} begins with all {old.size} entries of the older checkpoint",
+        "older root": old.root.hex(),
+        **_signed(new.size, new.root, found.new.certificate),
+    }
+
+
+def _signed(size: int, root: bytes, certificate: Certificate) -> dict[str, Any]:
+    key = certificate.key
+    return {
+        "size": size,
+        "root": root.hex(),
+        "signed by": f"{key.name} ({key.id.hex()})",
+        "certificate": certificate.serial,
+    }
