@@ -20,8 +20,9 @@ from aiokafka import AIOKafkaProducer
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.lane.producers import IDS, IN_USE
 from tests.chaos import side
-from tests.chaos.scene import OURS, Scene, Worker
+from tests.chaos.scene import OURS, PREFIX, Scene, Worker
 from tests.chaos.sender import STEP_MS, event
+from tests.lanes import open_transactions
 
 Fault = Callable[[Scene], str]
 
@@ -102,6 +103,8 @@ def forgotten_transaction(scene: Scene) -> str:
     identifier = f"{scene.config.topic_prefix}dry-{shard}-{scene.chance.randrange(IN_USE, IDS)}"
     chain = scene.chance.randrange(shard * scene.terms.shard_size, (shard + 1) * scene.terms.shard_size)
     asyncio.run(asyncio.wait_for(_leave_open(scene, identifier, chain), 30))
+    stuck = open_transactions(scene.config, ["dry.decisions"])
+    assert f"{scene.config.topic('dry.decisions')}/{chain}" in stuck, "the transaction is not open"
     worker.kill()
     return f"{identifier} left a record open on partition {chain}; worker {worker.number} died"
 
@@ -269,7 +272,7 @@ def clock_jump(scene: Scene) -> str:
 def slow_consumer(scene: Scene) -> str:
     """Consumers that ask for everything and then read nothing: one hangs, one is stuck behind a full pipe."""
     words = ["-m", "sidechain.agents", "tail", "dry.decisions", "--from-start", "--pack", "web"]
-    words += ["--bootstrap", scene.broker.bootstrap, "--prefix", "chaos."]
+    words += ["--bootstrap", scene.broker.bootstrap, "--prefix", PREFIX]
     stuck = scene.stranger(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert stuck.stdout is not None
     first = stuck.stdout.readline()

@@ -1,6 +1,6 @@
 """The witness as a process: follows an installation's topics for as long as a run lasts and says what it sees.
 
-    python -m tests.chaos.observer BOOTSTRAP PREFIX POLICY PARTITIONS
+    python -m tests.chaos.observer BOOTSTRAP PREFIX POLICY PARTITIONS ROOT_PUB
 
 It prints a line of JSON twice a second: per partition how far events and entries were seen, checked and replayed, and
 every fault found. A broker that is away is waited for. It ends at SIGTERM.
@@ -20,8 +20,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.keys import read_public
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load, load_file
+from sidechain.models.proof.note import VerifierKey
 from tests.chaos.faulty import die_with_parent
 from tests.chaos.witness import Witness
 from tests.lanes import config_of
@@ -52,12 +54,12 @@ class Report(msgspec.Struct):
     stalled_s: float  # since anything was read
 
 
-async def observe(config: Config, partitions: int) -> None:
+async def observe(config: Config, partitions: int, root: VerifierKey) -> None:
     """Until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     policy = load_file(config.policy)  # type: ignore[arg-type]
-    witnesses = [Witness(one, policy, lambda text: load(text, name="control")) for one in range(partitions)]
+    witnesses = [Witness(one, policy, lambda text: load(text, name="control"), root) for one in range(partitions)]
     consumer = AIOKafkaConsumer(
         **kafka_options(config),
         group_id=None,
@@ -126,5 +128,5 @@ def _tell(witnesses: list[Witness], stalled_s: float) -> None:
 
 if __name__ == "__main__":
     die_with_parent()
-    address, begins, text, count = sys.argv[1:]
-    asyncio.run(observe(config_of(address, begins, policy=Path(text)), int(count)))
+    address, begins, text, count, public = sys.argv[1:]
+    asyncio.run(observe(config_of(address, begins, policy=Path(text)), int(count), read_public(Path(public))))

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 from tests.chaos.faults import FAULTS
 from tests.chaos.report import Inflicted, Outcome, written
-from tests.chaos.scene import ROOT, Scene, Terms
+from tests.chaos.scene import PREFIX, ROOT, Scene, Terms
 from tests.lanes import Process
 
 MARGIN = 1.05  # of the rate asked for: the mean must hold over the time it takes to stop as well
@@ -86,7 +86,7 @@ def conclude(scene: Scene, outcome: Outcome) -> None:
     outcome.decided = scene.decided
     for words in (["verify"], ["account"]):
         outcome.looks[words[0]] = look(scene, words)
-    with Process(scene.config, scene.folder / "last.log", shard_size=scene.terms.shard_size, **scene.settings) as last:
+    with Process(scene.config, scene.folder / "last.log", shard_size=scene.terms.shard_size, **scene.keys) as last:
         for shard in range(scene.terms.shards):
             last.wait_for(rf"shard {shard}: restored")
         assert last.stop() == 0, last.said()
@@ -95,7 +95,7 @@ def conclude(scene: Scene, outcome: Outcome) -> None:
 
 def look(scene: Scene, words: list[str]) -> str:
     """What a command of the product says about the whole installation. Raises AssertionError when it says no."""
-    named = ["--bootstrap", scene.broker.bootstrap, "--prefix", "chaos.", "--policy", str(scene.config.policy)]
+    named = ["--bootstrap", scene.broker.bootstrap, "--prefix", PREFIX, "--policy", str(scene.config.policy)]
     command = [sys.executable, "-m", "sidechain.agents", *words, *named]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LOOK_S, check=False, cwd=ROOT)
     assert done.returncode == 0, f"{words[0]}: {done.stdout[-4_000:]}\n{done.stderr[-2_000:]}"

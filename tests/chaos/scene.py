@@ -31,9 +31,11 @@ from sidechain.agents.local_kafka import LocalKafka, free_port
 from sidechain.agents.settings import Config
 from tests.chaos.observer import Report
 from tests.chaos.sender import partition_of
+from tests.chaos.signing import keys_for
 from tests.conftest import local_kafka
 from tests.lanes import Process, config_of, made, open_transactions, pinned, until
 
+PREFIX: Final = "chaos."
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
 POLL_S: Final = 0.05
@@ -92,7 +94,7 @@ class Worker(Process):
             session_timeout_s=scene.terms.session_s,
             shutdown_timeout_s=10,
             commit_timeout_s=15,
-            **scene.settings,
+            **scene.keys,
         )
 
     @property
@@ -167,11 +169,11 @@ class Child:
 class Scene:
     """Everything that runs. Use as a context manager: only what it started is ended, and all of that."""
 
-    def __init__(self, folder: Path, terms: Terms, **settings: Any) -> None:
-        """`settings`: of the workers, beyond those a run needs."""
+    def __init__(self, folder: Path, terms: Terms) -> None:
+        """Nothing runs yet."""
         self.folder = folder
         self.terms = terms
-        self.settings = settings
+        self.keys = keys_for(folder, PREFIX)
         self.chance = random.Random(terms.seed)
         self.broker: LocalKafka = local_kafka(folder / "broker", port=free_port(), heap=terms.heap, properties=BROKER)
         self.crew: list[Worker] = []
@@ -198,14 +200,14 @@ class Scene:
         self.config = made(
             config_of(
                 self.broker.bootstrap,
-                "chaos.",
+                PREFIX,
                 policy=pinned(self.folder),
                 partitions=terms.partitions,
                 shard_size=terms.shard_size,
             )
         )
-        place = [self.broker.bootstrap, "chaos."]
-        watched = ["tests.chaos.observer", *place, str(self.config.policy), str(terms.partitions)]
+        place = [self.broker.bootstrap, PREFIX, str(self.config.policy), str(terms.partitions)]
+        watched = ["tests.chaos.observer", *place, str(self.keys["checkpoint_root_file"])]
         self.observer = Child(watched, self.folder / "observer.log", Report, Report({}, [], 0.0))
         for _ in range(terms.workers):
             self.hire()

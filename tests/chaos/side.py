@@ -10,7 +10,10 @@ from aiokafka.structs import TopicPartition
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.settings import Config
 from tests.chaos.scene import Scene
-from tests.lanes import Process, config_of, made, ordinary, send, wait_decided
+from tests.chaos.signing import keys_for
+from tests.lanes import Process, config_of, made, ordinary, send, visible, wait_decided
+
+Decide = Callable[[int], None]  # how many events came before -> another EVENTS are sent and decided
 
 PARTITIONS = 2
 EVENTS = 60
@@ -25,8 +28,8 @@ def input_shorter(scene: Scene) -> str:
 
 
 def decisions_shorter(scene: Scene) -> str:
-    """The chain's topic was emptied, or deleted and made again."""
-    return _refused(scene, _emptied, "stands still.*(holds no entry any more|has state but no entry)")
+    """Chain and changelog were put back as of an earlier moment; they agree, and a checkpoint knows better."""
+    return _refused(scene, _put_back, "stands still.*entries that were committed are gone")
 
 
 def partitions_added(scene: Scene) -> str:
@@ -34,19 +37,23 @@ def partitions_added(scene: Scene) -> str:
     return _refused(scene, _widened, "partitions", ends=3)
 
 
-def _refused(scene: Scene, harm: Callable[[Config], str], sentence: str, ends: int | None = None) -> str:
+def _refused(scene: Scene, harm: Callable[[Config, Decide], str], sentence: str, ends: int | None = None) -> str:
     """A small installation decides, is harmed, and must not go on: `ends` is its exit code, None: it stands still."""
     prefix = f"side{uuid4().hex[:8]}."
     policy = scene.config.policy
     config = made(config_of(scene.broker.bootstrap, prefix, policy=policy, partitions=PARTITIONS))
-    send(config, ordinary(EVENTS, partitions=PARTITIONS))
-    log = scene.folder / f"{prefix}log"
-    with Process(config, log, **scene.settings) as worker:
-        wait_decided(config, EVENTS, [worker])
-        assert worker.stop() == 0, worker.said()
-    done = harm(config)
+    log, keys = scene.folder / f"{prefix}log", keys_for(scene.folder / prefix, prefix)
+
+    def decide(already: int) -> None:
+        send(config, ordinary(EVENTS, already, partitions=PARTITIONS))
+        with Process(config, log, **keys) as worker:
+            wait_decided(config, already + EVENTS, [worker])
+            assert worker.stop() == 0, worker.said()
+
+    decide(0)
+    done = harm(config, decide)
     before = scene.end_offsets(WRITTEN, config)
-    with Process(config, log, **scene.settings) as worker:
+    with Process(config, log, **keys) as worker:
         if ends is None:
             worker.wait_for(sentence)
             assert worker.process.poll() is None, "the worker ended, and stands for its other shards no more"
@@ -60,7 +67,7 @@ def _refused(scene: Scene, harm: Callable[[Config], str], sentence: str, ends: i
     return f"{done}; refused, nothing written"
 
 
-def _replaced(config: Config) -> str:
+def _replaced(config: Config, _: Decide) -> str:
     async def run(client: AIOKafkaAdminClient) -> None:
         await _again(client, config, "events", PARTITIONS)
 
@@ -69,7 +76,7 @@ def _replaced(config: Config) -> str:
     return "the events topic was made anew"
 
 
-def _deleted(config: Config) -> str:
+def _deleted(config: Config, _: Decide) -> str:
     send(config, ordinary(40, EVENTS, partitions=PARTITIONS))
 
     async def run(client: AIOKafkaAdminClient) -> None:
@@ -80,15 +87,21 @@ def _deleted(config: Config) -> str:
     return "events were deleted before they were decided"
 
 
-def _emptied(config: Config) -> str:
+def _put_back(config: Config, decide: Decide) -> str:
+    was = {topic: visible(config, topic) for topic in ("dry.decisions", "dry.state")}
+    decide(EVENTS)
+
     async def run(client: AIOKafkaAdminClient) -> None:
-        await _again(client, config, "dry.decisions", PARTITIONS)
+        for topic in was:
+            await _again(client, config, topic, PARTITIONS)
 
     asyncio.run(_administer(config, run))
-    return "the decisions topic was made anew"
+    for topic, found in was.items():
+        send(config, [(p, one.key, one.value) for p, records in found.items() for one in records], topic)
+    return f"chain and state put back by {EVENTS} entries"
 
 
-def _widened(config: Config) -> str:
+def _widened(config: Config, _: Decide) -> str:
     async def run(client: AIOKafkaAdminClient) -> None:
         await client.create_partitions({config.topic("events"): NewPartitions(PARTITIONS + 1)})
 

@@ -11,7 +11,7 @@ import pytest
 
 from sidechain.agents.problems import EnvironmentProblem
 from tests.chaos.faults import FAULTS
-from tests.chaos.scene import Scene, Terms
+from tests.chaos.scene import PREFIX, Scene, Terms
 
 pytestmark = pytest.mark.kafka
 
@@ -44,7 +44,7 @@ def test_the_whole_run_is_exact(scene: Scene, sidechain: object) -> None:
     """When the load ends every event has its entry, nothing is open, and the product's own checks agree."""
     scene.finish()
     assert scene.decided == sum(one.visible for one in scene.observer.last.partitions.values())
-    named = ["--bootstrap", scene.broker.bootstrap, "--prefix", "chaos.", "--policy", str(scene.config.policy)]
+    named = ["--bootstrap", scene.broker.bootstrap, "--prefix", PREFIX, "--policy", str(scene.config.policy)]
     for command in ("verify", "account"):
         done = sidechain(command, *named)  # type: ignore[operator]
         assert done.returncode == 0, done.stdout + done.stderr

@@ -17,9 +17,10 @@ import msgspec
 
 from sidechain.models.dry.chain import Replayer, Verifier
 from sidechain.models.policy import Policy
-from sidechain.models.proof import checkpoint, note
+from sidechain.models.proof import certificate, checkpoint, note
 from sidechain.models.proof.checkpoint import Checkpoint
 from sidechain.models.proof.merkle import Frontier, leaves_of
+from sidechain.models.proof.note import Malformed, NotProved, VerifierKey
 from sidechain.topics.records import CheckpointRecord, letter
 
 LEAVES_HELD: Final = 200_000  # behind the last checkpoint; beyond it a checkpoint's root cannot be looked up
@@ -37,9 +38,11 @@ class Witness:
     """What one partition's topics said so far."""
 
     def __init__(
-        self, partition: int, policy: Policy, load: Callable[[bytes], Policy], *, replays: bool = True
+        self, partition: int, policy: Policy, load: Callable[[bytes], Policy], root: VerifierKey | None = None
     ) -> None:
+        """`root`: whom checkpoints must be certified by; None: signatures are not looked at."""
         self.partition = partition
+        self._root = root
         self.faults: list[str] = []
         self.kinds: Counter[str] = Counter()
         self.visible = 0  # events
@@ -98,7 +101,14 @@ class Witness:
     def checkpoint(self, value: bytes) -> None:
         """A checkpoint became visible."""
         record = msgspec.json.decode(value, type=CheckpointRecord)
-        self._signed.append(checkpoint.parse(note.parse(record.note).text))
+        signed = note.parse(record.note)
+        if self._root is not None:
+            try:
+                certificate.verify(signed, [note.parse(record.certificate)], self._root)
+            except (NotProved, Malformed) as fault:
+                self._complain(f"a checkpoint nobody need believe: {fault}")
+                return
+        self._signed.append(checkpoint.parse(signed.text))
 
     def settle(self) -> None:
         """Check everything whose counterpart has been seen by now."""
@@ -172,7 +182,7 @@ class Witness:
             self._complain(f"a checkpoint of size {found.size} came after one of {self._base.size}")
             return
         self._forget(found.size - self._base.size)
-        if self._base.root() != found.root:
+        if self._base.root() != found.root:  # the head is the last leaf, so the root answers for it too
             self._complain(f"the checkpoint of size {found.size} has another root than its entries")
         self._roots[found.size] = found.root
 
