@@ -20,7 +20,7 @@ from sidechain.agents.problems import UsageProblem
 from sidechain.models.dry import Fold
 from sidechain.models.dry.entry import Broken, Next, body_and_hash
 from sidechain.models.dry.fold import Head
-from sidechain.models.dry.state import Change
+from sidechain.models.dry.state import POLICY_PREFIX, Change
 from sidechain.models.policy import Policy
 
 INPUTS: Final = {"events", "outcomes", "control"}
@@ -88,14 +88,18 @@ def plan_epoch(
     layout: Layout,
     deed: Deed,
 ) -> Plan:
-    """A new chain with an empty state. `keys`: those of the changelog, which forgets them all but the layout."""
+    """A new chain with an empty state. `keys`: those of the changelog.
+
+    It forgets them all but the layout, and the texts of policies: the chain that was can still be replayed.
+    """
     fold, entry = Fold.begin_epoch(
         policy, partition, number, broken, begin.next, at_ms=deed.at_ms, by=deed.by, why=deed.why
     )
     written, standing = fold.changes(), set(keys)
     is_laid_out = LAYOUT_KEY in standing
     first = [] if is_laid_out else [(LAYOUT_KEY, msgspec.json.encode(layout))]
-    forgotten = sorted(standing - {name for name, _ in written} - {LAYOUT_KEY})
+    left = standing - {name for name, _ in written} - {LAYOUT_KEY}
+    forgotten = sorted(name for name in left if not name.startswith(POLICY_PREFIX))
     at = "where the log holds nothing" if broken.offset is None else f"at offset {broken.offset}"
     says = (
         f"epoch {number} begins behind seq {_shown(broken.seq)}, hash {_shown(broken.hash and broken.hash[:16])}, {at}",

@@ -18,6 +18,7 @@ from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.lane.layout import LAYOUT_KEY, Layout
 from sidechain.agents.settings import Config
 from sidechain.models.dry import Fold, Line
+from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.policy import Policy
 from tests.lanes import Process, made, request, second_version, send, visible, wait_decided
 
@@ -133,8 +134,9 @@ def _decided(policy: Policy, partition: int, offset: int, count: int = DECIDED) 
 def _write(config: Config, partition: int, chain: tuple[Fold, Sequence[bytes]]) -> None:
     fold, lines = chain
     layout = msgspec.json.encode(Layout(partitions=PARTITIONS, shard_size=1))
+    changes = [one for one in fold.changes() if partition != POLICY or not one[0].startswith(POLICY_PREFIX)]
     send(config, [(partition, b"k", line) for line in lines], "dry.decisions")
-    send(config, [(partition, *one) for one in [(LAYOUT_KEY, layout), *fold.changes()]], "dry.state")
+    send(config, [(partition, *one) for one in [(LAYOUT_KEY, layout), *changes]], "dry.state")
 
 
 async def delete_records(config: Config, all_of: Iterable[tuple[str, int]]) -> None:

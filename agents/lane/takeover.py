@@ -136,7 +136,7 @@ async def restore(grounds: Grounds, tail_reader: Any, partitions: Sequence[int])
     states = await read_state(tail_reader, grounds.ends, config.topic("dry.state"), partitions)
     folds = {}
     for one in partitions:
-        folds[one] = await _fold(grounds, one, Standing(tails[one], states[one]))
+        folds[one] = await _fold(grounds, one, Standing(tails[one], states.pop(one)))
     return folds
 
 
@@ -152,9 +152,10 @@ async def _fold(grounds: Grounds, partition: int, standing: Standing) -> Fold:
         return Fold(grounds.policies.given, partition)
     assert standing.head is not None
     take_layout(standing.state, partition, grounds.layout)
-    policy = await grounds.policies.by_ref(Fold.policy_ref_of(standing.head), grounds.ends)
+    policy = await grounds.policies.by_ref(Fold.policy_ref_of(standing.head), grounds.ends, standing.state)
     try:
-        return Fold.restore(partition, standing.head, standing.state.items(), policy)
+        # Seconds for a million keys: other lanes go on meanwhile, and so does the heartbeat.
+        return await asyncio.to_thread(Fold.restore, partition, standing.head, standing.state.items(), policy)
     except StateMismatch as fault:
         raise Refused(
             f"{fault}. Somebody else wrote to dry.decisions or dry.state, or one of them was restored without the "

@@ -110,11 +110,11 @@ def test_a_chain_that_was_deleted_is_not_taken_for_a_beginning(begun: Config, tm
 
 
 def test_an_edited_policy_file_is_no_activation(begun: Config, tmp_path: Path) -> None:
-    """The chain ended under a text nobody has any more."""
+    """Whoever edited it believes that it decides now."""
     assert begun.policy is not None
     begun.policy.write_text(begun.policy.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
     with Process(begun, tmp_path / "worker.log") as worker:
-        worker.wait_for("shard 0 stands still.*neither the policy given")
+        worker.wait_for("shard 0 stands still.*which it never was under")
 
 
 def test_somebody_elses_open_transaction_is_named(begun: Config, tmp_path: Path) -> None:
