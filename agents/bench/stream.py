@@ -33,7 +33,8 @@ HOSTS: Final = 500
 FIRST_SECOND: Final = 1_700_000_000
 PIPE_BYTES: Final = 1024 * 1024  # the most Linux gives without asking; with its usual 64 KiB processes wait in turn
 SAMPLE: Final = 1_000_000  # events between two looks at memory; fewer in a run too short for two
-STALL_S: Final = 120.0  # without a sample's worth of events: something hangs
+SIGN: Final = 20_000  # events between two signs of life
+STALL_S: Final = 120.0  # without one: something hangs
 END_S: Final = 60.0  # for the last entries to be decided and verified
 FLAT: Final = 1.1  # times what a process held at most up to the first sample
 
@@ -42,11 +43,13 @@ def stream(entries: int, seed: int, told: Callable[[str], None]) -> dict[str, An
     """Run the measurement and return its figures."""
     if not Path("/proc/self/status").exists():
         raise EnvironmentProblem("the memory of a process is read from /proc, which only Linux has")
-    step = SAMPLE if entries >= 2 * SAMPLE else max(BLOCK, entries // 10 // BLOCK * BLOCK)
+    step = SAMPLE if entries >= 2 * SAMPLE else max(SIGN, entries // 10 // SIGN * SIGN)
     samples: list[dict[str, int]] = []
     began = time.perf_counter()
-    with _piped(entries, seed, step) as (generator, decide, verify):
+    with _piped(entries, seed) as (generator, decide, verify):
         for events in _reached(generator):
+            if events % step and events < entries:
+                continue
             samples.append({one.name: one.most_kib() for one in (decide, verify)})
             seconds = time.perf_counter() - began
             memory = ", ".join(f"{one.name} {samples[-1][one.name] / 1024:.1f} MiB" for one in (decide, verify))
@@ -109,7 +112,7 @@ class _Process:
 
 
 @contextmanager
-def _piped(entries: int, seed: int, step: int) -> Iterator[tuple[_Process, _Process, _Process]]:
+def _piped(entries: int, seed: int) -> Iterator[tuple[_Process, _Process, _Process]]:
     """The three processes; whatever still runs at the end is killed."""
     command = ["-m", "sidechain.agents"]
     with ExitStack() as stack:
@@ -124,7 +127,7 @@ def _piped(entries: int, seed: int, step: int) -> Iterator[tuple[_Process, _Proc
         def kept() -> Any:
             return stack.enter_context(TemporaryFile())
 
-        words = ["-m", "sidechain.agents.bench.stream", str(entries), str(seed), str(step)]
+        words = ["-m", "sidechain.agents.bench.stream", str(entries), str(seed)]
         generator = begin("events", words, None, subprocess.PIPE)
         decide = begin("decide", [*command, "decide", "--pack", "web"], generator, kept())
         verify = begin("verify", [*command, *VERIFY], decide, kept())
@@ -191,7 +194,7 @@ def _template(chance: random.Random) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def _generate(entries: int, seed: int, step: int) -> None:
+def _generate(entries: int, seed: int) -> None:
     out = sys.stdout.fileno()
     source, written = blocks(seed), 0
     while written < entries:
@@ -202,10 +205,10 @@ def _generate(entries: int, seed: int, step: int) -> None:
         while view:
             view = view[os.write(out, view) :]
         written = min(entries, written + BLOCK)
-        if written % step == 0 or written == entries:
+        if written % SIGN == 0 or written == entries:
             os.write(sys.stderr.fileno(), b"%d\n" % written)
 
 
 if __name__ == "__main__":
     with contextlib.suppress(BrokenPipeError):
-        _generate(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+        _generate(int(sys.argv[1]), int(sys.argv[2]))
