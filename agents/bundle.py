@@ -63,7 +63,7 @@ class Bundle:
         if not events.keys() >= {one.partition for one in self._parts("decisions")}:
             raise UsageProblem(f"{self.folder} holds no events; `sidechain export --with-events` writes them")
         self._check_others()
-        control = {line.offset: line for one in self._parts("control") for line in self._records(one)}
+        control = {line.offset: line for one in self._parts("control") for line in self.records(self._path(one))}
         policy = given or self._policy()
         return [self._replayed(one, events[one.partition], policy, control, told) for one in self._parts("decisions")]
 
@@ -74,7 +74,7 @@ class Bundle:
         first = next(lines, None)
         if first is None:
             return _against(part, Proof(part.partition))
-        inputs = _Inputs(self._records(events), control)
+        inputs = _Inputs(self.records(self._path(events)), control)
         genesis = genesis_policy(first, given, control)
         replayer = Replayer(genesis, part.partition, inputs.of, load=lambda text: load(text, name="control"))
         fault = replayer.take(first)
@@ -113,18 +113,23 @@ class Bundle:
         fault = Fault(0, None, "more than was exported", "no entry", "at least one") if has_any else None
         return Proof(part.partition, fault=fault, where=part.name if has_any else "")
 
+    def files(self, kind: Kind) -> dict[int, Path]:
+        """The files of a kind, by partition."""
+        return {one.partition: self._path(one) for one in self._parts(kind)}
+
+    def records(self, file: Path) -> Iterator[Line]:
+        """The records of a topic that a file of this export holds. Raises `UsageProblem`."""
+        for number, line in enumerate(lines_of(file), 1):
+            try:
+                yield read(line)
+            except (ValueError, RecursionError) as error:
+                raise UsageProblem(f"{file.name}, line {number:,} is no exported record: {error}") from None
+
     def _parts(self, kind: Kind) -> list[Part]:
         return [one for one in self.manifest.files if one.kind == kind]
 
     def _path(self, part: Part) -> Path:
         return self.folder / part.name
-
-    def _records(self, part: Part) -> Iterator[Line]:
-        for number, line in enumerate(lines_of(self._path(part)), 1):
-            try:
-                yield read(line)
-            except (ValueError, RecursionError) as error:
-                raise UsageProblem(f"{part.name}, line {number:,} is no exported record: {error}") from None
 
 
 class _Inputs:

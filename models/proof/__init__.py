@@ -6,6 +6,7 @@
     checkpoint   what a worker signs: this chain had this many entries and this root
     ledger       a chain as its checkpoints state it: tree, totals, where its inputs stand
     certificate  what the root key signs: this worker key may sign for these chains
+    chain_check  a chain beside its checkpoints, in one pass and constant memory
     bundle       one file that proves one entry, or that one checkpoint continues another
 
 What is proved: who holds a checkpoint can be shown, with the root's public key and nothing else, that an entry stands
