@@ -119,7 +119,8 @@ async def _check_nobody(config: Config) -> None:
                 if members or state not in IDLE:
                     raise EnvironmentProblem(
                         f"group {group} has {len(members)} worker{'' if len(members) == 1 else 's'} ({state}); stop "
-                        "them all first. Nothing was changed"
+                        f"them all first; a killed one counts for {config.session_timeout_s:.0f} s more. Nothing was "
+                        "changed"
                     )
 
 

@@ -94,7 +94,9 @@ def _seen(config: Config, keys: Keys | None, where: str, value: bytes | None, fo
     if found.checkpoint.origin != ours:
         raise Refused(
             f"{where} is a checkpoint of {found.checkpoint.origin}, and this chain is {ours}: one of the topics was "
-            "replaced or restored wrongly. Restore dry.decisions, dry.state and dry.checkpoints as of one moment"
+            "replaced or restored wrongly. Restore dry.decisions, dry.state and dry.checkpoints as of one moment; if "
+            "an epoch is lost, `sidechain repair --epoch` begins another",
+            "epoch" if found.checkpoint.origin._replace(epoch=fold.epoch) == ours else None,
         )
     return found
 
