@@ -1,6 +1,7 @@
 """`bench dry`: sealed decisions a second beside a bare copy of the same records, interleaved in one run.
 
-Each round runs the decider once and the copy at three poll sizes, on fresh topics and on the same preloaded events.
+Each round runs the decider without and with checkpoints and the copy at three poll sizes, on fresh topics and on the
+same preloaded events; which of the two comes first changes from round to round. The rate reported is the one without.
 The rate is taken from outside, from what a read_committed reader could see, between the first fifth (warm-up) and the
 end. The copy's figure is the best of the three sizes' medians: the comparison favours the copy.
 """
@@ -13,6 +14,7 @@ from sidechain.agents.admin import ensure
 from sidechain.agents.bench.load import numbered
 from sidechain.agents.bench.place import Place, growth, machine, place
 from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.own_keys import own_keys
 from sidechain.agents.produce import keyed, produce
 from sidechain.models.pack_file import load_pack
 
@@ -26,6 +28,7 @@ async def throughput(pack: str, events: int, rounds: int, told: Callable[[str], 
     """Run the measurement and return its figures."""
     policy = load_pack(pack)
     dry: list[float] = []
+    signing: list[float] = []
     copies: dict[int, list[float]] = {size: [] for size in POLL_SIZES}
     told("starting a broker")
     async with place(pack) as here:
@@ -37,28 +40,38 @@ async def throughput(pack: str, events: int, rounds: int, told: Callable[[str], 
             for size in POLL_SIZES:
                 words = ["-m", "sidechain.agents.bench.copier", str(size)]
                 copies[size].append(await _rate(here, f"copy{size}-{turn}", words, events))
-            dry.append(await _rate(here, f"dry-{turn}", ["-m", "sidechain.agents", "worker", "dry"], events))
+            for with_keys in (turn % 2 == 1, turn % 2 == 0):
+                name = f"{'signing' if with_keys else 'dry'}-{turn}"
+                keys = own_keys(here.folder / f"{name}-keys", f"bench.{name}").settings if with_keys else {}
+                words = ["-m", "sidechain.agents", "worker", "dry"]
+                (signing if with_keys else dry).append(await _rate(here, name, words, events, **keys))
             best = max(values[-1] for values in copies.values())
-            told(f"round {turn + 1} of {rounds}: {dry[-1]:,.0f} decisions/s, copy {best:,.0f} records/s")
+            told(
+                f"round {turn + 1} of {rounds}: {dry[-1]:,.0f} decisions/s, {signing[-1]:,.0f} with checkpoints, "
+                f"copy {best:,.0f} records/s"
+            )
     medians = {size: median(values) for size, values in copies.items()}
     best_size = max(medians, key=lambda size: medians[size])
     return {
         "dry_events_per_s": round(median(dry)),
         "copy_events_per_s": round(medians[best_size]),
         "ratio": round(median(dry) / medians[best_size], 3),
+        "checkpoints_events_per_s": round(median(signing)),
+        "checkpoints_ratio": round(median(signing) / median(dry), 3),
         "copy_poll_records": best_size,
         "rounds": rounds,
         "events": events,
         "pack": policy.ref,
         "dry_all": [round(one) for one in dry],
+        "checkpoints_all": [round(one) for one in signing],
         "copy_all": {str(size): [round(one) for one in values] for size, values in copies.items()},
         "machine": machine(),
     }
 
 
-async def _rate(here: Place, name: str, words: list[str], events: int) -> float:
+async def _rate(here: Place, name: str, words: list[str], events: int, **more: str) -> float:
     """Records a second of one process over fresh topics, warm."""
-    settings = {"topic_events": EVENTS_TOPIC, "prefix": f"bench.{name}."}
+    settings = {"topic_events": EVENTS_TOPIC, "prefix": f"bench.{name}.", **more}
     config = here.config(**settings)
     await ensure(config)
     with here.process(name, words, **settings) as process:
