@@ -62,15 +62,17 @@ class Account:
     events: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     actions: Counter[str] = field(default_factory=Counter)
-    with_signals: int = 0  # decisions that used metadata
     dead_letters: int = 0
     missing: list[int] = field(default_factory=list)  # event offsets without an entry (the first few)
     repeated: list[int] = field(default_factory=list)  # event offsets with more than one
+    extra: list[int] = field(default_factory=list)  # offsets entries name, at which there is no event
+    altered: list[int] = field(default_factory=list)  # offsets of events that are not what their entries say
 
     @property
     def balanced(self) -> bool:
         """Every visible event has exactly one entry, and rejected inputs and dead letters are as many."""
-        return not self.missing and not self.repeated and self.kinds["rejected"] == self.dead_letters
+        at_fault = self.missing or self.repeated or self.extra or self.altered
+        return not at_fault and self.kinds["rejected"] == self.dead_letters
 
 
 @dataclass
@@ -197,22 +199,26 @@ class Topics:
 
     async def account(self) -> list[Account]:
         """The books of every partition, as of now."""
-        entries, events, letters = [await self.reader(one) for one in ("dry.decisions", "events", "dry.deadletters")]
+        from sidechain.agents.against_events import books_of
+        from sidechain.agents.chain_sources import TopicSource  # which reads through this class
+
+        source, letters = TopicSource(self), await self.reader("dry.deadletters")
         accounts = []
-        for partition in await entries.partitions():
-            account = Account(partition)
-            seen: Counter[int] = Counter()
-            async for records in entries.to_end([partition]):
-                for one in records:
-                    _book(account, seen, msgspec.json.decode(one.value, type=_Booked))
-            visible: set[int] = set()
-            async for records in events.to_end([partition]):
-                visible.update(one.offset for one in records)
+        for partition in await source.partitions():
+            books = await books_of(source, partition, _ignored)
+            waiting = [] if books.first_waiting is None else [books.first_waiting]
+            account = Account(
+                partition,
+                events=books.events,
+                kinds=books.kinds,
+                actions=books.actions,
+                missing=[*books.missing, *waiting],
+                repeated=books.repeated,
+                extra=books.extra,
+                altered=books.altered,
+            )
             async for records in letters.to_end([partition]):
                 account.dead_letters += len(records)
-            account.events = len(visible)
-            account.missing = sorted(visible - seen.keys())[:10]
-            account.repeated = sorted(offset for offset, times in seen.items() if times > 1)[:10]
             accounts.append(account)
         return accounts
 
@@ -294,7 +300,7 @@ class _Inputs:
         events = self._events.to_end([self._partition])
         reached = -1
         async for records in entries.to_end([self._partition]):
-            lines = [one.value for one in records]
+            lines = [one.value or b"" for one in records]
             needed = _last_event(lines)
             while reached < needed and (batch := await anext(events, None)) is not None:
                 self._held.update((one.offset, one) for one in batch)
@@ -302,25 +308,13 @@ class _Inputs:
             yield lines
 
 
-class _Booked(msgspec.Struct):
-    kind: str
-    source: tuple[str, int, int]
-    action: str | None = None
-    signals: dict[str, dict[str, Any]] = {}
-
-
-def _book(account: Account, seen: Counter[int], entry: _Booked) -> None:
-    account.kinds[entry.kind] += 1
-    if entry.source[0] == "events":
-        seen[entry.source[2]] += 1
-    if entry.action is not None:
-        account.actions[entry.action] += 1
-        account.with_signals += any("value" in used for used in entry.signals.values())
+class _Source(msgspec.Struct):
+    source: tuple[str, int, int] | None = None
 
 
 def _last_event(lines: Sequence[bytes]) -> int:
     for line in reversed(lines):
-        topic, _, offset = msgspec.json.decode(line, type=_Booked).source
-        if topic == "events":
-            return offset
+        source = msgspec.json.decode(line, type=_Source).source
+        if source is not None and source[0] == "events":
+            return source[2]
     return -1
