@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import resource
+import select
 import signal
 import subprocess
 from collections.abc import Callable
@@ -275,8 +276,9 @@ def slow_consumer(scene: Scene) -> str:
     words += ["--bootstrap", scene.broker.bootstrap, "--prefix", PREFIX]
     stuck = scene.stranger(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert stuck.stdout is not None
-    first = stuck.stdout.readline()
-    assert first.startswith(b'{"v":1,'), "the consumer has not begun"
+    pipe = stuck.stdout.fileno()
+    scene.until(lambda: bool(select.select([pipe], [], [], 0)[0]), "the consumer has not begun")
+    assert os.read(pipe, 7) == b'{"v":1,', "the consumer reads something else"
     took = []
     for _ in range(3):
         scene.linger(LASTING_S)

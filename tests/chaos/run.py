@@ -32,7 +32,7 @@ from tests.lanes import Process
 MARGIN = 1.05  # of the rate asked for: the mean must hold over the time it takes to stop as well
 LONGER = 1.5  # times the minutes, until kinds that are still due are given up
 LOOK_S = 900.0
-FIRST_S = 180.0
+ENOUGH = 3
 
 
 def schedule(seed: int) -> Iterator[str]:
@@ -46,7 +46,7 @@ def schedule(seed: int) -> Iterator[str]:
 
 def run(scene: Scene, outcome: Outcome, minutes: float, each: int) -> None:
     """Inflict until the time is over; fills the outcome."""
-    took = scene.settle(FIRST_S)
+    took = scene.settle()
     say(f"the load runs, {scene.terms.workers} workers, settled within {took:.1f} s")
     began = time.monotonic()
     count = dict.fromkeys(FAULTS, 0)
@@ -60,6 +60,8 @@ def run(scene: Scene, outcome: Outcome, minutes: float, each: int) -> None:
         count[kind] += 1
         one = inflict(scene, kind, time.monotonic() - scene.began)
         outcome.faults.append(one)
+        if all(one.problem for one in outcome.faults[-ENOUGH:]) and len(outcome.faults) >= ENOUGH:
+            raise AssertionError(f"{ENOUGH} faults in a row failed: what comes behind them would say no more")
         say(f"{len(outcome.faults):4} at {one.at_s:6.0f} s  {one.words}  {scene.decided:,} decided")
 
 
@@ -129,7 +131,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     seed = random.randrange(1 << 30) if asked.seed is None else asked.seed
     folder = Path(tempfile.mkdtemp(prefix="sidechain-chaos-"))
-    terms = Terms(seed=seed, rate=asked.rate * MARGIN, session_s=6.0, heap="1g")
+    terms = Terms(seed=seed, rate=asked.rate * MARGIN, session_s=6.0, settle_s=300.0, heap="1g")
     again = (
         f"python -m tests.chaos.run --minutes {asked.minutes:g} --each {asked.each} --rate {asked.rate:g} --seed {seed}"
     )

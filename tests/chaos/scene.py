@@ -39,12 +39,12 @@ PREFIX: Final = "chaos."
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
 POLL_S: Final = 0.05
-SETTLE_S: Final = 120.0
 ASK_S: Final = 5.0
 STOP_S: Final = 60.0
 # Ways a worker may end in a run of faults: as told, because its cluster was away too long, killed.
 ORDINARY_ENDS: Final = frozenset({0, 3, -signal.SIGKILL})
 OURS: Final = 70
+OURS_SAID: Final = re.compile(r"^obeys plan| sidechain\.")
 BROKER: Final = {
     "log.segment.bytes": "67108864",  # a broker that was killed reads its active segments again before it serves
     "num.recovery.threads.per.data.dir": "2",
@@ -62,6 +62,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     shard_size: int = 2
     workers: int = 2
     session_s: float = 3.0
+    settle_s: float = 120.0  # the longest a harm may take to be over
     heap: str = "512m"
 
     @property
@@ -85,6 +86,8 @@ class Worker(Process):
         self.number = number
         self._plan = scene.folder / f"worker-{number}.json"
         self._plans = 0
+        self._heard, self._read = "", 0
+        self._heard_of: subprocess.Popen[bytes] | None = None  # the process `_heard` is of
         self._write(plan)
         super().__init__(
             scene.config,
@@ -105,14 +108,26 @@ class Worker(Process):
     @property
     def shards(self) -> list[int]:
         """What the group gave it last."""
-        found = re.findall(r"shards of this worker: (.+)", self.said())
+        found = re.findall(r"shards of this worker: (.+)", self.heard())
         return [int(one) for one in found[-1].split()] if found and found[-1] != "none" else []
+
+    def heard(self) -> str:
+        """What it said of itself since its last start, without the tracebacks of libraries: those grow without end."""
+        if self._heard_of is not self.process:
+            self._heard_of, self._heard, self._read = self.process, "", self._seen
+        with self.log.open("rb") as log:
+            log.seek(self._read)
+            new = log.read()
+        new = new[: new.rfind(b"\n") + 1]
+        self._read += len(new)
+        self._heard += "".join(f"{one}\n" for one in new.decode(errors="replace").splitlines() if OURS_SAID.search(one))
+        return self._heard
 
     def told(self, **plan: Any) -> None:
         """Fail like this from now on; without words: no more. Returns when the worker, if it runs, knows."""
         self._write(plan)
         if self.ended_with is None:
-            until(lambda: self.says(rf"obeys plan {self._plans}\b") or self.ended_with is not None, self.said)
+            until(lambda: self.says(rf"obeys plan {self._plans}\b") or self.ended_with is not None, self.heard)
 
     def start(self) -> "Worker":
         """Start it with the plan it has."""
@@ -121,11 +136,11 @@ class Worker(Process):
 
     def marked(self) -> int:
         """How much it has said; `says` looks behind it."""
-        return len(self.said())
+        return len(self.heard())
 
     def says(self, pattern: str, mark: int = 0) -> int:
         """How often its log matches behind the mark."""
-        return len(re.findall(pattern, self.said()[mark:]))
+        return len(re.findall(pattern, self.heard()[mark:]))
 
     def _write(self, plan: Any) -> None:
         self._plans += 1
@@ -243,7 +258,10 @@ class Scene:
     def dismiss(self, worker: Worker) -> None:
         """One less: it finishes what is under way and leaves the group."""
         self.crew.remove(worker)
-        code = worker.stop()
+        try:
+            code = worker.stop()
+        finally:
+            worker.__exit__()
         assert code == 0, f"worker {worker.number} was told to stop and ended with {code}:\n{worker.said()[-2_000:]}"
 
     def tend(self) -> None:
@@ -299,11 +317,12 @@ class Scene:
 
     # Waiting
 
-    def until(self, is_so: Callable[[], bool], otherwise: str, within_s: float = SETTLE_S) -> None:
+    def until(self, is_so: Callable[[], bool], otherwise: str, within_s: float | None = None) -> None:
         """Poll until it is so, minding the workers meanwhile."""
-        deadline = time.monotonic() + within_s
+        bound_s = within_s or self.terms.settle_s
+        deadline = time.monotonic() + bound_s
         while not is_so():
-            assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {otherwise}\n{self._standing()}"
+            assert time.monotonic() < deadline, f"not within {bound_s:.0f} s: {otherwise}\n{self._standing()}"
             self.mind()
             time.sleep(POLL_S)
 
@@ -320,7 +339,7 @@ class Scene:
         for child in (self.observer,) if self._is_quiet else (self.observer, self.sender):
             assert child.process.poll() is None, f"{child.process.args} ended:\n{child.log.read_text()[-4_000:]}"
 
-    def settle(self, within_s: float = SETTLE_S) -> float:
+    def settle(self, within_s: float | None = None) -> float:
         """Until everything visible by now is decided and checked. Returns how long it took; fails if anything is wrong.
 
         Exact books, one entry a visible event, seals, links, seq, replay, dead letters and checkpoints are the
@@ -343,7 +362,7 @@ class Scene:
         """No more load: everything decided, workers stopped, no transaction open."""
         self._is_quiet = True
         self.sender.end()
-        targets = self._event_ends(SETTLE_S)
+        targets = self._event_ends(None)
         self.until(lambda: self._reached(targets), "what was sent is not decided")
         self.check()
         for worker in list(self.crew):
@@ -373,7 +392,7 @@ class Scene:
 
     # Kafka, asked and written beside the installation
 
-    def _event_ends(self, within_s: float) -> dict[int, int]:
+    def _event_ends(self, within_s: float | None) -> dict[int, int]:
         found: dict[int, int] = {}
 
         def is_answered() -> bool:
