@@ -10,13 +10,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sidechain.agents.checkpoints import Keys
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.entry import stated
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.program import SignalValue
 from sidechain.models.pack_file import load
+from sidechain.models.proof import certificate as certificates
+from sidechain.models.proof import note as notes
+from sidechain.models.proof.checkpoint import Origin
+from sidechain.models.proof.ledger import Ledger
+from sidechain.models.proof.note import VerifierKey
 from sidechain.topics import records
 from sidechain.topics.catalog import catalog
+from tests.proofs import OLD, ROOT, certificate
 
 README = Path(__file__).resolve().parents[2] / "topics" / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -53,6 +60,21 @@ def test_every_hash_is_sha256_over_all_but_the_last_75_bytes():
         stated = json.loads(line)["hash"]
         assert line[-SEAL:] == b',"hash":"%b"}' % stated.encode()
         assert sha256(line[:-SEAL]).hexdigest() == stated
+
+
+def test_the_checkpoint_is_what_a_worker_signs_over_these_entries():
+    """Ed25519 signs the same bytes the same way, so the example is a test vector; so is the key that checks it."""
+    [line] = lines("dry.checkpoints")
+    record = json.loads(line)
+    assert record["note"].rstrip("\n") == BLOCKS["note"]
+    root = VerifierKey.parse(BLOCKS["root.pub"])
+    given = [notes.parse(record["certificate"])]
+    assert certificates.verify(notes.parse(record["note"]), given, root).checkpoint.size == 5
+    note = certificate(scopes=["sidechain/sidechain.doors"])
+    [certified] = certificates.in_force([note], ROOT.verifier)
+    ledger = Ledger()
+    ledger.extend(lines("dry.decisions"))
+    assert Keys(OLD, certified, note, ROOT.verifier).record(Origin("sidechain.doors", 0, 0), ledger) == line
 
 
 def test_every_entry_names_the_hash_of_the_one_before():
