@@ -9,6 +9,7 @@ import pytest
 
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.problems import UsageProblem
+from sidechain.agents.proof import Proof, Topics
 from sidechain.agents.repair import repair
 from sidechain.agents.repair_plan import Deed
 from sidechain.agents.settings import Config
@@ -93,6 +94,20 @@ def mend(config: Config, partition: int, at: int | None = None) -> int:
     return number
 
 
+def assert_replayed(config: Config) -> None:
+    """The command for it goes through what is left of the chains, and stops where one is broken."""
+
+    async def scenario() -> list[Proof]:
+        async with Topics.of(config) as topics:
+            return await topics.replay(config.loaded_policy)
+
+    lost, spoilt, stateless = asyncio.run(scenario())
+    assert (lost.fault, lost.entries) == (None, 1 + COUNT)
+    assert (stateless.fault, stateless.entries) == (None, 1 + 2 * COUNT)
+    assert spoilt.fault is not None
+    assert (spoilt.fault.problem, spoilt.fault.position) == ("not readable as an entry", COUNT)
+
+
 def test_every_epoch_is_signed_for_itself_and_none_twice(config: Config, tmp_path: Path) -> None:
     """Three chains are signed and broken: one lost, one spoilt, one lost with its state; then an epoch is lost too."""
     decide(config, tmp_path / "first.log", 0)
@@ -113,6 +128,7 @@ def test_every_epoch_is_signed_for_itself_and_none_twice(config: Config, tmp_pat
     decide(config, tmp_path / "third.log", 2 * COUNT)
 
     kept = epochs(config)
+    assert_replayed(config)
     for partition, signed in checkpoints(config).items():
         places = [(one.origin.epoch, one.size) for one in signed]
         assert places == sorted(set(places)), f"partition {partition}: {places}"
