@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 
+from sidechain.agents.priority import step_back
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.worker import Role, Setting
 
@@ -37,6 +38,7 @@ def tap(setting: Setting) -> Role:
     from sidechain.agents.tap import TapWorker
 
     config = setting.config
+    step_back(config.wet_nice)
     worker = TapWorker(
         setting.app,
         setting.policy,
@@ -58,6 +60,7 @@ def wet(setting: Setting) -> Role:
     from sidechain.agents.wet.worker import WetWorker
 
     config = setting.config
+    step_back(config.wet_nice)
     metrics = WetMetrics(setting.registered)
     worker = WetWorker(setting.app, setting.policy, setting.options, config.topic, config.topic_prefix, metrics)
     return Role(worker.run)

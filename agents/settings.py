@@ -65,6 +65,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     # The wet side.
     tap_max_lag: Count = 100_000  # records the tap may lag before it skips ahead
+    wet_nice: Annotated[int, Meta(ge=0, le=19)] = 10  # how far tap and wet worker step back for others on the machine
     pseudonym_key_file: Path | None = None
 
     # Metrics.

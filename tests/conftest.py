@@ -1,5 +1,6 @@
 """What many tests need: one real broker for the whole run, and a fresh topic prefix for each test."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import pytest
 from sidechain.agents.config import load
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.problems import EnvironmentProblem
+
+# A wet worker that steps back waits for every other test; how far it would is asked of it alone (test_priority.py).
+os.environ["SIDECHAIN_WET_NICE"] = "0"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

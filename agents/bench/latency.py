@@ -9,7 +9,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -28,6 +28,8 @@ WARM_S: Final = 15.0  # decided and not counted: a broker just started still com
 LEAD_S: Final = 5.0  # between the plan and the first event: the sender's own start ...
 PREPARED_PER_S: Final = 20_000.0  # ... and the time it takes to prepare its events
 PATIENCE_S: Final = 30.0
+FIRST: Final = 500  # decided before anything is sent on schedule
+DECIDED_S: Final = 60.0
 
 
 class _Entry(msgspec.Struct):
@@ -43,50 +45,71 @@ async def latency(
     async with place(pack) as here:
         for count in partitions:
             told(f"{rate:,.0f} events/s for {seconds:.0f} s over {count} partition{'s' if count > 1 else ''}")
-            rows.append(await _run(here, pack, rate, seconds, count))
+            rows.append(await _run(here, rate, seconds, count))
     return [{**row, "pack": pack, "machine": machine()} for row in rows]
 
 
-async def _run(here: Place, pack: str, rate: float, seconds: float, partitions: int) -> dict[str, Any]:
+async def _run(here: Place, rate: float, seconds: float, partitions: int) -> dict[str, Any]:
     settings = {"prefix": f"latency{partitions}.", "partitions": str(partitions)}
     config = here.config(**settings)
     await ensure(config)
-    total, warm = int((seconds + WARM_S) * rate), int(WARM_S * rate)
-    with here.process(f"dry{partitions}", ["-m", "sidechain.agents", "worker", "dry"], **settings) as worker:
-        await _first_decision(here, config, pack, worker)
-        lead = LEAD_S + total / PREPARED_PER_S
-        start = time.monotonic() + lead
-        words = ["-m", "sidechain.agents.bench.latency", str(start), str(rate), str(total)]
-        with here.process(f"send{partitions}", words, **settings):
-            arrived = await _arrivals(config, total, seconds + WARM_S + lead + PATIENCE_S)
-    waits = sorted((arrived[number] - (start + number / rate)) * 1000 for number in range(warm, total))
+    name = f"dry{partitions}"
+    with here.process(name, ["-m", "sidechain.agents", "worker", "dry"], **settings) as worker:
+        await decided(here, config, name, worker, 0, FIRST)
+        steady = Steady(FIRST, rate, seconds, WARM_S)
+        return {"partitions": partitions, **await waits(here, config, f"send{partitions}", steady, **settings)}
+
+
+class Steady(NamedTuple):
+    """Events at a steady rate, from the `first`-th on; those of the first `warm_s` seconds do not count."""
+
+    first: int
+    rate: float
+    seconds: float
+    warm_s: float
+
+    @property
+    def count(self) -> int:
+        """How many are sent in all."""
+        return int((self.seconds + self.warm_s) * self.rate)
+
+
+async def waits(here: Place, config: Config, name: str, steady: Steady, **settings: str) -> dict[str, Any]:
+    """Send them from a process of its own; returns how long their decisions took to reach a consumer."""
+    lead = LEAD_S + steady.count / PREPARED_PER_S
+    start = time.monotonic() + lead
+    words = ["-m", "sidechain.agents.bench.latency", *map(str, (start, steady.rate, steady.first, steady.count))]
+    with here.process(name, words, **settings):
+        arrived = await _arrivals(config, steady, steady.seconds + steady.warm_s + lead + PATIENCE_S)
+    counted = range(int(steady.warm_s * steady.rate), steady.count)
+    sorted_ms = sorted((arrived[steady.first + one] - (start + one / steady.rate)) * 1000 for one in counted)
     return {
-        "partitions": partitions,
-        "rate": rate,
-        "seconds": seconds,
-        "events": len(waits),
-        **{name: round(waits[min(len(waits) - 1, int(len(waits) * share))], 1) for name, share in _SHARES},
-        "max_ms": round(waits[-1], 1),
+        "rate": steady.rate,
+        "seconds": steady.seconds,
+        "events": len(sorted_ms),
+        **{name: round(sorted_ms[min(len(sorted_ms) - 1, int(len(sorted_ms) * share))], 1) for name, share in _SHARES},
+        "max_ms": round(sorted_ms[-1], 1),
     }
 
 
 _SHARES: Final = (("p50_ms", 0.5), ("p99_ms", 0.99), ("p999_ms", 0.999))
 
 
-async def _first_decision(here: Place, config: Config, pack: str, worker: Any) -> None:
-    """Wait until the worker has decided an event on every partition: its start is not what is measured."""
-    policy = load_pack(pack)
-    events = keyed((one.replace(b'"bench-', b'"warm-') for one in numbered(policy, 500)), policy.event)
-    sent = await produce(kafka_options(config), config.topic("events"), events)
-    async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader, asyncio.timeout(60):
-        while sum((await reader.ends(list(range(config.partitions)))).values()) < sent:
+async def decided(here: Place, config: Config, name: str, worker: Any, first: int, count: int) -> None:
+    """Send so many events and wait until they are decided: a worker's start is not what is measured."""
+    policy = load_pack(config.pack_name)
+    events = keyed(numbered(policy, count, first), policy.event)
+    await produce(kafka_options(config), config.topic("events"), events)
+    async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader, asyncio.timeout(DECIDED_S):
+        while sum((await reader.ends(list(range(config.partitions)))).values()) < first + count:
             if (code := worker.poll()) is not None:
-                raise here.ended(f"dry{config.partitions}", code)
+                raise here.ended(name, code)
             await asyncio.sleep(0.1)
 
 
-async def _arrivals(config: Config, total: int, within_s: float) -> dict[int, float]:
+async def _arrivals(config: Config, steady: Steady, within_s: float) -> dict[int, float]:
     """When the entry of the n-th event was first seen, on the clock all processes share."""
+    begin, total = steady.first, steady.count
     arrived: dict[int, float] = {}
     decode = msgspec.json.Decoder(_Entry).decode
     async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader:
@@ -96,20 +119,20 @@ async def _arrivals(config: Config, total: int, within_s: float) -> dict[int, fl
                     now = time.monotonic()
                     for one in records:
                         name = decode(one.value).id or ""
-                        if name.startswith("bench-"):
-                            arrived[int(name[6:])] = now
+                        if name.startswith("bench-") and (number := int(name[6:])) >= begin:
+                            arrived[number] = now
                     if len(arrived) >= total:
                         return arrived
     raise EnvironmentProblem(f"{len(arrived):,} of {total:,} decisions arrived within {within_s:.0f} s")
 
 
-async def _send(start: float, rate: float, total: int) -> None:
+async def _send(start: float, rate: float, first: int, count: int) -> None:
     config = load().config
     policy = load_pack(config.pack_name)
-    events = list(keyed(numbered(policy, total), policy.event))
+    events = list(keyed(numbered(policy, count, first), policy.event))
     topic = config.topic("events")
     await produce(kafka_options(config), topic, events, rate=rate, start=start, linger_ms=0)
 
 
 if __name__ == "__main__":
-    asyncio.run(_send(float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(_send(float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

@@ -15,12 +15,14 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from sidechain.agents.admin import administrator
 from sidechain.agents.config import load
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
+from sidechain.topics.catalog import catalog
 
 LOOK_S: Final = 0.02
 STOP_S: Final = 20.0
@@ -29,8 +31,9 @@ STOP_S: Final = 20.0
 class Place:
     """A running broker, and the settings of processes started beside it."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str], broker_pid: int) -> None:
         self.folder = folder
+        self.broker_pid = broker_pid
         self._environ = environ
 
     def config(self, **settings: str) -> Config:
@@ -82,12 +85,19 @@ async def place(pack: str) -> AsyncIterator[Place]:
     )
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIDECHAIN_")}
     try:
-        await asyncio.to_thread(kafka.start)
+        broker = await asyncio.to_thread(kafka.start)
         own = {"BOOTSTRAP": kafka.bootstrap, "PACK": pack, "PSEUDONYM_KEY_FILE": str(key)}
-        yield Place(folder, {**inherited, **{f"SIDECHAIN_{name}": value for name, value in own.items()}})
+        environ = {**inherited, **{f"SIDECHAIN_{name}": value for name, value in own.items()}}
+        yield Place(folder, environ, broker.pid)
     finally:
         await asyncio.to_thread(kafka.stop)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def discard(config: Config) -> None:
+    """Delete an installation's topics, so that the next one finds the machine as this one did."""
+    async with administrator(kafka_options(config)) as client:
+        await client.delete_topics([config.topic(one) for one in catalog()])
 
 
 async def growth(

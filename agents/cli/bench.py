@@ -1,4 +1,4 @@
-"""`sidechain bench dry|latency|verify|stream`: figures with the machine they were measured on."""
+"""`sidechain bench dry|latency|wet|verify|stream`: figures with the machine they were measured on."""
 
 import asyncio
 from typing import Annotated, Any
@@ -7,8 +7,11 @@ import typer
 
 from sidechain.agents.bench.latency import latency as measure_latency
 from sidechain.agents.bench.stream import stream as measure_stream
+from sidechain.agents.bench.takeover import takeover as measure_takeover
 from sidechain.agents.bench.throughput import throughput
 from sidechain.agents.bench.verifying import verifying
+from sidechain.agents.bench.wet import P99_RATIO, THROUGHPUT_RATIO
+from sidechain.agents.bench.wet import wet as measure_wet
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.problems import AnswerIsNo
 
@@ -19,13 +22,20 @@ def dry(
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are reported.")] = 5,
     json: Json = False,
 ) -> None:
-    """Sealed decisions a second of one worker, exactly once, beside a bare copy of the same records."""
+    """Sealed decisions a second of one worker, exactly once, beside a bare copy of the same records.
+
+    The figure and its ratio to the copy are without checkpoints; beside it the same worker signs them.
+    """
     figures = asyncio.run(throughput(pack, events, rounds, say))
     if json:
         emit(figures, json)
         return
     emit(f"{figures['dry_events_per_s']:,} decisions/s, a bare copy {figures['copy_events_per_s']:,} records/s")
     emit(f"ratio {figures['ratio']:.3f} (medians of {rounds} rounds of {events:,} events, pack {figures['pack']})")
+    emit(
+        f"with checkpoints {figures['checkpoints_events_per_s']:,} decisions/s, "
+        f"{figures['checkpoints_ratio']:.3f} of those without"
+    )
     emit(_machine(figures["machine"]))
 
 
@@ -48,6 +58,38 @@ def latency(
             f"p999 {row['p999_ms']} ms, max {row['max_ms']} ms ({row['events']:,} events at {row['rate']:,.0f}/s)"
         )
     emit(_machine(rows[0]["machine"]))
+
+
+def wet(
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved pairs; medians of their ratios are reported.")] = 5,
+    rate: Annotated[float, typer.Option(min=1, help="Events a second, for the latency.")] = 2_000,
+    seconds: Annotated[float, typer.Option(min=1, help="Of each latency, without warm-up.")] = 20,
+    events: Annotated[int, typer.Option(min=1_000, help="Events of each throughput.")] = 200_000,
+    nice: Annotated[int, typer.Option(min=0, max=19, help="How far tap and wet worker step back.")] = 10,
+    pack: Annotated[str, typer.Option(help="A pack with a sample, and with something wet in it.")] = "network",
+    json: Json = False,
+) -> None:
+    """Throughput and latency of the dry side with the wet side on, of those without it; then slow, lying, killed.
+
+    A minute a round, two rounds a pair, three more at the end. Exit 1 when the wet side costs more than a tenth of
+    the throughput or a quarter of the p99.
+    """
+    figures = asyncio.run(measure_wet(pack, rate, seconds, events, rounds, nice, say))
+    if json:
+        emit(figures, json)
+    else:
+        for mode, row in figures["modes"].items():
+            emit(
+                f"wet {mode + ':':<8}{row['events_per_s']:>9,.0f} decisions/s, "
+                f"p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms"
+            )
+        emit(
+            f"with, of without, medians of {rounds} pairs: throughput {figures['throughput_ratio']:.3f} "
+            f"(at least {THROUGHPUT_RATIO}), p99 {figures['p99_ratio']:.3f} (at most {P99_RATIO})"
+        )
+        emit(_machine(figures["machine"]))
+    if not figures["is_met"]:
+        raise AnswerIsNo("the wet side costs the dry side more than it may")
 
 
 def verify(
@@ -94,6 +136,29 @@ def stream(
         emit(_machine(figures["machine"]))
     if not figures["unbroken"]:
         raise AnswerIsNo(f"not {entries:,} unbroken entries")
+
+
+def takeover(
+    keys: Annotated[int, typer.Option(min=100, help="Live keys of the shard.")] = 1_000_000,
+    updates: Annotated[int, typer.Option(min=1_000, help="Updates its state has seen.")] = 20_000_000,
+    partitions: Annotated[int, typer.Option(min=1, max=16, help="Partitions of the shard.")] = 4,
+    pack: Annotated[str, typer.Option(help="A pack with a sample.")] = "web",
+    cleaned: Annotated[bool, typer.Option(help="Measure again after the cleaner had time.")] = True,
+    json: Json = False,
+) -> None:
+    """Seconds a worker needs to take over a shard, with the changelog as the catalogue sets it."""
+    figures = asyncio.run(measure_takeover(pack, keys, updates, partitions, say, cleaned=cleaned))
+    if json:
+        emit(figures, json)
+        return
+    for row in figures["takeovers"]:
+        emit(
+            f"{row['when']}: {row['seconds']:.1f} s; {row['records_read']:,} state records read, "
+            f"{row['live_records']:,} live, {row['bytes_on_disk'] / 1e6:,.0f} MB on the disk; "
+            f"memory {row['rss_kib'] / 1024:,.0f} MiB, {row['rss_most_kib'] / 1024:,.0f} MiB at most"
+        )
+    emit(f"{keys:,} keys, {updates:,} updates, {partitions} partitions, pack {figures['pack']}")
+    emit(_machine(figures["machine"]))
 
 
 def _machine(found: dict[str, Any]) -> str:

@@ -21,12 +21,15 @@ from typing import Final
 from sidechain.agents.admin import ensure
 from sidechain.agents.config import load
 from sidechain.agents.local_kafka import LocalKafka
+from sidechain.agents.own_keys import own_keys
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.settings import Config
+from sidechain.models.proof.note import VerifierKey
 
 ROLES: Final = ("dry", "tap", "wet")
 STOP_S: Final = 20.0
 LOG_LINES: Final = 12
+ABOUT_THE_MACHINE: Final = ("SIDECHAIN_CACHE", "SIDECHAIN_JARS", "SIDECHAIN_WET_NICE")  # and no other installation
 
 
 class Worker:
@@ -73,10 +76,13 @@ class Worker:
 class Stage:
     """What runs, and how to reach it."""
 
-    def __init__(self, config: Config, folder: Path, secret: bytes, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: Config, folder: Path, secret: bytes, root: VerifierKey, environ: Mapping[str, str]
+    ) -> None:
         self.config = config
         self.folder = folder
         self.secret = secret
+        self.root = root  # the public half: all it takes to check what the worker signed
         self.workers: dict[str, Worker] = {}
         self._environ = environ
 
@@ -114,19 +120,22 @@ async def set_up(
         key_file = folder / "pseudonym.key"
         key_file.touch(mode=0o600)
         key_file.write_bytes(secret)
+        signing = own_keys(folder, f"sidechain.{pack}")
+        told(f"made a root key, which certifies the worker's: {signing.root_folder}. In earnest it stays offline")
         own = {
             "SIDECHAIN_BOOTSTRAP": kafka.bootstrap,
             "SIDECHAIN_PACK": pack,
             "SIDECHAIN_PSEUDONYM_KEY_FILE": str(key_file),
+            **{f"SIDECHAIN_{name.upper()}": path for name, path in signing.settings.items()},
             **(settings or {}),
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIDECHAIN_")}
-        kept = {name: value for name, value in os.environ.items() if name in ("SIDECHAIN_CACHE", "SIDECHAIN_JARS")}
+        kept = {name: os.environ[name] for name in ABOUT_THE_MACHINE if name in os.environ}
         environ = {**inherited, **kept, **own}
         config = load(environ=environ, file=_no_file(folder)).config
         told(f"creating topics {config.topic_prefix}*")
         await ensure(config)
-        stage = Stage(config, folder, secret, environ)
+        stage = Stage(config, folder, secret, signing.root, environ)
         for role in roles:
             told(f"starting the {role} worker")
             stage.start(role)
