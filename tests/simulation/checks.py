@@ -1,0 +1,179 @@
+"""What must hold of every schedule: while it runs, as a read_committed reader sees it, and when it is over."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from aiokafka import TopicPartition
+
+from sidechain.agents.checkpoints import origin_of, read_record
+from sidechain.agents.lane.layout import LAYOUT_KEY
+from sidechain.models.dry import Fold
+from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.policy import Policy
+from sidechain.models.proof.checkpoint import parse
+from sidechain.models.proof.ledger import Ledger
+from sidechain.models.proof.note import parse as parse_note
+from tests.simulation.cluster import Log, Record
+from tests.simulation.installation import FIRST, LOAD, SECOND, Installation
+from tests.support import event, records
+
+POLICIES: Final[Mapping[str, Policy]] = {one.ref: one for one in (FIRST, SECOND)}
+
+
+class BrokenPromiseError(AssertionError):
+    """The installation did what it must never do."""
+
+
+class Watcher:
+    """Reads the chains as they grow: whatever a read_committed reader could ever have seen, it has seen."""
+
+    def __init__(self, on: Installation) -> None:
+        self.entries: dict[int, int] = {}
+        self.reached: dict[int, int] = {}  # partition -> events decided
+        self.policy: dict[int, str] = {}  # ... and the policy in force
+        self.problems: list[str] = []
+        self._read: dict[int, int] = {}
+        self._signed: dict[int, int] = {}
+        self._verifiers: dict[int, Verifier] = {}
+        for one in range(on.config.partitions):
+            chain = on.cluster.logs[TopicPartition(on.config.topic("dry.decisions"), one)]
+            chain.on_stable = self._look
+            signed = on.cluster.logs[TopicPartition(on.config.topic("dry.checkpoints"), one)]
+            signed.on_stable = partial(self._look_signed, chain)
+
+    def _look(self, log: Log) -> None:
+        partition = log.tp.partition
+        begin, end = self._read.get(partition, 0), log.stable
+        if end <= begin:
+            return
+        self._read[partition] = end
+        verifier = self._verifiers.setdefault(partition, Verifier())
+        for record in log.visible(begin, end):
+            if (fault := verifier.take(record.value)) is not None:
+                self.problems.append(f"{log.tp.topic}/{partition}@{record.offset}: {fault}")
+            told = msgspec.json.decode(record.value)
+            self.entries[partition] = verifier.count
+            self.reached[partition], self.policy[partition] = told["next"]["events"], told["policy"]
+
+    def _look_signed(self, chain: Log, log: Log) -> None:
+        """What is signed, even if it is given up later, is committed by then."""
+        begin, self._signed[log.tp.partition] = self._signed.get(log.tp.partition, 0), log.end
+        for record in log.records[begin:]:
+            if record is None or record.is_marker:
+                continue
+            size = parse(parse_note(read_record(record.value).note).text).size
+            committed = sum(1 for one in chain.records if one and one.transaction and one.is_visible)
+            if size > committed:
+                self.problems.append(f"{log.tp.topic}/{log.tp.partition}: {size} signed when {committed} are committed")
+
+
+def check(on: Installation) -> int:
+    """Everything that can be asked once nothing moves any more; returns how many entries were checked."""
+    return sum(_check_partition(on, one) for one in range(on.config.partitions)) + _check_compensations(on)
+
+
+def _check_partition(on: Installation, partition: int) -> int:
+    def visible(logical: str, number: int = partition) -> list[Record]:
+        return on.cluster.logs[TopicPartition(on.config.topic(logical), number)].visible()
+
+    inputs = {one.offset: one for one in visible("events")}
+    control = {one.offset: one for one in visible("control", 0)}
+    chain = visible("dry.decisions")
+    replayer = Replayer(
+        FIRST, partition, lambda topic, at: (control if topic == "control" else inputs).get(at), load=LOAD
+    )
+    decided: Counter[int] = Counter()
+    rejected = []
+    for record in chain:
+        entry = msgspec.json.decode(record.value)
+        topic, _, offset = entry["source"]
+        if topic == "events":
+            decided[offset] += 1
+        if entry["kind"] == "rejected":
+            rejected.append((topic, offset))
+        if (fault := replayer.take(record.value)) is not None:
+            raise BrokenPromiseError(f"partition {partition}: replay differs at {record.offset}: {fault}")
+    if decided != Counter(inputs.keys()):
+        raise BrokenPromiseError(f"partition {partition}: events and their entries: {decided} for {sorted(inputs)}")
+    letters = [dict(one.headers) for one in visible("dry.deadletters")]
+    told = sorted((one["dlq.topic"].decode(), int(one["dlq.offset"])) for one in letters)
+    if told != sorted(rejected):
+        raise BrokenPromiseError(f"partition {partition}: dead letters {told} for rejected {rejected}")
+    _check_checkpoints(on, partition, [one.value for one in chain])
+    _check_state(partition, chain, visible("dry.state"), replayer.fold)
+    return len(chain)
+
+
+def _check_state(partition: int, chain: list[Record], changelog: list[Record], rebuilt: Fold) -> None:
+    """The state that was written is the state of a fold that walked the chain from its genesis."""
+    if not chain:
+        return
+    table: dict[bytes, Any] = {}
+    for record in changelog:
+        table.pop(record.key, None)
+        if record.value is not None:
+            table[record.key] = record.value
+    if LAYOUT_KEY not in table:
+        raise BrokenPromiseError(f"partition {partition}: no layout was sealed")
+    del table[LAYOUT_KEY]
+    whole = {name: value for name, value in rebuilt.changes() if value is not None}
+    if table != whole:
+        names = [name for name in {*table, *whole} if table.get(name) != whole.get(name)]
+        raise BrokenPromiseError(f"partition {partition}: the state differs from the chain's at {sorted(names)}")
+    restored = Fold.restore(partition, chain[-1].value, table.items(), POLICIES[Fold.policy_ref_of(chain[-1].value)])
+    probes = records([event(10_000 + n, host=f"h{n % 3}") for n in range(6)], start=rebuilt.next["events"])
+    if restored.events(probes) != rebuilt.events(probes):
+        raise BrokenPromiseError(f"partition {partition}: the restored fold decides otherwise than the rebuilt one")
+
+
+def _check_checkpoints(on: Installation, partition: int, chain: list[bytes]) -> None:
+    """Whatever was signed, also what was given up with its transaction, says of each size what the chain says."""
+    log = on.cluster.logs[TopicPartition(on.config.topic("dry.checkpoints"), partition)]
+    notes = [read_record(one.value).note for one in log.records if one is not None and not one.is_marker]
+    origin, ledger = origin_of(on.config, partition, 0), Ledger()
+    for text in sorted({parse_note(one).text for one in notes}, key=lambda text: parse(text).size):
+        size = parse(text).size
+        if size > len(chain):
+            raise BrokenPromiseError(f"partition {partition}: {size} entries were signed, there are {len(chain)}")
+        ledger.extend(chain[ledger.size : size])
+        if ledger.checkpoint(origin).text() != text:
+            raise BrokenPromiseError(f"partition {partition}: of {size} entries something else was signed: {text!r}")
+    signed = [parse(parse_note(read_record(one.value).note).text).size for one in log.visible()]
+    if signed != sorted(set(signed)):
+        raise BrokenPromiseError(f"partition {partition}: a size was signed twice or too late: {signed}")
+
+
+def last_signed(on: Installation, partition: int) -> int:
+    """How many entries the last visible checkpoint covers."""
+    records = on.cluster.logs[TopicPartition(on.config.topic("dry.checkpoints"), partition)].visible()
+    return parse(parse_note(read_record(records[-1].value).note).text).size if records else 0
+
+
+def _check_compensations(on: Installation) -> int:
+    """One decision, one request: what is repeated is the same record, byte for byte."""
+    asked: dict[tuple[int, int], set[str]] = {}
+    for one in range(on.config.partitions):
+        chain = {}
+        for record in on.cluster.logs[TopicPartition(on.config.topic("dry.decisions"), one)].visible():
+            entry = msgspec.json.decode(record.value)
+            chain[entry["seq"]] = entry.get("id")
+        for record in on.cluster.logs[TopicPartition(on.config.topic("wet.compensations"), one)].visible():
+            told = msgspec.json.decode(record.value)
+            decision = told["decision"]
+            if chain.get(decision["seq"]) != decision["id"]:
+                raise BrokenPromiseError(f"partition {one}: a compensation for a decision nobody made: {decision}")
+            asked.setdefault((one, decision["seq"]), set()).add(told["id"])
+    if several := [where for where, ids in asked.items() if len(ids) > 1]:
+        raise BrokenPromiseError(f"more than one compensation for {several}")
+    return 0
+
+
+def dump(on: Installation) -> bytes:
+    """Every byte of every log, for comparing two runs of one seed."""
+    return b"".join(
+        b"%r" % ((*tp, [(one.offset, one.key, one.value) for one in log.records if one is not None]),)
+        for tp, log in sorted(on.cluster.logs.items())
+    )

@@ -1,0 +1,230 @@
+"""One seed, one schedule: some events, a few workers, a few faults, then peace, in which everything comes to rest."""
+
+import asyncio
+import gc
+import logging
+import sys
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from aiokafka import TopicPartition
+
+from tests.simulation import faults
+from tests.simulation.checks import BrokenPromiseError, Watcher, check, dump, last_signed
+from tests.simulation.clients import in_place
+from tests.simulation.cluster import MARKER_S, Transaction
+from tests.simulation.installation import SECOND, STUBS, Installation
+from tests.simulation.machine import LivelockError, Machine
+from tests.support import control, event, line
+
+EVENTS: Final = 40
+HOSTS: Final = ("h0", "h1", "h2", "h3", "h3", "h3", "h4", "h5")
+TROUBLE_S: Final = 5.0  # faults begin within this time
+PATIENCE_S: Final = 90.0  # when all is well again, everything is decided within it
+LOOK_S: Final = 0.25
+TIDY_EVERY: Final = 20
+
+
+class Result(NamedTuple):
+    """What became of one seed."""
+
+    seed: int
+    problem: str | None
+    digest: str
+    entries: int
+    faults: tuple[str, ...]
+    steps: int
+    seconds: float  # of the schedule's own time
+    trace: list[str]
+
+
+class _Schedule:
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.random = machine.random
+        self.on = Installation(machine)
+        self.watcher = Watcher(self.on)
+        self.faults: list[str] = []
+        self.control_at: int | None = None
+        self.wet = self.random.choice(("on", "on", "on", "off", "slow", "halted"))
+        self.on.cluster.batch_most = self.random.choice((1, 4, 1_000))
+        if self.wet == "slow":
+            self.on.cluster.wet_pause_s = 1.0
+
+    async def play(self) -> None:
+        random, on = self.random, self.on
+        for name in faults.SLOTS[: random.randint(1, 3)]:
+            on.start(name)
+        if self.wet != "off":
+            on.start("tap")
+            on.start("wet")
+        chosen = random.choices(faults.ANY, k=random.randint(3, 6))
+        await asyncio.gather(self._feed(), *map(self._inflict, chosen))
+        self._make_peace()
+        await self._rest()
+        on.is_over = True
+
+    async def _feed(self) -> None:
+        """The users: events in clumps, some nonsense, some repeated, some in transactions that may be given up."""
+        random, on = self.random, self.on
+        topic, partitions = on.config.topic("events"), on.config.partitions
+        pace_s = random.choice((0.0, 0.1, 0.3))
+        change_at = random.randrange(EVENTS) if random.random() < 0.4 else None
+        sent = 0
+        while sent < EVENTS:
+            clump: dict[int, list[tuple[Any, Any]]] = {}
+            for number in range(sent, min(EVENTS, sent + random.randint(1, 12))):
+                key, value = self._event(number)
+                clump.setdefault(zlib.crc32(key or b"") % partitions, []).append((key, value))
+                sent = number + 1
+                if number == change_at:
+                    change = control(SECOND, at=1)
+                    on.cluster.put(TopicPartition(on.config.topic("control"), 0), [(change.key, change.value)])
+                    self.control_at = change_at
+            for partition, told in clump.items():
+                tp = TopicPartition(topic, partition)
+                if random.random() < 0.15:
+                    transaction = Transaction()
+                    on.cluster.put(tp, told, transaction)
+                    await asyncio.sleep(random.random() * 2)
+                    on.cluster.decide(transaction, tp, random.choice(("commit", "commit", "abort")))
+                else:
+                    on.cluster.put(tp, told)
+            await asyncio.sleep(random.random() * 2 * pace_s)
+
+    def _event(self, number: int) -> tuple[bytes | None, bytes | None]:
+        random = self.random
+        host = random.choice(HOSTS)
+        made = event(number, host=host, s=random.choice("abc"))
+        kind = random.random()
+        if kind < 0.04:
+            return host.encode(), b"\xff{"
+        if kind < 0.07:
+            return None, line(made)
+        if kind < 0.10:
+            return host.encode(), None
+        if kind < 0.20 and number:
+            made["id"] = f"e-{random.randrange(number)}"
+        return host.encode(), line(made)
+
+    async def _inflict(self, fault: faults.Fault) -> None:
+        await asyncio.sleep(self.random.random() * TROUBLE_S)
+        self.machine.log("fault", fault.__name__)
+        self.faults.append(fault.__name__)
+        await fault(self.on)
+        self.machine.log("over", fault.__name__)
+
+    def _make_peace(self) -> None:
+        on = self.on
+        on.cluster.refusals, on.cluster.marker_s, on.cluster.wet_pause_s = 0.0, MARKER_S, 0.0
+        for one in on.processes:
+            one.wire.heal()
+            if one.is_paused:
+                self.machine.resume(one)
+        if self.wet == "halted":  # nobody must need it
+            for name in ("tap", "wet"):
+                on.kill(name)
+        if not on.dry:
+            on.start("dry0")
+        self.machine.log("peace")
+
+    async def _rest(self) -> None:
+        deadline = self.machine.time() + PATIENCE_S
+        while not self._is_drained():
+            self._complain()
+            if self.machine.time() > deadline:
+                ends = {one: self._end(one) for one in range(self.on.config.partitions)}
+                raise BrokenPromiseError(f"decided {self.watcher.reached} of {ends} in {PATIENCE_S:.0f} s of peace")
+            await asyncio.sleep(LOOK_S)
+        if self.wet in ("on", "slow"):
+            await asyncio.sleep(2.0)
+        self._complain()
+
+    def _complain(self) -> None:
+        if found := (*self.watcher.problems, *self.on.broken, *self.machine.faults):
+            raise BrokenPromiseError(found[0])
+
+    def _is_drained(self) -> bool:
+        if any(log.open for log in self.on.cluster.logs.values()):
+            return False
+        reached, policy = self.watcher.reached, self.watcher.policy
+        partitions = range(self.on.config.partitions)
+        if self.control_at is not None and any(policy.get(one) != SECOND.ref for one in partitions):
+            return False
+        if any(reached.get(one, 0) < self._end(one) for one in partitions):
+            return False
+        entries = self.watcher.entries
+        return self.on.keys is None or all(last_signed(self.on, one) == entries.get(one, 0) for one in partitions)
+
+    def _end(self, partition: int) -> int:
+        log = self.on.cluster.logs[TopicPartition(self.on.config.topic("events"), partition)]
+        return max((one.offset + 1 for one in log.visible()), default=0)
+
+
+def run(seed: int, *, is_tracing: bool = False) -> Result:
+    """Play one seed. Only within `simulated`."""
+    if seed % TIDY_EVERY == 0:
+        gc.collect()  # between schedules; within one it would run finalisers at moments no seed decides
+    machine = Machine(seed, is_tracing=is_tracing)
+    schedule = _Schedule(machine)
+    problem, entries = None, 0
+    if is_tracing:
+        handler = _ToTrace(machine)
+        logging.getLogger("sidechain").addHandler(handler)
+    try:
+        machine.run(schedule.play())
+        entries = check(schedule.on)
+    except (BrokenPromiseError, LivelockError) as fault:
+        problem = f"{type(fault).__name__}: {fault}"
+    finally:
+        if is_tracing:
+            logging.getLogger("sidechain").removeHandler(handler)
+    machine.digest.update(dump(schedule.on))
+    machine.forget()
+    names = tuple(schedule.faults)
+    return Result(
+        seed, problem, machine.digest.hexdigest(), entries, names, machine.steps, machine.time(), machine.trace
+    )
+
+
+@contextmanager
+def simulated(*, is_tracing: bool = False) -> Iterator[None]:
+    """Within it, `run` works: our workers have the clients in memory, and what dies with a process dies in silence."""
+    kept = [(module, name, getattr(module, name)) for module, name, _ in STUBS]
+    hook, was_collecting = sys.unraisablehook, gc.isenabled()
+    for module, name, stub in STUBS:
+        setattr(module, name, stub)
+    sys.unraisablehook = lambda _: None  # a killed coroutine cannot be closed properly, which is the point of killing
+    logging.disable(logging.NOTSET if is_tracing else logging.CRITICAL)
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+    try:
+        with in_place(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # "was never awaited": killed before it could be
+            yield
+    finally:
+        gc.unfreeze()
+        if was_collecting:
+            gc.enable()
+        logging.disable(logging.NOTSET)
+        sys.unraisablehook = hook
+        for module, name, value in kept:
+            setattr(module, name, value)
+
+
+class _ToTrace(logging.Handler):
+    """What our workers log stands in the trace, where it happened."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(logging.DEBUG)
+        self._machine = machine
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = f"{record.levelname.lower()}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[1] is not None:
+            text += f" | {record.exc_info[1]!r}"
+        self._machine.trace.append(f"{self._machine.time():10.6f} {'':8}   {text}")
