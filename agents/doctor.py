@@ -4,6 +4,7 @@ import asyncio
 import stat
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal
 
@@ -13,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from sidechain.agents import kafka_files
 from sidechain.agents.admin import Existing, Step, existing, planned
+from sidechain.agents.checkpoints import check_scope, ends_in_days, load_keys
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import EnvironmentProblem, Problem
 from sidechain.agents.pseudonym import read_secret
@@ -29,6 +31,8 @@ OVERHEAD_BYTES: Final = 16_384  # what an entry or a dead letter adds to the byt
 SAFE_REPLICATION: Final = 3
 SAFE_MIN_ISR: Final = 2
 TRANSACTION_S: Final = 20.0
+CERTIFICATE_DAYS: Final = 30  # before its end, somebody should have the root sign another
+DAY_MS: Final = 86_400_000
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +46,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 async def examine(config: Config) -> list[Finding]:
     """Look at everything; never raises for what it finds."""
-    found = [*_python(), *_local_broker(config), *_secret(config)]
+    found = [*_python(), *_local_broker(config), *_secret(config), *_checkpoints(config)]
     try:
         names = {config.topic(one) for one in catalog()}
         have = await existing(kafka_options(config), names)
@@ -51,7 +55,7 @@ async def examine(config: Config) -> list[Finding]:
     found.append(_ok("cluster", f"{config.bootstrap} answers"))
     found.append(await _transactions(config))
     plan = planned(config, have)
-    return [*found, *_topics(plan), *_limits(config, have), *_durability(config, plan, have)]
+    return [*found, *_topics(plan), *_limits(config, have), *_window(config, have), *_durability(config, plan, have)]
 
 
 def _python() -> Iterator[Finding]:
@@ -116,6 +120,46 @@ def _secret(config: Config) -> Iterator[Finding]:
         yield _warn("pseudonym key", f"{path} can be read by others on this machine", f"chmod 600 {path}")
     else:
         yield _ok("pseudonym key", str(path))
+
+
+def _checkpoints(config: Config) -> Iterator[Finding]:
+    try:
+        keys = load_keys(config)
+        if keys is not None and (config.pack is not None or config.policy is not None):
+            check_scope(keys, config, range(config.partitions))
+    except Exception as fault:  # noqa: BLE001 - a pack that cannot be read is a finding of its own
+        yield _fail("checkpoints", str(fault).splitlines()[0], "`sidechain keys show FILE` says what a file holds")
+        return
+    if keys is None:
+        off = "off: nothing is signed, so a history rewritten whole would not be found out"
+        if config.replication > 1:
+            yield _warn("checkpoints", off, "`sidechain keys new`, `keys certify`, and set the three checkpoint files")
+        else:
+            yield _ok("checkpoints", off)
+        return
+    days = ends_in_days(keys, datetime.now(UTC).date())
+    says = f"signed by {keys.certificate.key.name}, certificate {keys.certificate.serial}"
+    if days is not None and days <= CERTIFICATE_DAYS:
+        when = f"ends in {days} days" if days >= 0 else f"ended {-days} days ago"
+        yield _warn("checkpoints", f"{says}, which {when}", "certify a new one: `sidechain keys certify --previous`")
+    else:
+        yield _ok("checkpoints", says)
+
+
+def _window(config: Config, have: Mapping[str, Existing]) -> Iterator[Finding]:
+    """A replay needs the events: entries can be verified for ever, and decided again only as long as those are kept."""
+    events = have.get(config.topic("events"))
+    if events is None:
+        return
+    kept_ms, window_s = int(events.settings.get("retention.ms", "-1")), config.replay_window_s
+    if 0 <= kept_ms < window_s * 1_000:
+        yield _warn(
+            "replay window",
+            f"events are kept {kept_ms / DAY_MS:g} days, and replay is promised for {window_s * 1_000 / DAY_MS:g}",
+            "keep them longer, promise less (replay_window_s), or `sidechain export --with-events` before they go",
+        )
+    else:
+        yield _ok("replay window", f"events are kept for the {window_s * 1_000 / DAY_MS:g} days replay is promised for")
 
 
 def _unreachable(config: Config, fault: Exception) -> Finding:
