@@ -4,6 +4,8 @@ decisions   … entry 40, entry 41, marker      the tail; 41 says where to go on
 state       layout, plan:…, k:…, head         the changelog; `head` must name entry 41
 """
 
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +17,8 @@ from sidechain.agents.lane.log_ends import Ends, Span, read_spans
 from sidechain.agents.lane.problems import Refused
 from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.entry import is_epoch
+
+log = logging.getLogger(__name__)
 
 HEAD_KEY: Final = b"head"
 TAIL: Final = 32  # offsets looked at first; entries and markers
@@ -78,14 +82,18 @@ async def read_state(
 ) -> dict[int, dict[bytes, bytes]]:
     """Each partition's changelog, the newest value of every key."""
     state: dict[int, dict[bytes, bytes]] = {one: {} for one in partitions}
+    began, read = time.perf_counter(), 0
     spans = await ends.spans([TopicPartition(topic, one) for one in partitions])
     async for tp, records in read_spans(consumer, spans):
         table = state[tp.partition]
+        read += len(records)
         for record in records:
             if record.value is None:
                 table.pop(record.key, None)
             else:
                 table[record.key] = record.value
+    live, took = sum(map(len, state.values())), time.perf_counter() - began
+    log.info("partitions %s: read %d state records, %d of them live, in %.3f s", sorted(state), read, live, took)
     return state
 
 

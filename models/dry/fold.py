@@ -8,7 +8,7 @@ Replaying the inputs must yield the same bytes, because `chain.replay` compares 
 A `Fold` has no way back: when its output could not be committed, throw it away and restore one from the log.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -157,33 +157,17 @@ class Fold:
         """
         self = cls(policy, partition)
         records = dict(state)  # of several records for one name the last counts
-        name = HEAD_KEY
+        head = self._continue(head_entry, _head(partition, records.pop(HEAD_KEY, None)))
         try:
-            stated = records.pop(HEAD_KEY, None)
-            head = None if stated is None else msgspec.json.decode(stated, type=Head)
-            self._continue(head_entry, head)
-            is_vouched = head is not None and head.digest is not None
-            keys, whole = [], not is_vouched
-            for name, value in records.items():
-                if value is None:
-                    continue
-                if name.startswith(KEY_PREFIX):
-                    keys.append(self._by_key.read(name, value, whole=whole))
-                elif name.startswith(IDS_PREFIX):
-                    self._ids.restore(name, value)
-                elif name == PARTITION_KEY:
-                    self._by_partition.restore([self._by_partition.read(name, value, whole=whole)])
-                else:
-                    self._learn(name, value)
-        except (ValueError, TypeError, RecursionError) as fault:  # any bytes may stand there
-            raise StateMismatch(f"partition {partition}: state record {name!r} cannot be read: {fault}") from fault
-        self._by_key.restore(keys)
+            self._read(records, whole=head.digest is None)
+        except ValueError as fault:
+            raise StateMismatch(f"partition {partition}: state record {fault}") from fault
         if lost := self._by_key.unknown_plans() | self._by_partition.unknown_plans():
             raise StateMismatch(f"partition {partition}: the changelog lacks plan {', '.join(sorted(lost))}")
-        if is_vouched and head.digest != self.state_digest:  # type: ignore[union-attr]
+        if head.digest not in (None, self.state_digest):
             raise StateMismatch(
-                f"partition {partition}: the state is not the one that stood at entry {self.seq - 1}: its records sum "
-                f"up to {self.state_digest}, the head states {head.digest}"  # type: ignore[union-attr]
+                f"partition {partition}: the state is not the one that stood at entry {head.seq}: its records sum up "
+                f"to {self.state_digest}, and its head states {head.digest}"
             )
         return self
 
@@ -527,21 +511,38 @@ class Fold:
         self._by_partition.change(self._partition_plan, 1)
         self._ids.change_horizon(program.policy.event.duplicate_horizon)
 
+    def _read(self, records: Mapping[bytes, bytes | None], *, whole: bool) -> None:
+        """The records of a changelog but for its head. Raises ValueError for one that cannot be read."""
+        live = ((name, value) for name, value in records.items() if value is not None)
+        others: list[tuple[bytes, bytes]] = []
+        self._by_key.restore(_of_keys(live, others), whole=whole)
+        for name, value in others:
+            if name == PARTITION_KEY:
+                self._by_partition.restore([(name, value)], whole=whole)
+                continue
+            try:
+                self._learn(name, value)
+            except (ValueError, TypeError, RecursionError) as fault:  # any bytes may stand there
+                raise ValueError(f"{name!r} cannot be read: {fault}") from fault
+
     def _learn(self, name: bytes, value: bytes) -> None:
-        """A record of the changelog that is named by the digest of what it says. Raises ValueError."""
-        if name.startswith(PLAN_PREFIX):
+        if name.startswith(IDS_PREFIX):
+            self._ids.restore(name, value)
+        elif name.startswith(PLAN_PREFIX):
             plan, definitions = name.removeprefix(PLAN_PREFIX).decode(), msgspec.json.decode(value, type=list[str])
-            for table in (self._by_key, self._by_partition):
-                table.know(plan, definitions)
+            self._by_key.know(plan, definitions)
+            self._by_partition.know(plan, definitions)
             self._plans_written.add(plan)
         elif name.startswith(POLICY_PREFIX):
-            digest = name.removeprefix(POLICY_PREFIX).decode()
-            if sha256(value).hexdigest() != digest:
-                raise ValueError("its text is not the one its name says")
-            self._policies_written.add(digest)
-            self._policies.pop(digest, None)
+            self._learn_policy(name.removeprefix(POLICY_PREFIX).decode(), value)
         else:
             raise StateMismatch(f"partition {self.partition}: state record {name!r} is of no kind this version knows")
+
+    def _learn_policy(self, digest: str, text: bytes) -> None:
+        if sha256(text).hexdigest() != digest:
+            raise ValueError("its text is not the one its name says")
+        self._policies_written.add(digest)
+        self._policies.pop(digest, None)
 
     def _policy_changes(self) -> Iterator[Change]:
         for digest, text in self._policies.items():
@@ -555,7 +556,7 @@ class Fold:
                 self._plans_written.add(name)
                 yield PLAN_PREFIX + name.encode(), msgspec.json.encode(plan.definitions)
 
-    def _continue(self, head_entry: bytes, head: Head | None) -> None:
+    def _continue(self, head_entry: bytes, head: Head | None) -> Head:
         tail = msgspec.json.decode(head_entry, type=_Tail)
         if head is not None and head.partition != self.partition:
             raise StateMismatch(f"partition {self.partition} holds the state of partition {head.partition}")
@@ -574,6 +575,25 @@ class Fold:
         self.next = tail.next
         self.watermark_ms = head.watermark_ms
         self.epoch = head.epoch
+        return head
+
+
+def _head(partition: int, value: bytes | None) -> Head | None:
+    try:
+        return None if value is None else msgspec.json.decode(value, type=Head)
+    except (ValueError, RecursionError) as fault:  # any bytes may stand there
+        raise StateMismatch(f"partition {partition}: state record {HEAD_KEY!r} cannot be read: {fault}") from fault
+
+
+def _of_keys(
+    records: Iterable[tuple[bytes, bytes]], others: list[tuple[bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes]]:
+    """The records of keys; the few others are put aside."""
+    for one in records:
+        if one[0].startswith(KEY_PREFIX):
+            yield one
+        else:
+            others.append(one)
 
 
 class _Tail(msgspec.Struct):

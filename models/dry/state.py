@@ -16,7 +16,7 @@ names are the digests of what they say.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b, sha256
 from typing import Any, Final
 
@@ -36,13 +36,21 @@ _SUM_MASK: Final = (1 << 128) - 1
 Change = tuple[bytes, bytes | None]  # None: forget this key
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(tuple[str, int, list[Any]]).decode
+_decode_opening = msgspec.json.Decoder(tuple[str, int, msgspec.Raw]).decode
 _decode_block = msgspec.json.Decoder(tuple[int, list[tuple[str, int]]]).decode
-_plan_and_seq = msgspec.json.Decoder(tuple[str, int, msgspec.Raw]).decode
 
 
 def share(name: bytes, value: bytes) -> int:
     """What one record adds to the digest of the state."""
     return int.from_bytes(sha256(name + b"\0" + value).digest()[:16], "big")
+
+
+def _opening(value: bytes) -> tuple[str, int]:
+    """Plan and seq of a key's record, which stand at its beginning. Raises ValueError."""
+    if value[:2] != b'["' or value[14:16] != b'",':
+        plan, seq, _ = _decode_opening(value)
+        return plan, seq
+    return value[2:14].decode(), int(value[16 : value.index(b",", 16)])
 
 
 def digest_text(total: int) -> str:
@@ -142,21 +150,32 @@ class Table:
             raise ValueError(f"its definitions are those of plan {plan_name(definitions)}")
         self._definitions[name] = definitions
 
-    def restore(self, records: list[tuple[int, str, bytes]]) -> None:
-        """Take over the records of the changelog, each with the seq it states and the key it is of, in any order."""
-        records.sort()
-        for _, key, value in records:
-            self._keys[key] = value
+    def restore(self, records: Iterable[tuple[bytes, bytes]], *, whole: bool) -> None:
+        """Take over the records of the changelog, in any order; their bytes are read when their key is next seen.
 
-    def read(self, name: bytes, value: bytes, *, whole: bool) -> tuple[int, str, bytes]:
-        """A record of the changelog, for `restore`. `whole`: read its slots too, because no digest vouches for them.
-
-        Raises ValueError when it cannot be read.
+        `whole`: read them now, because no digest vouches for them. Raises ValueError for one that cannot be read.
         """
-        plan, seq, *_ = (_decode if whole else _plan_and_seq)(value)
-        self._plans_restored.add(plan)
-        self.total += share(name, value)
-        return seq, name[len(self.prefix) :].decode(), value
+        cut, total, plan = len(self.prefix), self.total, ""
+        # Three lists, not one of triples: what the garbage collector need not look at, it does not look at.
+        seqs: list[int] = []
+        keys: list[str] = []
+        values: list[bytes] = []
+        for name, value in records:
+            try:
+                if whole:
+                    _decode(value)
+                written_under, seq = _opening(value)
+                if written_under != plan:
+                    self._plans_restored.add(plan := written_under)
+                keys.append(name[cut:].decode())
+            except (ValueError, TypeError, RecursionError) as fault:  # any bytes may stand there
+                raise ValueError(f"{name!r} cannot be read: {fault}") from fault
+            seqs.append(seq)
+            values.append(value)
+            total += share(name, value)
+        self.total = total
+        for at in sorted(range(len(seqs)), key=seqs.__getitem__):  # nearly in order: a record is as old as its seq
+            self._keys[keys[at]] = values[at]
 
     def unknown_plans(self) -> set[str]:
         """Plans some restored key was written under and nothing has told us about."""
