@@ -135,7 +135,8 @@ def test_a_takeover_ends_when_its_time_is_up(config: Config, tmp_path: Path) -> 
 
 def test_a_transaction_nobody_ends_is_ended_by_the_broker(config: Config) -> None:
     """transaction_timeout_s: a dead worker without a successor holds readers back no longer than that."""
-    short = config_of(config.bootstrap, str(config.prefix), policy=config.policy, transaction_timeout_s=1)
+    short = config_of(config.bootstrap, str(config.prefix), policy=config.policy, transaction_timeout_s=4)
+    send(config, [(1, b"x", b"not in a transaction")], "dry.decisions")  # the partition has a leader by now
 
     async def leave_open() -> None:
         opened = await open_producers(kafka_options(short), short, 0)
