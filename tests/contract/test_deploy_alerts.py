@@ -85,6 +85,8 @@ def test_promtool_accepts(words):
     [
         ("sidechain_lanes_halted > 0", "sidechain_lanes_halted > 1"),
         ("last_commit_timestamp_seconds > 60", "last_commit_timestamp_seconds > 600"),
+        ("checkpoint_last_timestamp_seconds > 60", "checkpoint_last_timestamp_seconds > 600"),
+        ("sidechain_checkpoint_last_timestamp_seconds > 0\n", "sidechain_checkpoint_last_timestamp_seconds >= 0\n"),
         ("sidechain_lag_records > 0 and", "sidechain_lag_records > -1 and"),
         ("[10m]) > 2", "[10m]) > 0"),
         ("(increase(sidechain_dead_letters_total[10m])) > 0", "(sidechain_dead_letters_total) > 0"),
