@@ -258,13 +258,13 @@ class _Points:
 
     async def begin(self) -> None:
         """Fix the end; nothing written later is looked at."""
-        self._held.extend(await anext(self._batches, ()))
+        self._held.extend(await anext(self._batches, None) or ())
 
     async def reach(self, check: ChainCheck, lines: int) -> None:
         """Give the check all it needs to take so many lines."""
         while check.wants(lines):
             if not self._held:
-                self._held.extend(await anext(self._batches, ()))
+                self._held.extend(await anext(self._batches, None) or ())
                 if not self._held:
                     return
             one = self._held.popleft()

@@ -35,9 +35,11 @@ def stated(lines: Sequence[bytes], size: int, origin: Origin, **other: Any) -> C
     return Checkpoint(**{**fields, **other})
 
 
-def note(lines: Sequence[bytes], size: int, partition: int = 0, *, signer: SigningKey = OLD, **other: Any) -> Note:
+def note(
+    lines: Sequence[bytes], size: int, partition: int = 0, *, signer: SigningKey = OLD, log: str = "web", **other: Any
+) -> Note:
     """A signed checkpoint of epoch 0."""
-    return sign(stated(lines, size, Origin("web", partition, 0), **other).text(), [signer])
+    return sign(stated(lines, size, Origin(log, partition, 0), **other).text(), [signer])
 
 
 def record(signed: Note, certified: Note = CERTIFICATE) -> bytes:

@@ -9,13 +9,15 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from sidechain.agents.against_events import all_books
 from sidechain.agents.believing import Trust
 from sidechain.agents.bundle import Bundle
 from sidechain.agents.checkpoints import origin_of
+from sidechain.agents.cli.asking import ask
 from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
 from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.policies import policy_of
-from sidechain.agents.cli.proofs import CertificateFiles, Day, RootFile, answer_proof, answer_verified
+from sidechain.agents.cli.proofs import CertificateFiles, Day, RootFile, answer_complete, answer_proof, answer_verified
 from sidechain.agents.keys import read_public
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
@@ -62,6 +64,9 @@ def verify(
     proof: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What `sidechain prove` wrote, instead of a chain.")
     ] = None,
+    against_events: Annotated[
+        bool, typer.Option("--against-events", help="Also: every event has exactly one entry, and it is that event's.")
+    ] = False,
     epoch: Annotated[int | None, typer.Option(min=0, help="Answer for this epoch of each chain only.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Files checked at once, each in a process.")] = 1,
     pack: Pack = None,
@@ -81,6 +86,8 @@ def verify(
         raise UsageProblem("name files, --export or --proof, one of the three")
     if checkpoints and not files:
         raise UsageProblem("--checkpoints goes with files; the topics and an export have their own")
+    if against_events and (files or proof):
+        raise UsageProblem("--against-events needs events: leave the files away, or give --export")
     trust = Trust.of(root, certificate or (), checkpoint or (), on.date() if on else None)
     if proof is not None:
         answer_proof(proof, trust, json)
@@ -99,6 +106,11 @@ def verify(
             proofs = asyncio.run(_verify_topic(settings, progress.advance, trust))
             proofs += unmatched(proofs, Beside(trust))
     answer_verified(proofs, trust, json, must_be_signed=root is not None, epoch=epoch)
+    if against_events:
+        given = (pack, policy, bootstrap, prefix, profile, config)
+        with Progress("entries compared with their events") as progress:
+            books = ask(bundle, given, lambda source: all_books(source, progress.advance))
+        answer_complete(books, json)
 
 
 def replay(
@@ -176,9 +188,16 @@ def account_lines(accounts: list[Account]) -> Iterator[str]:
     """The books as a person reads them."""
     for one in accounts:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(one.kinds.items()))
-        state = "balanced" if one.balanced else f"NOT balanced (missing {one.missing}, repeated {one.repeated})"
+        state = "balanced" if one.balanced else f"NOT balanced ({_at_fault(one)})"
         counts = f"{one.events:,} events; {kinds or 'no entry'}; {one.dead_letters:,} dead letters"
         yield f"partition {one.partition}: {counts}: {state}"
+
+
+def _at_fault(one: Account) -> str:
+    named = {"missing": one.missing, "repeated": one.repeated, "extra": one.extra, "altered": one.altered}
+    letters = one.kinds["rejected"] - one.dead_letters
+    found = [f"{name} {offsets}" for name, offsets in named.items() if offsets]
+    return ", ".join(found + ([f"{letters:+,} dead letters missing"] if letters else []))
 
 
 def account_fields(one: Account) -> dict[str, Any]:
@@ -191,6 +210,8 @@ def account_fields(one: Account) -> dict[str, Any]:
         "dead_letters": one.dead_letters,
         "missing": one.missing,
         "repeated": one.repeated,
+        "extra": one.extra,
+        "altered": one.altered,
         "balanced": one.balanced,
     }
 

@@ -1,6 +1,6 @@
 """How the answers of verify and replay read, and the options of what a person who checks brings along."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from sidechain.agents.believing import Trust
 from sidechain.agents.cli.output import emit
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Proof
+from sidechain.models.dry.completeness import Completeness
 from sidechain.models.proof import bundle
 from sidechain.models.proof.bundle import Extended, Included
 from sidechain.models.proof.certificate import Certificate
@@ -95,6 +96,36 @@ def _fields(proof: Proof, trust: Trust) -> dict[str, Any]:
             for one in proof.epochs
         ],
     }
+
+
+def answer_complete(books: Mapping[int, Completeness], json: bool) -> None:
+    """Print whether every event has its entry; raises `AnswerIsNo` when one has none, two, or another's."""
+    if json:
+        emit([{"partition": partition, **_books_fields(one)} for partition, one in books.items()], json)
+    else:
+        emit("\n".join(f"partition {partition}: {_books_line(one)}" for partition, one in books.items()))
+    if not all(one.is_complete for one in books.values()):
+        raise AnswerIsNo("the entries are not those of the events that are there")
+
+
+def _books_line(one: Completeness) -> str:
+    faults = {
+        "without an entry": one.missing,
+        "with more than one": one.repeated,
+        "that nobody can see": one.extra,
+        "that are not what their entry says": one.altered,
+    }
+    found = [f"events {what}: offset {offsets[0]:,} first" for what, offsets in faults.items() if offsets]
+    found += [f"control records that are not what their entry says: {one.altered_control}"] * bool(one.altered_control)
+    state = "; ".join(found) if found else "each has exactly one entry"
+    gone = f"; {one.expired:,} entries whose event has expired" if one.expired else ""
+    behind = f"; {one.waiting:,} events behind the last entry" if one.waiting else ""
+    return f"{one.events:,} events: {state}{gone}{behind}"
+
+
+def _books_fields(one: Completeness) -> dict[str, Any]:
+    names = ("events", "missing", "repeated", "extra", "altered", "altered_control", "expired", "waiting")
+    return {**{name: getattr(one, name) for name in names}, "complete": one.is_complete}
 
 
 def answer_proof(file: Path, trust: Trust, json: bool) -> None:

@@ -1,22 +1,19 @@
 """`sidechain prove` and `sidechain checkpoints`: what a third party needs, and nothing else."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from sidechain.agents.chain_sources import ChainSource, FolderSource, TopicSource
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.chain_sources import ChainSource
+from sidechain.agents.cli.asking import ask
+from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.cli.proofs import CertificateFiles
 from sidechain.agents.keys import read_note, write_new
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
-from sidechain.agents.proof import Topics
 from sidechain.agents.proving import Signed, Wanted, consistency, inclusions, latest
-from sidechain.agents.settings import Config
 from sidechain.models.proof import bundle
 from sidechain.models.proof import checkpoint as checkpoints
 from sidechain.models.proof.note import Malformed, Note
@@ -24,7 +21,6 @@ from sidechain.models.proof.note import Malformed, Note
 ExportFolder = Annotated[
     Path | None, typer.Option("--export", metavar="DIR", help="What `sidechain export` wrote, instead of the topics.")
 ]
-Answer = TypeVar("Answer")
 
 
 def prove(
@@ -58,7 +54,7 @@ def prove(
         if identifier is not None or seq is not None or checkpoint is not None:
             raise UsageProblem("--from compares checkpoints; name an entry without it")
         old, new = _checkpoint(from_), _checkpoint(to) if to is not None else None
-        _write(_asked(bundle_, settings, lambda source: consistency(source, old, new, more)))
+        _write(ask(bundle_, settings, lambda source: consistency(source, old, new, more)))
         return
     if (identifier is None) == (seq is None) or (seq is not None and partition is None):
         raise UsageProblem("name the event's ID, or one entry with --partition and --seq")
@@ -66,7 +62,7 @@ def prove(
         raise UsageProblem("--to goes with --from")
     wanted = Wanted(identifier, partition, seq, epoch)
     given = _checkpoint(checkpoint) if checkpoint is not None else None
-    _write(*_asked(bundle_, settings, lambda source: inclusions(source, wanted, given, more)))
+    _write(*ask(bundle_, settings, lambda source: inclusions(source, wanted, given, more)))
 
 
 def checkpoints_(
@@ -86,7 +82,7 @@ def checkpoints_(
     `sidechain verify --checkpoint FILE` shows later that nothing it covers was changed; `sidechain keys show FILE`
     says what it states.
     """
-    found = _asked(bundle_, (pack, policy, bootstrap, prefix, profile, config), lambda one: _latest(one, partition))
+    found = ask(bundle_, (pack, policy, bootstrap, prefix, profile, config), lambda one: _latest(one, partition))
     if not found:
         raise AnswerIsNo("nothing was signed yet; workers sign once `checkpoint_key_file` is set")
     if out is not None:
@@ -97,22 +93,6 @@ def checkpoints_(
         emit([_fields(one) for one in found], json)
     elif out is None:
         emit("\n".join(str(one.note) for one in found))
-
-
-def _asked(folder: Path | None, settings: Any, question: Callable[[ChainSource], Awaitable[Answer]]) -> Answer:
-    """Ask an export, or the topics."""
-    if folder is not None:
-        return asyncio.run(_awaited(question(FolderSource(folder))))
-    return asyncio.run(_of_topics(connected(*settings), question))
-
-
-async def _awaited(answer: Awaitable[Answer]) -> Answer:
-    return await answer
-
-
-async def _of_topics(config: Config, question: Callable[[ChainSource], Awaitable[Answer]]) -> Answer:
-    async with Topics.of(config) as topics:
-        return await question(TopicSource(topics))
 
 
 async def _latest(source: ChainSource, partition: int | None) -> list[Signed]:

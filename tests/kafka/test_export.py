@@ -10,6 +10,7 @@ import pytest
 
 from sidechain.agents.activate import activate, sealed_everywhere
 from sidechain.agents.local_kafka import LocalKafka
+from tests.checkpoints import key_files
 from tests.lanes import Process, config_of, made, ordinary, pinned, request, second_version, send, visible, wait_decided
 
 ODD = [
@@ -31,7 +32,8 @@ def config(broker: LocalKafka, prefix: str, tmp_path: Path):
 @pytest.fixture
 def options(config, tmp_path: Path) -> list[str]:
     """The options that lead to topics with every kind of entry in them: also a refused and a sealed policy."""
-    with Process(config, tmp_path / "worker.log") as worker:
+    keys = key_files(tmp_path / "keys", str(config.prefix).removesuffix("."))
+    with Process(config, tmp_path / "worker.log", **keys) as worker:
         send(config, ordinary(200) + ODD)
         wait_decided(config, 207, [worker])
         send(config, [(0, None, b"\xff no policy"), (0, b"web", None)], "control")
@@ -63,24 +65,55 @@ def test_an_export_is_verified_and_replayed_without_the_topics(config, options, 
     replayed = sidechain("replay", "--export", str(folder), "--json")
     live = sidechain("replay", *options, "--json")
     assert (verified.returncode, replayed.returncode) == (0, 0), verified.stderr + replayed.stderr
-    assert json.loads(verified.stdout) == json.loads(replayed.stdout) == json.loads(live.stdout)
+    assert json.loads(replayed.stdout) == json.loads(live.stdout)
+    checked = json.loads(verified.stdout)
+    assert [{n: v for n, v in one.items() if n != "epochs"} for one in checked] == json.loads(replayed.stdout)
+    for one in checked:  # a worker that ends in order signs what it decided last
+        (epoch,) = one["epochs"]
+        assert epoch["checkpoints"] > 0
+        assert (epoch["covered"], epoch["behind"]) == (one["entries"], 0)
     assert sum(one["entries"] for one in json.loads(replayed.stdout)) == kinds.total()
     assert kinds["policy"] == 4
     assert kinds["rejected"] >= 6
 
+    complete = sidechain("verify", "--export", str(folder), "--against-events")
+    assert complete.returncode == 0, complete.stdout + complete.stderr
+    assert complete.stdout.count("each has exactly one entry") == 4
+    prove_both_ways(folder, options, sidechain)
     again = sidechain("export", str(folder), *options)
     assert again.returncode == 2
     assert "nothing is overwritten" in again.stderr
     spoil_each_file(folder, sidechain)
 
 
+def prove_both_ways(folder: Path, options: list[str], sidechain) -> None:
+    """The topics and the export yield the same proof, and both hold against the root."""
+    root = str(folder.parent / "keys" / "root.pub")
+    asked = [sidechain("prove", "req-000100", *source) for source in (options, ["--export", str(folder)])]
+    assert [one.returncode for one in asked] == [0, 0], asked[0].stderr + asked[1].stderr
+    assert asked[0].stdout == asked[1].stdout
+    (folder.parent / "proof.json").write_text(asked[0].stdout)
+    proved = sidechain("verify", "--proof", str(folder.parent / "proof.json"), "--root", root, "--json")
+    assert json.loads(proved.stdout)[0]["id"] == "req-000100", proved.stderr
+    for source in (options, ["--export", str(folder)]):
+        signed = sidechain("verify", "--root", root, *source)
+        assert signed.returncode == 0, signed.stdout + signed.stderr
+        assert signed.stdout.count("(signed), 0 entries behind it") == 4
+    complete = sidechain("verify", "--against-events", *options)
+    assert complete.returncode == 0, complete.stdout + complete.stderr
+    kept = sidechain("checkpoints", *options, "--out", str(folder.parent / "kept"))
+    assert kept.returncode == 0, kept.stderr
+    assert len(list((folder.parent / "kept").iterdir())) == 4
+
+
 def spoil_each_file(folder: Path, sidechain) -> None:
     """Whatever is altered is named: by the chain, by the manifest, or by the replay."""
     for name, change_, command, sentence in [
         ("decisions-1.ndjson", lambda text: text.replace(b'"tier":"', b'"tier":"x', 1), "verify", "were sealed"),
-        ("decisions-1.ndjson", lambda text: text[: text[:-1].rindex(b"\n") + 1], "verify", "where the export did"),
+        ("decisions-1.ndjson", lambda text: text[: text[:-1].rindex(b"\n") + 1], "verify", "before what was signed"),
         ("decisions-2.ndjson", lambda _text: b"", "verify", "holds no entry"),
         ("events-0.ndjson", lambda text: text.replace(b"GET", b"PUT", 1), "replay", "not the file that was exported"),
+        ("checkpoints-0.ndjson", lambda _text: b"", "verify", "not the file that was exported"),
         ("control.ndjson", lambda _text: b"", "verify", "not the file that was exported"),
         ("policy.yaml", lambda text: text + b"\n", "replay", "not the file that was exported"),
         ("manifest.json", lambda text: text[:50], "verify", "is no export"),
