@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 HOUSE  := agents topics models
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench chaos requirements clean
+.PHONY: help install demo test lint format bench simulate chaos requirements clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,9 @@ bench: $(STAMP)  ## throughput against a plain copy, and latency, on a local bro
 
 chaos: $(STAMP)  ## faults under load for half an hour (MINUTES=32 RATE=5000 SEED=…), report in chaos-report.md
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),32) --rate $(or $(RATE),5000) $(if $(SEED),--seed $(SEED))
+
+simulate: $(STAMP) ## ten thousand seeded schedules of the whole pipeline in memory (SEEDS=10000)
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) --jobs 2
 
 requirements:    ## compile requirements*.txt from pyproject.toml, hashes and no index address
 	@$(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --output-file requirements.txt pyproject.toml

@@ -205,7 +205,10 @@ def simulated(*, is_tracing: bool = False) -> Iterator[None]:
     try:
         with in_place(), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # "was never awaited": killed before it could be
-            yield
+            try:
+                yield
+            finally:
+                gc.collect()  # while what is left may still end in silence
     finally:
         gc.unfreeze()
         if was_collecting:
