@@ -53,9 +53,12 @@ class Events:
         for partition, offset in offsets.items():
             self._consumer.seek(self._tps[partition], offset)
 
-    async def poll(self, max_records: int | None = None) -> dict[int, Sequence[ConsumerRecord]]:
-        """What has come, in order within each partition; waits POLL_MS at most."""
-        got = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=max_records or self._max_records)
+    async def poll(
+        self, max_records: int | None = None, only: Sequence[int] | None = None
+    ) -> dict[int, Sequence[ConsumerRecord]]:
+        """What has come, in order within each partition; waits POLL_MS at most. `only`: of these partitions."""
+        tps = [self._tps[one] for one in only or ()]
+        got = await self._consumer.getmany(*tps, timeout_ms=POLL_MS, max_records=max_records or self._max_records)
         return {tp.partition: records for tp, records in got.items()}
 
     async def lag(self) -> int:

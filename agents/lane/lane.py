@@ -72,9 +72,10 @@ class Lane:
         self._attempts = 0
         self._fenced = 0
         self._failing_since: float | None = None
-        # Looking for a record at fault: among the next `_careful` ones, in batches of at most `_limit`.
+        # Looking for a record at fault: among those handed over before, in batches of at most `_limit`. Nothing else is
+        # read until it is found: other partitions may hold more than small batches ever get through.
         self._handed = 0
-        self._careful = 0
+        self._handed_to: dict[int, int] = {}  # partition -> offset behind its last event handed over
         self._limit: int | None = None
         self._suspect: tuple[str, int, int] | None = None  # failed alone once: topic, partition, offset
 
@@ -185,7 +186,8 @@ class Lane:
                 control = await held.side.poll()
                 is_informed = is_informed or not control  # every policy that is active already comes before any event
                 await asyncio.sleep(ready_at - time.perf_counter())
-                events = await held.events.poll(self._limit) if is_informed else {}
+                suspected = self._suspected(held)
+                events = await held.events.poll(self._limit, suspected) if is_informed else {}
                 if events or control:
                     ready_at = time.perf_counter() + PACE_S
                     await self._round(Batch(held.folds, events, control, latest, self._load, self._hand_over), pipeline)
@@ -200,14 +202,21 @@ class Lane:
 
     async def _round(self, batch: Batch, pipeline: Pipeline) -> None:
         self._batch, self._handed = batch, batch.size
+        for one, records in batch.events.items():
+            self._handed_to[one] = max(self._handed_to.get(one, 0), records[-1].offset + 1)
         await self._settled(batch)
-        if self._limit is not None:
-            if self._limit == 1:
-                await pipeline.drained()  # so that what fails is known to be this record
-            self._careful -= batch.size
-            if self._careful <= 0:
-                self._limit = None
+        if self._limit == 1:
+            await pipeline.drained()  # so that what fails is known to be this record
         self._batch = None
+
+    def _suspected(self, held: Held) -> list[int] | None:
+        """The partitions that may hold the record at fault; None: nothing is looked for, or no longer."""
+        if self._limit is None:
+            return None
+        waiting = [one for one, fold in held.folds.items() if fold.next["events"] < self._handed_to.get(one, 0)]
+        if not waiting:
+            self._limit = None
+        return waiting or None
 
     async def _settled(self, batch: Batch) -> None:
         """Returns when the agent is done with the batch; it waits at most for those before it to be committed."""
@@ -300,7 +309,6 @@ class Lane:
                 return
             self._suspect = suspect
         log.error("shard %d: a batch of %d failed, trying smaller ones", self.shard, self._handed, exc_info=fault)
-        self._careful = max(self._careful, self._handed)
         self._limit = max(1, self._handed // NARROWER)
 
     async def _halt(self, why: str) -> None:

@@ -13,6 +13,7 @@ At 5,000 events/s half an hour takes about 20 GB in the temporary folder. Ctrl-C
 
 import argparse
 import json
+import logging
 import random
 import shutil
 import signal
@@ -128,6 +129,8 @@ def _interrupt(*_: Any) -> NoReturn:
 def main() -> int:
     """0: every check held. 1: one did not. 130: interrupted."""
     asked = _asked()
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # it tells of every attempt of the harness's own
+    logging.getLogger("aiokafka").propagate = False
     signal.signal(signal.SIGTERM, _interrupt)
     seed = random.randrange(1 << 30) if asked.seed is None else asked.seed
     folder = Path(tempfile.mkdtemp(prefix="sidechain-chaos-"))
