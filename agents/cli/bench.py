@@ -106,6 +106,10 @@ def verify(
     emit(f"{figures['verify_entries_per_s']:,} entries/s, plain SHA-256 {figures['sha256_lines_per_s']:,} lines/s")
     emit(f"ratio {figures['ratio']:.3f} (medians of {rounds} rounds of {entries:,} entries, pack {figures['pack']})")
     emit(
+        f"with every checkpoint checked {figures['signed_entries_per_s']:,} entries/s, ratio "
+        f"{figures['signed_ratio']:.3f} (a checkpoint every {figures['entries_per_checkpoint']:,} entries)"
+    )
+    emit(
         f"most memory {figures['rss_kib'] / 1024:.1f} MiB, "
         f"{figures['rss_kib_longer'] / 1024:.1f} MiB over {figures['longer']} times the entries"
     )
