@@ -38,6 +38,7 @@ from tests.lanes import Process, assert_balanced, send, until, visible, wait_dec
 MODES = ("off", "on", "slow", "lying", "killed")
 UNRULY = ("-m", "sidechain.agents.bench.unruly")
 MAX_AGE_MS = 600_000  # of the network pack's signal
+FLOOD = 100_000
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +77,27 @@ def test_a_policy_with_signals_replays_from_the_log_alone(broker, prefix, events
         assert "value" in used
     if mode == "lying":
         assert used >= {"future", "bounds"}, "what cannot be is unknown, and the entry says why"
-    forget_the_wet_side(config)
+    delete_topics(config, *(one for one in catalog() if one.startswith("wet.")))
     assert asyncio.run(replayed(config)) == [(len(chains[one]), None) for one in range(PARTITIONS)]
+
+
+def test_decisions_go_on_without_a_topic_for_taps_and_under_a_flood_of_metadata(
+    broker, prefix, events, tmp_path
+) -> None:
+    """The tap can write nowhere, and a hundred thousand records of advice for one key stand before the events."""
+    config = installation(broker, prefix, listening(tmp_path))
+    delete_topics(config, "wet.taps")
+    key = events[0][1]
+    said = [msgspec.json.encode({"risk_bp": number % 10_001, "model": "m", "as_of": 0}) for number in range(FLOOD)]
+    with workers(config, tmp_path, "dry", "tap") as up:
+        up["dry"].wait_for("genesis")
+        send(config, [(events[0][0], key, one) for one in said], "wet.metadata")
+        send(config, events)
+        wait_decided(config, EVENTS, [up["dry"]])
+        assert up["dry"].process.poll() is None
+    chains = assert_balanced(config)
+    heard = {used["unknown"] for one in chains[events[0][0]] if "unknown" in (used := one["signals"]["risk"])}
+    assert heard == {"absent", "stale"}, "of the one key something is known, and it is old; of others nothing"
 
 
 def decided(config: Config, events: Keyed, folder: Path, mode: str) -> None:
@@ -164,14 +184,14 @@ def signals_sealed_as_said(config: Config, chains: dict[int, list[dict[str, Any]
     return seen
 
 
-def forget_the_wet_side(config: Config) -> None:
-    """Delete every topic of it."""
+def delete_topics(config: Config, *logical: str) -> None:
+    """Delete topics of the catalogue."""
 
     async def delete() -> None:
         admin = AIOKafkaAdminClient(**kafka_options(config))
         await admin.start()
         try:
-            await admin.delete_topics([config.topic(one) for one in catalog() if one.startswith("wet.")])
+            await admin.delete_topics([config.topic(one) for one in logical])
         finally:
             await admin.close()
 
