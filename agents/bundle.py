@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import file_digest
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,8 @@ from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Kind, Man
 from sidechain.agents.known_policies import genesis_policy
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Proof
+from sidechain.agents.replay_behind import Behind, from_entry
+from sidechain.agents.snapshot import Snapshot, Standing
 from sidechain.agents.verify_files import Beside, lines_of, unmatched, verify_files
 from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Fault, Replayer
@@ -57,15 +60,24 @@ class Bundle:
         proofs = [_against(one, by_part.get(one) or self._nothing(one)) for one in chains]
         return [*proofs, *unmatched(proofs, Beside(trust, records))]
 
-    def replay(self, given: Policy | None, told: Told) -> list[Proof]:
-        """Decide every entry anew; `given` is the policy of the workers, by default the one in the export."""
+    def replay(self, given: Policy | None, told: Told, snapshot: Snapshot | None = None) -> list[Proof]:
+        """Decide every entry anew; `given` is the policy of the workers, by default the one in the export.
+
+        With a snapshot, only what stands behind it.
+        """
         events = {one.partition: one for one in self._parts("events")}
         if not events.keys() >= {one.partition for one in self._parts("decisions")}:
             raise UsageProblem(f"{self.folder} holds no events; `sidechain export --with-events` writes them")
         self._check_others()
         control = {line.offset: line for one in self._parts("control") for line in self.records(self._path(one))}
         policy = given or self._policy()
-        return [self._replayed(one, events[one.partition], policy, control, told) for one in self._parts("decisions")]
+        chains = {one.partition: one for one in self._parts("decisions")}
+        if snapshot is None:
+            return [self._replayed(one, events[one.partition], policy, control, told) for one in chains.values()]
+        return [
+            self._replayed_behind(one, chains[one.place.partition], events[one.place.partition], policy, control, told)
+            for one in snapshot.standings(chains)
+        ]
 
     def _replayed(
         self, part: Part, events: Part, given: Policy, control: Mapping[int, InputRecord], told: Told
@@ -85,6 +97,23 @@ class Bundle:
             if count % TOLD_EVERY == 0:
                 told(TOLD_EVERY)
         return _against(part, Proof(part.partition, replayer.fold.seq, replayer.fold.head_hash, fault))
+
+    def _replayed_behind(
+        self,
+        standing: Standing,
+        part: Part,
+        events: Part,
+        given: Policy,
+        control: Mapping[int, InputRecord],
+        told: Told,
+    ) -> Proof:
+        inputs = _Inputs(self.records(self._path(events)), control)
+        behind = Behind(standing, standing.replayer(inputs.of, [given]))
+        lines = from_entry(lines_of(self._path(part)), standing)
+        while not behind.fault and (batch := list(islice(lines, TOLD_EVERY))):
+            behind.take(batch)
+            told(len(batch))
+        return _against(part, behind.proof())
 
     def _policy(self) -> Policy:
         try:

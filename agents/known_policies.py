@@ -6,6 +6,7 @@ import msgspec
 
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.dry.fold import InputRecord
+from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 
@@ -32,6 +33,18 @@ def genesis_policy(first: bytes, given: Policy, control: Mapping[int, InputRecor
         f"the chain begins under policy {ref}; {given.ref} was given and `control` does not hold it. "
         "Name the file it began under with --policy"
     )
+
+
+def policies_in_state(state: Mapping[bytes, bytes]) -> list[Policy]:
+    """Every policy the chain was ever under, as the records of its `dry.state` hold their texts."""
+    found = []
+    for name, text in state.items():
+        if name.startswith(POLICY_PREFIX):
+            try:
+                found.append(load(text, name="dry.state"))
+            except ValueError:  # of a release that knew more, or altered: whoever needs it says that it is missing
+                continue
+    return found
 
 
 def policy_in(record: InputRecord) -> Policy | None:

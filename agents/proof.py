@@ -192,7 +192,7 @@ class Topics:
     async def policies(self, given: Policy) -> dict[str, Policy]:
         """Every policy known here, by reference: the given one and those on `control`."""
         known = {given.ref: given}
-        for record in (await self._control()).values():
+        for record in (await self.control()).values():
             if (policy := policy_in(record)) is not None:
                 known[policy.ref] = policy
         return known
@@ -225,17 +225,18 @@ class Topics:
     async def _replayers(
         self, policy: Policy, *, use_signals: bool
     ) -> AsyncIterator[tuple[int, Replayer, AsyncIterator[Sequence[bytes]]]]:
-        control = await self._control()
+        control = await self.control()
         entries, events = await self.reader("dry.decisions"), await self.reader("events")
         for partition in await entries.partitions():
-            inputs = _Inputs(events, partition, control)
+            inputs = TopicInputs(events, partition, control)
             genesis = await self._genesis(entries, partition, policy, control)
             replayer = Replayer(
                 genesis, partition, inputs.of, load=lambda text: load(text, name="control"), use_signals=use_signals
             )
             yield partition, replayer, inputs.beside(entries)
 
-    async def _control(self) -> dict[int, InputRecord]:
+    async def control(self) -> dict[int, InputRecord]:
+        """Every control record, by offset."""
         reader = await self.reader("control")
         return {one.offset: one async for records in reader.to_end([0]) for one in records}
 
@@ -283,7 +284,7 @@ async def _take(check: ChainCheck, records: Sequence[ConsumerRecord], points: _P
             check.epoch.where = f"offset {records[done - 1].offset:,}"
 
 
-class _Inputs:
+class TopicInputs:
     """The inputs of one partition, read along with its entries."""
 
     def __init__(self, events: Reader, partition: int, control: Mapping[int, InputRecord]) -> None:
@@ -295,11 +296,11 @@ class _Inputs:
     def of(self, topic: str, offset: int) -> InputRecord | None:
         return self._control.get(offset) if topic == "control" else self._held.pop(offset, None)
 
-    async def beside(self, entries: Reader) -> AsyncIterator[Sequence[bytes]]:
-        """Batches of sealed entries whose inputs are at hand."""
-        events = self._events.to_end([self._partition])
+    async def beside(self, entries: Reader, *, entry: int = 0, event: int = 0) -> AsyncIterator[Sequence[bytes]]:
+        """Batches of sealed entries whose inputs are at hand. `entry`, `event`: offsets to begin at."""
+        events = self._events.to_end([self._partition], start={self._partition: event})
         reached = -1
-        async for records in entries.to_end([self._partition]):
+        async for records in entries.to_end([self._partition], start={self._partition: entry}):
             lines = [one.value or b"" for one in records]
             needed = _last_event(lines)
             while reached < needed and (batch := await anext(events, None)) is not None:

@@ -21,7 +21,9 @@ from sidechain.agents.cli.proofs import CertificateFiles, Day, RootFile, answer_
 from sidechain.agents.keys import read_public
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
+from sidechain.agents.replay_behind import replay_topics
 from sidechain.agents.settings import Config
+from sidechain.agents.snapshot import Snapshot
 from sidechain.agents.verify_files import (
     Beside,
     lines_of,
@@ -117,6 +119,9 @@ def replay(
     events: Annotated[Path | None, typer.Option(help="Events of one partition, one a line.")] = None,
     decisions: Annotated[Path | None, typer.Option(help="The entries they were sealed as, one a line.")] = None,
     bundle: ExportFolder = None,
+    snapshot: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Begin behind what `sidechain snapshot` wrote.")
+    ] = None,
     pack: Pack = None,
     policy: PolicyFile = None,
     bootstrap: Bootstrap = None,
@@ -130,14 +135,17 @@ def replay(
         raise UsageProblem("--events and --decisions go together; without both, the topics are replayed")
     if events is not None and bundle is not None:
         raise UsageProblem("--export holds its own events; leave --events and --decisions away")
+    if events is not None and snapshot is not None:
+        raise UsageProblem("--snapshot goes with the topics or with --export; leave --events and --decisions away")
+    shot = Snapshot(snapshot) if snapshot is not None else None
     with Progress("entries replayed") as progress:
         if bundle is not None:
-            proofs = Bundle(bundle).replay(policy_of(pack, policy) if pack or policy else None, progress.advance)
+            proofs = Bundle(bundle).replay(policy_of(pack, policy) if pack or policy else None, progress.advance, shot)
         elif events is not None and decisions is not None:
             proofs = [_replay_files(policy_of(pack, policy), events, decisions, progress.advance)]
         else:
             settings = connected(pack, policy, bootstrap, prefix, profile, config)
-            proofs = asyncio.run(_replay_topic(settings, progress.advance))
+            proofs = asyncio.run(_replay_topic(settings, progress.advance, shot))
     _answer(proofs, "identical", json)
 
 
@@ -274,9 +282,12 @@ async def _verify_topic(settings: Config, advance: Any, trust: Trust) -> list[Pr
         return await topics.verify(advance, trust, origin_of(settings, 0, 0).log)
 
 
-async def _replay_topic(settings: Config, advance: Any) -> list[Proof]:
+async def _replay_topic(settings: Config, advance: Any, snapshot: Snapshot | None) -> list[Proof]:
+    given = policy_of(settings.pack, settings.policy)
     async with Topics.of(settings) as topics:
-        return await topics.replay(policy_of(settings.pack, settings.policy), advance)
+        if snapshot is not None:
+            return await replay_topics(topics, snapshot, given, advance)
+        return await topics.replay(given, advance)
 
 
 async def _account(settings: Config) -> list[Account]:

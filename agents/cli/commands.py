@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "export": Command("export:export", "Write the chains to files that need no cluster to be checked."),
     "prove": Command("prove:prove", "Prove one entry, or one history, to whoever has the root's public key."),
     "checkpoints": Command("prove:checkpoints_", "Print or keep the latest checkpoint of each chain."),
+    "snapshot": Command("snapshot:snapshot", "Write what every partition remembers, for a replay to begin at."),
     "repair": Command("repair:repair", "Seal a person's decision to go on where no worker may."),
     "explain": Command("chain:explain", "Say why one event was decided as it was."),
     "produce": Command("stream:produce", "Send events to the input topic."),

@@ -190,6 +190,15 @@ class Replayer:
         self._use_signals = use_signals
         self._known = {one.ref: one for one in (*known, policy)}
 
+    @classmethod
+    def behind(
+        cls, fold: Fold, input_of: InputOf, *, load: LoadPolicy = nothing_learned, known: Iterable[Policy] = ()
+    ) -> "Replayer":
+        """A replay that goes on where a restored fold stands; what came before is believed."""
+        self = cls(fold.policy, fold.partition, input_of, load=load, known=known)
+        self.fold = fold
+        return self
+
     def take(self, line: bytes) -> Fault | None:
         """Replay the next entry."""
         again = self.again(line)

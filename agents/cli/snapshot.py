@@ -1,0 +1,46 @@
+"""`sidechain snapshot`: what every partition remembers, as files a replay can begin at."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.output import Json, Progress, emit
+from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.proof import Topics
+from sidechain.agents.settings import Config
+from sidechain.agents.snapshot import Manifest, Told
+from sidechain.agents.snapshot import snapshot as write
+
+
+def snapshot(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet.")],
+    pack: Pack = None,
+    policy: PolicyFile = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    profile: Profile = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Write what every partition remembers behind its last entry; workers may go on. All of it is there, or nothing.
+
+    `sidechain replay --snapshot DIR` begins there, on the topics or, with --export, on an export.
+    """
+    settings = connected(pack, policy, bootstrap, prefix, profile, config)
+    with Progress("state records read") as progress:
+        manifest = asyncio.run(_snapshot(settings, folder, progress.advance))
+    if json:
+        emit({"folder": str(folder), **msgspec.to_builtins(manifest)}, json)
+        return
+    for one in manifest.partitions:
+        emit(f"partition {one.partition}: {one.state.records:,} records behind entry {one.seq:,}, hash {one.hash[:16]}")
+    emit(f"the snapshot is in {folder}")
+
+
+async def _snapshot(settings: Config, folder: Path, told: Told) -> Manifest:
+    async with Topics.of(settings) as topics:
+        return await write(topics, policy_of(settings.pack, settings.policy), folder, told)
