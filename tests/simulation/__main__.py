@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from multiprocessing import get_context
 from typing import Any, Final
 
+from tests.simulation.chunk import play
 from tests.simulation.planted import PLANTED, planted
 from tests.simulation.schedule import Result, run, simulated
 
@@ -82,22 +83,10 @@ def _chunks(asked: Any) -> Iterator[tuple[list[Result], float]]:
     last = asked.first + asked.seeds
     spans = [(at, min(at + CHUNK, last), asked.plant) for at in range(asked.first, last, CHUNK)]
     if asked.jobs == 1:
-        yield from map(_chunk, spans)
+        yield from map(play, spans)
         return
     with get_context("spawn").Pool(asked.jobs) as pool:
-        yield from pool.imap(_chunk, spans)
-
-
-def _chunk(span: tuple[int, int, str | None]) -> tuple[list[Result], float]:
-    """Seeds from here to there, and the processor time they took."""
-    first, last, plant = span
-    began, results = time.process_time(), []
-    with simulated(), planted(plant) if plant else nullcontext():
-        for seed in range(first, last):
-            results.append(run(seed))
-            if results[-1].problem is not None:
-                break
-    return results, time.process_time() - began
+        yield from pool.imap(play, spans)
 
 
 if __name__ == "__main__":
