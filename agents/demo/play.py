@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from sidechain.agents.demo.signed import Signed, last_checkpoints
 from sidechain.agents.demo.stage import Stage
 from sidechain.agents.demo.watch import Watch
 from sidechain.agents.kafka_options import kafka_options
@@ -52,6 +53,7 @@ class Report:
     planted: list[Planted] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
     verified: list[Proof] = field(default_factory=list)
+    checkpoints: list[Signed] = field(default_factory=list)
     replayed: list[Proof] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
 
@@ -59,7 +61,8 @@ class Report:
     def is_proved(self) -> bool:
         """Whether every proof holds."""
         proofs = [*self.verified, *self.replayed]
-        return bool(proofs) and not any(one.fault for one in proofs) and all(one.balanced for one in self.accounts)
+        faults = [*(one.fault for one in proofs), *(one.fault for one in self.checkpoints)]
+        return bool(proofs and self.checkpoints) and not any(faults) and all(one.balanced for one in self.accounts)
 
 
 async def play(stage: Stage, policy: Policy, rate: float, watch: Watch, told: Told) -> Report:
@@ -80,6 +83,8 @@ async def play(stage: Stage, policy: Policy, rate: float, watch: Watch, told: To
         report.accounts = await topics.account()
         told("verifying every seal and link")
         report.verified = await topics.verify()
+        told("checking the checkpoints with the root's public key")
+        report.checkpoints = await last_checkpoints(topics, stage.root, report.verified)
         told("replaying every decision")
         report.replayed = await topics.replay(policy)
         told("deciding everything again without signals")

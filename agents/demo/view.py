@@ -81,6 +81,7 @@ def fields(report: Report) -> dict[str, Any]:
         **msgspec.to_builtins(report),
         "accounts": [account_fields(one) for one in report.accounts],
         "verified": [proof_fields(one) for one in report.verified],
+        "checkpoints": [one._asdict() for one in report.checkpoints],
         "replayed": [proof_fields(one) for one in report.replayed],
     }
 
@@ -111,5 +112,9 @@ def summary(report: Report) -> Iterator[str]:
     yield from (f"  {line}" for line in account_lines(report.accounts))
     yield "verify: every seal and link"
     yield from (f"  {line}" for line in proof_lines(report.verified, "ok"))
+    yield "checkpoints: signed by a key the root certified; the root's public key is all it takes to check them"
+    for signed in report.checkpoints:
+        said = signed.fault or f"{signed.size:,} entries, root {signed.root[:16]}, signed by {signed.signed_by}"
+        yield f"  partition {signed.partition}  {'ok' if not signed.fault else 'NOT PROVED'}  {said}"
     yield "replay: every decision made again from its input"
     yield from (f"  {line}" for line in proof_lines(report.replayed, "identical"))

@@ -84,6 +84,8 @@ def test_the_demo_closes_the_loop_and_proves_it(needs_broker, bare) -> None:
     for proofs in (report["verified"], report["replayed"]):
         assert [(one["partition"], one["fault"]) for one in proofs] == [(at, None) for at in range(4)]
         assert sum(one["entries"] for one in proofs) == report["sent"]
+    signed = {one["partition"]: (one["size"], one["fault"]) for one in report["checkpoints"]}
+    assert signed == {one["partition"]: (one["entries"], "") for one in report["verified"]}
     assert "verifying every seal and link" in said
     assert_nothing_left(bare)
 
