@@ -134,6 +134,18 @@ def test_between_two_checkpoints_of_a_partition_time_passes() -> None:
     assert ours.due(last=True) == []
 
 
+@pytest.mark.parametrize("partition", [0, 1])
+def test_one_partition_with_news_is_reason_enough(partition: int) -> None:
+    """Whichever it is: an idle lane asks before it begins a transaction for checkpoints alone."""
+    ours = books(0, 1)
+    assert not ours.is_due()
+    ours.commit(ours.grow([output(partition, LINES[partition][:3])]))
+    assert ours.is_due()
+    assert ours.is_due(last=True)
+    assert [one.partition for one in ours.due()] == [partition]
+    assert not ours.is_due(last=True)
+
+
 def test_a_certificate_that_runs_out_ends_checkpoints_and_not_decisions(caplog: pytest.LogCaptureFixture) -> None:
     """It says so once."""
     ours = books(0, note=certificate(scopes=["sidechain/web 0..4"]))
