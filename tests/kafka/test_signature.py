@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from sidechain.agents.bench.unruly import YEAR_MS
 from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.proof import Topics
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load_file
@@ -38,7 +39,6 @@ from tests.lanes import Process, assert_balanced, send, until, visible, wait_dec
 MODES = ("off", "on", "slow", "lying", "killed")
 UNRULY = ("-m", "sidechain.agents.bench.unruly")
 MAX_AGE_MS = 600_000  # of the network pack's signal
-FLOOD = 100_000
 
 
 @pytest.fixture(scope="module")
@@ -81,23 +81,15 @@ def test_a_policy_with_signals_replays_from_the_log_alone(broker, prefix, events
     assert asyncio.run(replayed(config)) == [(len(chains[one]), None) for one in range(PARTITIONS)]
 
 
-def test_decisions_go_on_without_a_topic_for_taps_and_under_a_flood_of_metadata(
-    broker, prefix, events, tmp_path
-) -> None:
-    """The tap can write nowhere, and a hundred thousand records of advice for one key stand before the events."""
+def test_decisions_go_on_where_the_wet_side_has_no_topic_to_write(broker, prefix, events, tmp_path) -> None:
+    """The tap can write nowhere and the wet worker hears nothing; for floods of what they write see test_bounds.py."""
     config = installation(broker, prefix, listening(tmp_path))
-    delete_topics(config, "wet.taps")
-    key = events[0][1]
-    said = [msgspec.json.encode({"risk_bp": number % 10_001, "model": "m", "as_of": 0}) for number in range(FLOOD)]
-    with workers(config, tmp_path, "dry", "tap") as up:
-        up["dry"].wait_for("genesis")
-        send(config, [(events[0][0], key, one) for one in said], "wet.metadata")
+    delete_topics(config, "wet.taps", "wet.scores")
+    with workers(config, tmp_path, "dry", "tap", "wet") as up:
         send(config, events)
         wait_decided(config, EVENTS, [up["dry"]])
-        assert up["dry"].process.poll() is None
-    chains = assert_balanced(config)
-    heard = {used["unknown"] for one in chains[events[0][0]] if "unknown" in (used := one["signals"]["risk"])}
-    assert heard == {"absent", "stale"}, "of the one key something is known, and it is old; of others nothing"
+        assert up["wet"].ended() == EnvironmentProblem.exit_code
+    assert_same_bytes(config, alone(config.policy, events))
 
 
 def decided(config: Config, events: Keyed, folder: Path, mode: str) -> None:
