@@ -32,6 +32,7 @@ _WITHOUT_WINDOW: Final = ("gap", "value")
 _MAX_PANES: Final = 1_440
 _MAX_WINDOW_MS: Final = 366 * 86_400_000
 _IDS_PER_BLOCK: Final = 256
+_IDS_AT_MOST: Final = 1_048_576  # 150 MB of memory and 45 MB of changelog for each partition
 
 
 def load(text: bytes, *, name: str) -> Policy:
@@ -123,10 +124,16 @@ def _event(problems: Problems, node: Node | None) -> EventSchema:
             earliest_ms=event.time("earliest", default.earliest_ms),
             latest_ms=event.time("latest", default.latest_ms),
             max_step_ms=event.duration("max_step", default.max_step_ms),
-            duplicate_horizon=event.integer("duplicate_horizon", default.duplicate_horizon, least=0, most=16_777_216),
+            duplicate_horizon=event.integer("duplicate_horizon", default.duplicate_horizon, least=0),
         )
         if schema.duplicate_horizon % _IDS_PER_BLOCK:
             event.complain("duplicate_horizon", f'"duplicate_horizon" must be a multiple of {_IDS_PER_BLOCK}')
+        if schema.duplicate_horizon > _IDS_AT_MOST:
+            event.complain(
+                "duplicate_horizon",
+                f'"duplicate_horizon" must be at most {_IDS_AT_MOST}, because each partition keeps that many ids in '
+                "memory, 150 bytes each,",
+            )
         if schema.latest_ms <= schema.earliest_ms:
             event.complain("latest", '"latest" must be after "earliest"')
     return schema
