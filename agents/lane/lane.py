@@ -202,8 +202,8 @@ class Lane:
 
     async def _round(self, batch: Batch, pipeline: Pipeline) -> None:
         self._batch, self._handed = batch, batch.size
-        for one, records in batch.events.items():
-            self._handed_to[one] = max(self._handed_to.get(one, 0), records[-1].offset + 1)
+        for one, behind in _behind(batch).items():
+            self._handed_to[one] = max(self._handed_to.get(one, 0), behind)
         await self._settled(batch)
         if self._limit == 1:
             await pipeline.drained()  # so that what fails is known to be this record
@@ -260,7 +260,10 @@ class Lane:
             self._count_fence(fault)
         elif is_passing(fault):
             self._check_patience(fault)
-        elif isinstance(fault, KafkaError) or (batch is not None and batch.fault is fault):
+        elif batch is not None and batch.fault is fault:
+            self._handed_to = _behind(batch)  # it is in this batch, and in none of those on their way
+            await self._blame(fault, batch.only)
+        elif isinstance(fault, KafkaError):
             await self._blame(fault, batch.only if batch is not None else None)
         else:
             raise fault
@@ -329,6 +332,10 @@ class Lane:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (fault := task.exception()) is not None:
             self._on_fatal(fault)
+
+
+def _behind(batch: Batch) -> dict[int, int]:
+    return {one: records[-1].offset + 1 for one, records in batch.events.items()}
 
 
 def _words(fault: BaseException) -> str:

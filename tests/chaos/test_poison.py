@@ -1,24 +1,33 @@
 """A record at fault is found in a few steps, however much its neighbours have to read."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sidechain.agents.local_kafka import LocalKafka
-from tests.lanes import T0, Process, config_of, entries, made, ordinary, pinned, request, send
+from tests.lanes import T0, Process, config_of, made, pinned, request, send, until, visible
 
 pytestmark = pytest.mark.kafka
-PLANTED = Path(__file__).parents[1] / "kafka" / "feature_bug.py"
-STEPS = 5  # a batch of thousands, then a sixteenth of it and so on to one record, twice
+ROOT = Path(__file__).parents[2]
+PLANTED = ROOT / "tests" / "kafka" / "feature_bug.py"
+STEPS = 8  # a batch of thousands, a sixteenth of it and so on to one record, twice; and what comes before it is read
+RATE = "2000"
 
 
-def test_a_poison_beside_a_long_backlog_is_found_soon(broker: LocalKafka, prefix: str, tmp_path: Path) -> None:
-    """The search reads what failed and nothing else: small batches would never get through the other partition."""
+def test_a_poison_beside_lasting_load_is_found_soon(broker: LocalKafka, prefix: str, tmp_path: Path) -> None:
+    """The search reads what failed and nothing else: in small batches it would never get through the others' events."""
     config = made(config_of(broker.bootstrap, prefix, policy=pinned(tmp_path)))
-    poison = (1, b"h1.example", request(777_000, "h1.example"))
-    send(config, [poison, *((0, key, value) for _, key, value in ordinary(20_000))])
-    planted = (str(PLANTED), str(T0 + 777_000_000))
-    with Process(config, tmp_path / "planted.log", program=planted) as worker:
-        assert worker.ended() == 70
-        assert worker.said().count("trying smaller ones") <= STEPS, worker.said()
-    assert entries(config)[1] == []
+    words = [sys.executable, "-m", "tests.chaos.sender", broker.bootstrap, config.topic("events"), "4", RATE, "1"]
+    load = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: len(visible(config, "events")[1]) > 1_000)
+        with Process(config, tmp_path / "planted.log", program=(str(PLANTED), str(T0 + 777))) as worker:
+            worker.wait_for("genesis")
+            send(config, [(1, b"h1.example", request(1, "h1.example", at=T0 + 777))])
+            assert worker.ended() == 70
+            assert worker.said().count("trying smaller ones") <= STEPS, worker.said()
+    finally:
+        load.kill()
+        load.wait(10)
