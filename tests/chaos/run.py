@@ -64,6 +64,8 @@ def run(scene: Scene, outcome: Outcome, minutes: float, each: int) -> None:
         if all(one.problem for one in outcome.faults[-ENOUGH:]) and len(outcome.faults) >= ENOUGH:
             raise AssertionError(f"{ENOUGH} faults in a row failed: what comes behind them would say no more")
         say(f"{len(outcome.faults):4} at {one.at_s:6.0f} s  {one.words}  {scene.decided:,} decided")
+    if due := [kind for kind, times in count.items() if times < each]:
+        outcome.problem = f"the time was over before these came {each} times: {', '.join(due)}"
 
 
 def inflict(scene: Scene, kind: str, at_s: float) -> Inflicted:
@@ -87,7 +89,7 @@ def conclude(scene: Scene, outcome: Outcome) -> None:
     scene.finish()
     outcome.elapsed_s = time.monotonic() - scene.began
     outcome.decided = scene.decided
-    for words in (["verify"], ["account"]):
+    for words in (["verify", "--root", str(scene.keys["checkpoint_root_file"])], ["account"]):
         outcome.looks[words[0]] = look(scene, words)
     with Process(scene.config, scene.folder / "last.log", shard_size=scene.terms.shard_size, **scene.keys) as last:
         for shard in range(scene.terms.shards):

@@ -45,6 +45,6 @@ def test_the_whole_run_is_exact(scene: Scene, sidechain: object) -> None:
     scene.finish()
     assert scene.decided == sum(one.visible for one in scene.observer.last.partitions.values())
     named = ["--bootstrap", scene.broker.bootstrap, "--prefix", PREFIX, "--policy", str(scene.config.policy)]
-    for command in ("verify", "account"):
-        done = sidechain(command, *named)  # type: ignore[operator]
+    for words in (["verify", "--root", str(scene.keys["checkpoint_root_file"])], ["account"]):
+        done = sidechain(*words, *named)  # type: ignore[operator]
         assert done.returncode == 0, done.stdout + done.stderr
