@@ -131,7 +131,9 @@ def joins_during_a_restore(scene: Scene) -> str:
     for one in joins[1:]:
         mark = joins[0].marked()
         one.told(restore_s=LONG_RESTORE_S)
-        scene.until(partial(joins[0].says, "the group rebalances", mark), "a join moved nothing")
+        scene.until(partial(one.says, "shards of this worker"), "a join did not end")
+        assert joins[0].says("the group rebalances", mark), "a join moved nothing"
+        assert not joins[0].says(r"shard \d+: restored"), "the restore was over before the others joined"
     for one in joins:
         one.told()
     took = scene.settle()
