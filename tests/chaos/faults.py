@@ -28,6 +28,7 @@ from tests.lanes import open_transactions
 Fault = Callable[[Scene], str]
 
 POINTS: Final = ("before-begin", "after-produce", "before-commit", "during-commit", "after-commit")
+ATTEMPTS: Final = 3
 TURNS: Final = 30  # a kill comes at one of the next so many times
 PRODUCE_ERRORS: Final = (
     "KafkaTimeoutError",
@@ -55,11 +56,15 @@ DISK_ROOM: Final = 131_072  # bytes the broker's own log may still grow
 
 def kill_at(point: str, scene: Scene) -> str:
     """SIGKILL at a named point of the batch."""
-    worker, turn = scene.holder(), scene.chance.randint(1, TURNS)
-    worker.told(kill={"point": point, "in": turn})
-    ended = scene.ends[-signal.SIGKILL]
-    scene.until(lambda: scene.ends[-signal.SIGKILL] > ended, f"worker {worker.number} did not come to {point}")
-    return f"worker {worker.number} died at the {turn}. {point}"
+    killed = scene.ends[-signal.SIGKILL]
+    for _ in range(ATTEMPTS):  # a worker may end of what a fault before has left, and is started again without the plan
+        worker, turn = scene.holder(), scene.chance.randint(1, TURNS)
+        ended = scene.ends.total()
+        worker.told(kill={"point": point, "in": turn})
+        scene.until(lambda ended=ended: scene.ends.total() > ended, f"worker {worker.number} did not come to {point}")
+        if scene.ends[-signal.SIGKILL] > killed:
+            return f"worker {worker.number} died at the {turn}. {point}"
+    raise AssertionError(f"{ATTEMPTS} workers ended before they came to {point}")
 
 
 def zombie(scene: Scene) -> str:
@@ -90,7 +95,7 @@ def fight(scene: Scene) -> str:
     def fenced() -> int:
         return usurper.says("fenced, somebody") + sum(one.says("fenced, somebody", marks[one]) for one in scene.crew)
 
-    with usurper.start():
+    with usurper:
         scene.until(lambda: fenced() >= 3 or usurper.ended_with is not None, "nobody was fenced")
         assert fenced(), usurper.said()[-2_000:]
         count = fenced()

@@ -131,6 +131,7 @@ class Worker(Process):
 
     def start(self) -> "Worker":
         """Start it with the plan it has."""
+        assert self._running is None or self._running.poll() is not None, f"worker {self.number} runs already"
         super().start()
         return self
 
