@@ -9,7 +9,7 @@ import msgspec
 
 from sidechain.agents.believing import UNTRUSTING, Trust
 from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Kind, Manifest, Part, read
-from sidechain.agents.known_policies import genesis_policy
+from sidechain.agents.known_policies import begun_under, must_be_known, policies_by_digest, policy_in
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Proof
 from sidechain.agents.replay_behind import Behind, from_entry
@@ -21,6 +21,7 @@ from sidechain.models.dry.fold import InputRecord
 from sidechain.models.pack_file import load
 from sidechain.models.pack_reader import PackError
 from sidechain.models.policy import Policy
+from sidechain.models.proof.replay_check import ReplayCheck
 
 Told = Callable[[int], None]
 TOLD_EVERY = 5_000
@@ -44,6 +45,7 @@ class Bundle:
         for one in self.manifest.files:
             if Path(one.name).name != one.name:
                 raise UsageProblem(f"{folder} is no export: {one.name!r} is not a file of it")
+        self._control: dict[int, Line] = {}
 
     def verify(self, jobs: int, told: Told, trust: Trust = UNTRUSTING) -> list[Proof]:
         """Check every chain, that it is the one that was signed, and that it ends where the manifest says.
@@ -69,51 +71,57 @@ class Bundle:
         if not events.keys() >= {one.partition for one in self._parts("decisions")}:
             raise UsageProblem(f"{self.folder} holds no events; `sidechain export --with-events` writes them")
         self._check_others()
-        control = {line.offset: line for one in self._parts("control") for line in self.records(self._path(one))}
+        self._control = {line.offset: line for one in self._parts("control") for line in self.records(self._path(one))}
         policy = given or self._policy()
+        known = self._known(policy)
         chains = {one.partition: one for one in self._parts("decisions")}
         if snapshot is None:
-            return [self._replayed(one, events[one.partition], policy, control, told) for one in chains.values()]
+            return [self._replayed(one, events[one.partition], policy, known, told) for one in chains.values()]
         return [
-            self._replayed_behind(one, chains[one.place.partition], events[one.place.partition], policy, control, told)
+            self._replayed_behind(one, chains[one.place.partition], events[one.place.partition], known, told)
             for one in snapshot.standings(chains)
         ]
 
-    def _replayed(
-        self, part: Part, events: Part, given: Policy, control: Mapping[int, InputRecord], told: Told
-    ) -> Proof:
+    def _replayed(self, part: Part, events: Part, given: Policy, known: Mapping[str, Policy], told: Told) -> Proof:
         lines = lines_of(self._path(part))
         first = next(lines, None)
         if first is None:
             return _against(part, Proof(part.partition))
-        inputs = _Inputs(self.records(self._path(events)), control)
-        genesis = genesis_policy(first, given, control)
-        replayer = Replayer(genesis, part.partition, inputs.of, load=lambda text: load(text, name="control"))
-        fault = replayer.take(first)
-        for count, line in enumerate(lines, 2):
-            if fault:
-                break
-            fault = replayer.take(line)
-            if count % TOLD_EVERY == 0:
-                told(TOLD_EVERY)
-        return _against(part, Proof(part.partition, replayer.fold.seq, replayer.fold.head_hash, fault))
+        genesis, fault = begun_under(first, given, known)
+        replayer = Replayer(
+            genesis,
+            part.partition,
+            self._inputs(events).of,
+            load=lambda text: load(text, name="control"),
+            known=known.values(),
+        )
+        check = ReplayCheck(replayer, fault)
+        check.take([first])
+        while batch := list(islice(lines, TOLD_EVERY)):
+            check.take(batch)
+            told(len(batch))
+        must_be_known(check.finish())
+        return _against(part, Proof.replayed(part.partition, check.epochs))
 
     def _replayed_behind(
-        self,
-        standing: Standing,
-        part: Part,
-        events: Part,
-        given: Policy,
-        control: Mapping[int, InputRecord],
-        told: Told,
+        self, standing: Standing, part: Part, events: Part, known: Mapping[str, Policy], told: Told
     ) -> Proof:
-        inputs = _Inputs(self.records(self._path(events)), control)
-        behind = Behind(standing, standing.replayer(inputs.of, [given]))
+        behind = Behind(standing, standing.replayer(self._inputs(events).of, list(known.values())))
         lines = from_entry(lines_of(self._path(part)), standing)
         while not behind.fault and (batch := list(islice(lines, TOLD_EVERY))):
             behind.take(batch)
             told(len(batch))
-        return _against(part, behind.proof())
+        return _against(part, behind.proof(), is_counted=False)
+
+    def _inputs(self, events: Part) -> "Inputs":
+        return Inputs(lambda: self.records(self._path(events)), self._control)
+
+    def _known(self, given: Policy) -> dict[str, Policy]:
+        """Every policy there is a text of here: as a file of its own, or in a control record."""
+        texts = (self._path(one).read_bytes() for one in self._parts("policy"))
+        known = policies_by_digest(texts) | {given.ref: given}
+        on_control = (policy_in(one) for one in self._control.values())
+        return known | {one.ref: one for one in on_control if one is not None}
 
     def _policy(self) -> Policy:
         try:
@@ -161,27 +169,36 @@ class Bundle:
         return self.folder / part.name
 
 
-class _Inputs:
+class Inputs:
     """The inputs of one partition, read along with its entries: both are in the order of the offsets."""
 
-    def __init__(self, events: Iterator[Line], control: Mapping[int, InputRecord]) -> None:
-        self._events = events
+    def __init__(self, events: Callable[[], Iterator[Line]], control: Mapping[int, InputRecord]) -> None:
+        """`events`: reads them from the beginning, once more where a person's decision leads back."""
+        self._begin = events
         self._control = control
+        self._events = events()
         self._at: Line | None = None
 
     def of(self, topic: str, offset: int) -> InputRecord | None:
         if topic == "control":
             return self._control.get(offset)
+        if self._at is not None and self._at.offset > offset:
+            self._events, self._at = self._begin(), None
         while self._at is None or self._at.offset < offset:
-            self._at = next(self._events, None)
-            if self._at is None:
+            following = next(self._events, None)
+            if following is None:
                 return None
+            self._at = following
         return self._at if self._at.offset == offset else None
 
 
-def _against(part: Part, proof: Proof) -> Proof:
-    """What was found, beside what the manifest states: a file that ends early is right as far as it goes."""
-    if proof.fault is None and (proof.entries, proof.head or None) != (part.records, part.head):
+def _against(part: Part, proof: Proof, *, is_counted: bool = True) -> Proof:
+    """What was found, beside what the manifest states: a file that ends early is right as far as it goes.
+
+    `is_counted`: the proof counts from the chain's beginning, as the manifest does.
+    """
+    entries = proof.entries if is_counted else part.records
+    if proof.fault is None and (entries, proof.head or None) != (part.records, part.head):
         stated = f"{part.records:,} entries, head {(part.head or '-')[:16]}"
         found = f"{proof.entries:,} entries, head {(proof.head or '-')[:16]}"
         proof.fault = Fault(proof.entries, None, "the chain does not end where the export did", stated, found)

@@ -7,28 +7,39 @@ compare   the same chain without what the wet side said: which decisions would d
 """
 
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiokafka import ConsumerRecord
 
 from sidechain.agents.believing import UNTRUSTING, Believer, Trust
 from sidechain.agents.kafka_options import kafka_options
-from sidechain.agents.known_policies import genesis_policy, policy_in
+from sidechain.agents.known_policies import (
+    begun_under,
+    cited_by,
+    genesis_ref,
+    must_be_known,
+    policies_by_digest,
+    policy_in,
+)
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.fold import InputRecord
+from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 from sidechain.models.proof.chain_check import ChainCheck, EpochCheck
+from sidechain.models.proof.replay_check import ReplayCheck
 
 Name = Callable[[str], str]  # logical topic -> the topic's name on this cluster
 Progress = Callable[[int], None]  # told how many entries were looked at since the last call
+
+SOUGHT_MAX: Final = 16  # policies a chain cites and nobody has: for so many the state is searched
 
 
 def _ignored(_count: int) -> None:
@@ -44,7 +55,7 @@ class Proof:
     head: str = ""
     fault: Fault | None = None
     where: str = ""  # where the fault stands: an offset of the topic, a line of a file
-    epochs: list[EpochCheck] = field(default_factory=list)  # where the chain was verified
+    epochs: list[EpochCheck] = field(default_factory=list)
 
     @classmethod
     def of(cls, partition: int, check: ChainCheck) -> "Proof":
@@ -52,6 +63,12 @@ class Proof:
         broken = next((one for one in check.epochs if one.fault), None)
         fault, where = (broken.fault, broken.where) if broken else (None, "")
         return cls(partition, check.entries, check.head, fault, where, check.epochs)
+
+    @classmethod
+    def replayed(cls, partition: int, epochs: list[EpochCheck]) -> "Proof":
+        """What a replay found."""
+        fault = next((one.fault for one in epochs if one.fault), None)
+        return cls(partition, sum(one.entries for one in epochs), epochs[-1].head, fault, epochs=epochs)
 
 
 @dataclass
@@ -134,24 +151,21 @@ class Topics:
             proofs.append(Proof.of(partition, check))
         return proofs
 
-    async def replay(self, policy: Policy, progress: Progress | None = None) -> list[Proof]:
+    async def replay(self, policy: Policy, progress: Progress = _ignored) -> list[Proof]:
         """Decide every entry anew and compare bytes. `policy`: the one given to the workers."""
         proofs = []
-        async for partition, replayer, batches in self._replayers(policy, use_signals=True):
-            proof = Proof(partition)
+        async for partition, check, batches in self._checks(policy):
             async for lines in batches:
-                proof.fault = next((found for line in lines if (found := replayer.take(line))), None)
-                if progress:
-                    progress(len(lines))
-                if proof.fault:
-                    break
-            proof.entries, proof.head = replayer.fold.seq, replayer.fold.head_hash
-            proofs.append(proof)
+                check.take(lines)
+                progress(len(lines))
+            must_be_known(check.finish())
+            proofs.append(Proof.replayed(partition, check.epochs))
         return proofs
 
     async def differences(self, policy: Policy) -> AsyncIterator[Difference]:
         """Decisions whose action differs when the same inputs are decided without any signal."""
-        async for partition, replayer, batches in self._replayers(policy, use_signals=False):
+        async for partition, replayer, fault, batches in self._replayers(policy, use_signals=False):
+            must_be_known([EpochCheck(0, fault=fault)])
             async for lines in batches:
                 for line in lines:
                     again = replayer.again(line)
@@ -189,12 +203,22 @@ class Topics:
                     if entry["kind"] == "decision":
                         yield entry
 
-    async def policies(self, given: Policy) -> dict[str, Policy]:
-        """Every policy known here, by reference: the given one and those on `control`."""
+    async def policies(self, given: Policy, cited: Iterable[str] = ()) -> dict[str, Policy]:
+        """Every policy known here, by reference: the given one and those on `control`.
+
+        Where that leaves one of `cited` unknown, also those that `dry.state` keeps, which is longer to read.
+        """
         known = {given.ref: given}
         for record in (await self.control()).values():
             if (policy := policy_in(record)) is not None:
                 known[policy.ref] = policy
+        if known.keys() >= set(cited):
+            return known
+        states = await self.reader("dry.state")
+        if await states.exists():
+            async for records in states.to_end(await states.partitions()):
+                kept = (one.value for one in records if (one.key or b"").startswith(POLICY_PREFIX) and one.value)
+                known = policies_by_digest(kept) | known
         return known
 
     async def account(self) -> list[Account]:
@@ -222,31 +246,53 @@ class Topics:
             accounts.append(account)
         return accounts
 
+    async def _checks(self, policy: Policy) -> AsyncIterator[tuple[int, ReplayCheck, AsyncIterator[Sequence[bytes]]]]:
+        async for partition, replayer, fault, batches in self._replayers(policy, use_signals=True):
+            yield partition, ReplayCheck(replayer, fault), batches
+
     async def _replayers(
         self, policy: Policy, *, use_signals: bool
-    ) -> AsyncIterator[tuple[int, Replayer, AsyncIterator[Sequence[bytes]]]]:
+    ) -> AsyncIterator[tuple[int, Replayer, Fault | None, AsyncIterator[Sequence[bytes]]]]:
+        """Per partition: a replayer, why the first entry's epoch cannot be replayed, and the entries."""
         control = await self.control()
         entries, events = await self.reader("dry.decisions"), await self.reader("events")
         for partition in await entries.partitions():
             inputs = TopicInputs(events, partition, control)
-            genesis = await self._genesis(entries, partition, policy, control)
+            first = await self._first(entries, partition)
+            known = await self.policies(policy, [ref] if (ref := genesis_ref(first)) else ())
+            genesis, fault = begun_under(first, policy, known)
             replayer = Replayer(
-                genesis, partition, inputs.of, load=lambda text: load(text, name="control"), use_signals=use_signals
+                genesis,
+                partition,
+                inputs.of,
+                load=lambda text: load(text, name="control"),
+                use_signals=use_signals,
+                known=known.values(),
             )
-            yield partition, replayer, inputs.beside(entries)
+            yield partition, replayer, fault, self.knowing(replayer, inputs.beside(entries), policy, known)
+
+    async def knowing(
+        self, replayer: Replayer, batches: AsyncIterator[Sequence[bytes]], given: Policy, known: dict[str, Policy]
+    ) -> AsyncIterator[Sequence[bytes]]:
+        """The same batches; before one whose first entry cites a policy, the replayer knows it if anybody does."""
+        sought: set[str] = set()
+        async for lines in batches:
+            ref = cited_by(lines[0])
+            if ref is not None and ref not in known and ref not in sought and len(sought) < SOUGHT_MAX:
+                sought.add(ref)
+                known |= await self.policies(given, [ref])
+                replayer.know(known.values())
+            yield lines
 
     async def control(self) -> dict[int, InputRecord]:
         """Every control record, by offset."""
         reader = await self.reader("control")
         return {one.offset: one async for records in reader.to_end([0]) for one in records}
 
-    async def _genesis(
-        self, entries: Reader, partition: int, given: Policy, control: Mapping[int, InputRecord]
-    ) -> Policy:
-        """The policy the first entry was decided under."""
+    async def _first(self, entries: Reader, partition: int) -> bytes:
         async for records in entries.to_end([partition]):
-            return genesis_policy(records[0].value, given, control)
-        return given
+            return records[0].value or b""
+        return b""
 
 
 class _Points:
@@ -292,30 +338,63 @@ class TopicInputs:
         self._partition = partition
         self._control = control
         self._held: dict[int, InputRecord] = {}
+        self._reached = -1
+        self._batches = self._from(0)
 
     def of(self, topic: str, offset: int) -> InputRecord | None:
         return self._control.get(offset) if topic == "control" else self._held.pop(offset, None)
 
     async def beside(self, entries: Reader, *, entry: int = 0, event: int = 0) -> AsyncIterator[Sequence[bytes]]:
-        """Batches of sealed entries whose inputs are at hand. `entry`, `event`: offsets to begin at."""
-        events = self._events.to_end([self._partition], start={self._partition: event})
-        reached = -1
+        """Batches of sealed entries whose inputs are at hand. `entry`, `event`: offsets to begin at.
+
+        An entry that consumes no event stands first in its batch. No more than one batch of events is held.
+        """
+        self._batches = self._from(event)
         async for records in entries.to_end([self._partition], start={self._partition: entry}):
-            lines = [one.value or b"" for one in records]
-            needed = _last_event(lines)
-            while reached < needed and (batch := await anext(events, None)) is not None:
-                self._held.update((one.offset, one) for one in batch)
-                reached = batch[-1].offset
-            yield lines
+            ready: list[bytes] = []
+            for one in records:
+                line = one.value or b""
+                at = _read(line)
+                needed = at.event()
+                if ready and (needed is None or needed > self._reached):
+                    yield ready
+                    ready = []
+                if needed is not None:
+                    await self._reach(needed)
+                elif (goes_on := at.goes_on()) is not None:
+                    self._batches = self._from(goes_on)
+                ready.append(line)
+            yield ready
+
+    def _from(self, offset: int) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        self._held, self._reached = {}, -1
+        return self._events.to_end([self._partition], start={self._partition: offset})
+
+    async def _reach(self, offset: int) -> None:
+        while self._reached < offset and (batch := await anext(self._batches, None)) is not None:
+            self._held = {one.offset: one for one in batch if one.offset >= offset}
+            self._reached = batch[-1].offset
 
 
-class _Source(msgspec.Struct):
+class _Entry(msgspec.Struct, rename={"next_": "next"}):
+    kind: str = ""
     source: tuple[str, int, int] | None = None
+    topic: str = ""
+    next_: dict[str, int] = {}
+
+    def event(self) -> int | None:
+        """Offset of the event it is the entry of."""
+        return self.source[2] if self.source is not None and self.source[0] == "events" else None
+
+    def goes_on(self) -> int | None:
+        """The event offset a person's decision leads to."""
+        decided = self.kind == "epoch" or (self.kind == "gap" and self.topic == "events")
+        return max(0, self.next_.get("events", 0)) if decided else None
 
 
-def _last_event(lines: Sequence[bytes]) -> int:
-    for line in reversed(lines):
-        source = msgspec.json.decode(line, type=_Source).source
-        if source is not None and source[0] == "events":
-            return source[2]
-    return -1
+def _read(line: bytes) -> _Entry:
+    """What can be read of a record, which may be no entry at all."""
+    try:
+        return msgspec.json.decode(line, type=_Entry)
+    except (ValueError, RecursionError):
+        return _Entry()

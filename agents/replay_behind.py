@@ -1,11 +1,12 @@
 """Replaying only what follows a snapshot: over the topics, or over an export."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from sidechain.agents.proof import Proof, TopicInputs, Topics
 from sidechain.agents.snapshot import Snapshot, Standing
 from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.policy import Policy
+from sidechain.models.proof.replay_check import ReplayCheck
 
 Told = Callable[[int], None]
 
@@ -14,13 +15,15 @@ async def replay_topics(topics: Topics, snapshot: Snapshot, given: Policy, told:
     """Decide anew what stands behind the snapshot's entries, and compare bytes."""
     entries, events = await topics.reader("dry.decisions"), await topics.reader("events")
     control = await topics.control()
+    known = await topics.policies(given)
     proofs = []
     for standing in snapshot.standings(await entries.partitions()):
         place = standing.place
         inputs = TopicInputs(events, place.partition, control)
-        replayer = standing.replayer(inputs.of, [given])
+        replayer = standing.replayer(inputs.of, list(known.values()))
         behind = Behind(standing, replayer)
-        async for lines in inputs.beside(entries, entry=place.offset, event=replayer.fold.next["events"]):
+        batches = inputs.beside(entries, entry=place.offset, event=replayer.fold.next["events"])
+        async for lines in topics.knowing(replayer, batches, given, dict(known)):
             behind.take(lines)
             told(len(lines))
             if behind.fault:
@@ -33,28 +36,29 @@ class Behind:
     """A chain from the snapshot's entry on."""
 
     def __init__(self, standing: Standing, replayer: Replayer) -> None:
-        self.fault: Fault | None = None
+        self.fault: Fault | None = None  # the snapshot is none of this chain
         self._standing = standing
         self._replayer = replayer
+        self._check = ReplayCheck(replayer)
         self._is_found = False
 
-    def take(self, lines: Iterable[bytes]) -> None:
+    def take(self, lines: Sequence[bytes]) -> None:
         """The next entries; the first of all must be the snapshot's own."""
-        for line in lines:
-            if not self._is_found:
-                self._is_found = line == self._standing.entry
-                self.fault = None if self._is_found else self._missing(line)
-            else:
-                self.fault = self._replayer.take(line)
-            if self.fault:
-                return
+        if not self._is_found and lines:
+            self._is_found = lines[0] == self._standing.entry
+            self.fault = None if self._is_found else self._missing(lines[0])
+            lines = lines[1:]
+        if self._is_found:
+            self._check.take(lines)
 
     def proof(self) -> Proof:
-        """What was found, counted from the beginning of the chain."""
+        """What was found, counted from the beginning of the snapshot's epoch."""
         if not self._is_found and self.fault is None:
             self.fault = self._missing(b"")
         fold = self._replayer.fold
-        return Proof(fold.partition, fold.seq, fold.head_hash, self.fault)
+        if self.fault is not None:
+            return Proof(fold.partition, fold.seq, fold.head_hash, self.fault)
+        return Proof.replayed(fold.partition, self._check.finish())
 
     def _missing(self, line: bytes) -> Fault:
         place = self._standing.place

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,21 @@ import typer
 
 from sidechain.agents.against_events import all_books
 from sidechain.agents.believing import Trust
-from sidechain.agents.bundle import Bundle
+from sidechain.agents.bundle import Bundle, Inputs
 from sidechain.agents.checkpoints import origin_of
 from sidechain.agents.cli.asking import ask
 from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
 from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.policies import policy_of
-from sidechain.agents.cli.proofs import CertificateFiles, Day, RootFile, answer_complete, answer_proof, answer_verified
+from sidechain.agents.cli.proofs import (
+    CertificateFiles,
+    Day,
+    RootFile,
+    answer_complete,
+    answer_proof,
+    answer_replayed,
+    answer_verified,
+)
 from sidechain.agents.keys import read_public
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
@@ -36,6 +45,7 @@ from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Replayer
 from sidechain.models.explain import explain as sentences
 from sidechain.models.policy import Policy
+from sidechain.models.proof.replay_check import ReplayCheck
 
 TOLD_EVERY = 5_000
 
@@ -122,6 +132,7 @@ def replay(
     snapshot: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Begin behind what `sidechain snapshot` wrote.")
     ] = None,
+    epoch: Annotated[int | None, typer.Option(min=0, help="Answer for this epoch of each chain only.")] = None,
     pack: Pack = None,
     policy: PolicyFile = None,
     bootstrap: Bootstrap = None,
@@ -146,7 +157,7 @@ def replay(
         else:
             settings = connected(pack, policy, bootstrap, prefix, profile, config)
             proofs = asyncio.run(_replay_topic(settings, progress.advance, shot))
-    _answer(proofs, "identical", json)
+    answer_replayed(proofs, json, epoch)
 
 
 def account(
@@ -244,37 +255,18 @@ def proof_fields(one: Proof) -> dict[str, Any]:
     }
 
 
-def _answer(proofs: list[Proof], word: str, json: bool) -> None:
-    if json:
-        emit([proof_fields(one) for one in proofs], json)
-    else:
-        emit("\n".join(proof_lines(proofs, word)), json)
-    if any(one.fault for one in proofs):
-        raise AnswerIsNo(f"not {word}")
-
-
 def _replay_files(policy: Policy, events: Path, decisions: Path, advance: Any) -> Proof:
-    values = enumerate(lines_of(events))
-    held: dict[int, Line] = {}
-
-    def input_of(topic: str, offset: int) -> Line | None:
-        if topic != "events":
-            return None
-        while offset not in held and (found := next(values, None)) is not None:
-            held[found[0]] = Line(found[0], None, found[1])
-        return held.pop(offset, None)
-
-    replayer = Replayer(policy, partition_of(decisions), input_of, keyed=False)
-    fault = None
-    for count, line in enumerate(lines_of(decisions), 1):
-        fault = replayer.take(line)
-        if count % TOLD_EVERY == 0:
-            advance(TOLD_EVERY)
-        if fault:
-            break
-    if replayer.fold.seq == 0 and fault is None:
+    inputs = Inputs(lambda: (Line(at, None, value) for at, value in enumerate(lines_of(events))), {})
+    partition = partition_of(decisions)
+    check = ReplayCheck(Replayer(policy, partition, inputs.of, keyed=False))
+    lines = lines_of(decisions)
+    while batch := list(islice(lines, TOLD_EVERY)):
+        check.take(batch)
+        advance(len(batch))
+    found = check.finish()
+    if not any(one.entries or one.fault for one in found):
         raise UsageProblem(f"{decisions} holds no entry")
-    return Proof(replayer.fold.partition, replayer.fold.seq, replayer.fold.head_hash, fault)
+    return Proof.replayed(partition, found)
 
 
 async def _verify_topic(settings: Config, advance: Any, trust: Trust) -> list[Proof]:

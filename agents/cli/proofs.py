@@ -32,33 +32,54 @@ def answer_verified(
     proofs: list[Proof], trust: Trust, json: bool, *, must_be_signed: bool = False, epoch: int | None = None
 ) -> None:
     """Print what verify found; raises `AnswerIsNo` when a chain is broken, or not signed although it must be."""
-    checked = [(proof, one) for proof in proofs for one in proof.epochs if epoch in (None, one.number)]
-    if epoch is not None and not checked:
-        raise AnswerIsNo(f"no chain has an epoch {epoch}")
+    checked = _asked(proofs, epoch)
     if json:
         emit([_fields(one, trust) for one in proofs], json)
     else:
         emit("\n".join(_lines(proofs, trust, epoch)), json)
-    if any(one.fault for _, one in checked) or (epoch is None and any(one.fault for one in proofs)):
-        raise AnswerIsNo("not unbroken")
+    _no_fault(proofs, epoch, "unbroken")
     unsigned = [proof.partition for proof, one in checked if one.entries and not one.checkpoints]
     if must_be_signed and unsigned:
         which = ", ".join(map(str, sorted(set(unsigned))))
         raise AnswerIsNo(f"no signed checkpoint covers anything of partition {which}: nothing but its links is shown")
 
 
-def _lines(proofs: list[Proof], trust: Trust, epoch: int | None) -> Iterator[str]:
+def answer_replayed(proofs: list[Proof], json: bool, epoch: int | None = None) -> None:
+    """Print what replay found; raises `AnswerIsNo` when an entry is not the one its input yields."""
+    _asked(proofs, epoch)
+    if json:
+        emit([{**_proof_fields(one), "epochs": [_epoch_fields(found) for found in one.epochs]} for one in proofs], json)
+    else:
+        emit("\n".join(_lines(proofs, None, epoch, "identical")), json)
+    _no_fault(proofs, epoch, "identical")
+
+
+def _asked(proofs: list[Proof], epoch: int | None) -> list[tuple[Proof, EpochCheck]]:
+    asked = [(proof, one) for proof in proofs for one in proof.epochs if epoch in (None, one.number)]
+    if epoch is not None and not asked:
+        raise AnswerIsNo(f"no chain has an epoch {epoch}")
+    return asked
+
+
+def _no_fault(proofs: list[Proof], epoch: int | None, word: str) -> None:
+    asked = any(one.fault for _, one in _asked(proofs, epoch))
+    if asked or (epoch is None and any(one.fault for one in proofs)):
+        raise AnswerIsNo(f"not {word}")
+
+
+def _lines(proofs: list[Proof], trust: Trust | None, epoch: int | None, word: str = "unbroken") -> Iterator[str]:
     for proof in proofs:
         if not proof.epochs:
-            yield _line(proof.partition, EpochCheck(0, fault=proof.fault, where=proof.where), trust)
+            alone = EpochCheck(0, proof.entries, proof.head, fault=proof.fault, where=proof.where)
+            yield _line(proof.partition, alone, trust, word)
         for one in proof.epochs:
             if epoch in (None, one.number):
-                yield _line(proof.partition, one, trust)
+                yield _line(proof.partition, one, trust, word)
         if proof.epochs and proof.fault and not any(one.fault for one in proof.epochs):
             yield f"partition {proof.partition}: BROKEN at {proof.fault} ({proof.where})"
 
 
-def _line(partition: int, one: EpochCheck, trust: Trust) -> str:
+def _line(partition: int, one: EpochCheck, trust: Trust | None, word: str) -> str:
     name = f"partition {partition}" + (f", epoch {one.number}" if one.number else "")
     begun = f"; begun by {one.begun.by}: {one.begun.why}" if one.begun else ""
     if one.fault:
@@ -66,27 +87,39 @@ def _line(partition: int, one: EpochCheck, trust: Trust) -> str:
         return f"{name}: BROKEN at {one.fault}{where}{begun}"
     covered = ""
     if one.checkpoints:
-        signed = "signed" if trust.root is not None else "signatures not checked: give --root"
+        signed = "signed" if trust and trust.root is not None else "signatures not checked: give --root"
         behind = one.entries - one.covered
         covered = (
             f"; {one.checkpoints:,} checkpoints, the last at {one.covered:,} ({signed}), {behind:,} entries behind it"
         )
-    return f"{name}: {one.entries:,} entries, unbroken, head {one.head[:16]}{covered}{begun}"
+    return f"{name}: {one.entries:,} entries, {word}, head {one.head[:16]}{covered}{begun}"
 
 
-def _fields(proof: Proof, trust: Trust) -> dict[str, Any]:
+def _proof_fields(proof: Proof) -> dict[str, Any]:
     return {
         "partition": proof.partition,
         "entries": proof.entries,
         "head": proof.head,
         "fault": proof.fault and {**proof.fault._asdict(), "where": proof.where},
+    }
+
+
+def _epoch_fields(one: EpochCheck) -> dict[str, Any]:
+    return {
+        "epoch": one.number,
+        "entries": one.entries,
+        "head": one.head,
+        "fault": one.fault and {**one.fault._asdict(), "where": one.where},
+        "begun": one.begun and {"by": one.begun.by, "why": one.begun.why},
+    }
+
+
+def _fields(proof: Proof, trust: Trust) -> dict[str, Any]:
+    return {
+        **_proof_fields(proof),
         "epochs": [
             {
-                "epoch": one.number,
-                "entries": one.entries,
-                "head": one.head,
-                "fault": one.fault and {**one.fault._asdict(), "where": one.where},
-                "begun": one.begun and {"by": one.begun.by, "why": one.begun.why},
+                **_epoch_fields(one),
                 "origin": one.origin or None,
                 "checkpoints": one.checkpoints,
                 "signatures_checked": bool(one.checkpoints) and trust.root is not None,

@@ -15,7 +15,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from sidechain.models.dry.entry import GENESIS, VERSION, Broken, Epoch, Gap, body_and_hash, is_epoch, stated
+from sidechain.models.dry.entry import (
+    GENESIS,
+    VERSION,
+    Broken,
+    Epoch,
+    Gap,
+    PolicyChange,
+    body_and_hash,
+    is_epoch,
+    stated,
+)
 from sidechain.models.dry.fold import Fold, InputRecord, LoadPolicy, nothing_learned
 from sidechain.models.dry.program import SignalValue, UnknownSignal
 from sidechain.models.policy import Policy
@@ -199,6 +209,10 @@ class Replayer:
         self.fold = fold
         return self
 
+    def know(self, policies: Iterable[Policy]) -> None:
+        """Further policies that entries may cite."""
+        self._known.update((one.ref, one) for one in policies)
+
     def take(self, line: bytes) -> Fault | None:
         """Replay the next entry."""
         again = self.again(line)
@@ -216,6 +230,8 @@ class Replayer:
             return self._decided(line, wanted)
         topic, partition, offset = wanted.source
         record = self._input_of(topic, offset)
+        if record is None and wanted.kind == "policy" and topic == "control":
+            return self._changed(line)
         if record is None:
             where = f"{topic}, partition {partition}, offset {offset}"
             return Fault(
@@ -229,6 +245,20 @@ class Replayer:
         if len(entries) != 1:
             return Fault(self.fold.seq, wanted.seq, "its input yields no entry", "one entry", "none")
         return entries[0][1]
+
+    def _changed(self, line: bytes) -> bytes | Fault:
+        """A policy entry whose control record is gone: the text it cites says all but who sent it, and when."""
+        try:
+            change = msgspec.json.decode(line, type=PolicyChange)
+            policy = self._known[change.policy]
+        except (ValueError, RecursionError) as error:
+            return Fault(self.fold.seq, None, "not readable as a policy entry", "an entry", str(error))
+        except KeyError:
+            due = f"the control record, or the text of {change.policy}"
+            return Fault(self.fold.seq, change.seq, "its input is gone", due, "neither")
+        if change.source[2] < self.fold.next["control"] or policy.ref == self.fold.policy.ref:
+            return Fault(self.fold.seq, change.seq, "its input yields no entry", "one entry", "none")
+        return self.fold.change_policy(policy, change.source[2], change.digest, at_ms=change.at, by=change.by)
 
     def _decided(self, line: bytes, wanted: "_Wanted") -> bytes | Fault:
         """What a person decided consumes no input: made again from its own fields and where the chain stands."""

@@ -238,9 +238,15 @@ class Fold:
         if not is_as_stated:
             entry = self._reject("control", record, Rejection("bad-control"), dead_letters)
             return Folded([entry], dead_letters)
+        digest = sha256(record.value or b"").hexdigest()
+        sealed = self.change_policy(policy, record.offset, digest, at_ms=change.at, by=change.by)
+        return Folded([(policy.name.encode(), sealed)], dead_letters)
+
+    def change_policy(self, policy: Policy, offset: int, digest: str, *, at_ms: int, by: str) -> bytes:
+        """The `policy` entry of the control record at `offset` with this digest; from the next entry on it decides."""
         previous = self._program.ref
         self._install(Program(policy))
-        self.next["control"] = record.offset + 1
+        self.next["control"] = offset + 1
         sealed = PolicyChange(
             VERSION,
             self.seq,
@@ -248,15 +254,15 @@ class Fold:
             "policy",
             None,
             policy.name,
-            change.at,
-            ("control", 0, record.offset),
-            sha256(record.value or b"").hexdigest(),
+            at_ms,
+            ("control", 0, offset),
+            digest,
             self.next,
             policy.ref,
             previous,
-            change.by,
+            by,
         )
-        return Folded([(policy.name.encode(), self._append(sealed))], dead_letters)
+        return self._append(sealed)
 
     def gap(self, topic: str, to: int, *, at_ms: int, by: str, why: str) -> bytes:
         """Somebody decided to go on with offset `to` of `topic`: the inputs due before it are gone. The state stays."""

@@ -67,7 +67,10 @@ def test_an_export_is_verified_and_replayed_without_the_topics(config, options, 
     assert (verified.returncode, replayed.returncode) == (0, 0), verified.stderr + replayed.stderr
     assert json.loads(replayed.stdout) == json.loads(live.stdout)
     checked = json.loads(verified.stdout)
-    assert [{n: v for n, v in one.items() if n != "epochs"} for one in checked] == json.loads(replayed.stdout)
+    for one, again in zip(checked, json.loads(replayed.stdout), strict=True):
+        (epoch,) = again.pop("epochs")
+        assert one.items() >= again.items()
+        assert one["epochs"][0].items() >= epoch.items()
     for one in checked:  # a worker that ends in order signs what it decided last
         (epoch,) = one["epochs"]
         assert epoch["checkpoints"] > 0

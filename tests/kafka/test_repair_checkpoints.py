@@ -95,7 +95,7 @@ def mend(config: Config, partition: int, at: int | None = None) -> int:
 
 
 def assert_replayed(config: Config) -> None:
-    """The command for it goes through what is left of the chains, and stops where one is broken."""
+    """The command for it says where a chain is broken, and goes on at its next epoch."""
 
     async def scenario() -> list[Proof]:
         async with Topics.of(config) as topics:
@@ -106,6 +106,7 @@ def assert_replayed(config: Config) -> None:
     assert (stateless.fault, stateless.entries) == (None, 1 + 2 * COUNT)
     assert spoilt.fault is not None
     assert (spoilt.fault.problem, spoilt.fault.position) == ("not readable as an entry", COUNT)
+    assert [(one.number, one.entries, one.fault) for one in spoilt.epochs[1:]] == [(1, 1 + 2 * COUNT, None)]
 
 
 def test_every_epoch_is_signed_for_itself_and_none_twice(config: Config, tmp_path: Path) -> None:

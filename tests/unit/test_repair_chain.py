@@ -8,6 +8,7 @@ from sidechain.models.dry.chain import Replayer, Verifier
 from sidechain.models.dry.entry import Broken, is_epoch, stated
 from sidechain.models.explain import explain
 from sidechain.models.policy import Policy
+from sidechain.models.proof.replay_check import ReplayCheck
 from tests.ruins import following, resealed
 from tests.support import control, event, feature, loader, policy, records
 
@@ -186,6 +187,53 @@ def test_a_repair_that_says_what_cannot_be_is_found_by_replay(position, change, 
     at, fault = replayed([*RIGHT[: position - (position == EPOCH)], altered])
     assert at == position - (position == EPOCH)
     assert fault.problem == problem
+
+
+def checked(lines, known=(NEXT,), fault=None):
+    """What replaying says of every epoch."""
+    inputs = {("events", one.offset): one for one in INPUTS} | {("control", CONTROL.offset): CONTROL}
+    check = ReplayCheck(Replayer(POLICY, 0, lambda *at: inputs.get(at), load=loader(NEXT), known=known), fault)
+    check.take(lines)
+    return check.finish()
+
+
+def test_replay_goes_on_at_the_next_epoch_and_counts_each():
+    """The junk is epoch 0's fault; what stands between it and the epoch is passed over, right or wrong."""
+    before, after = checked([*CHAIN[:EPOCH], RIGHT[3], b"", *CHAIN[EPOCH:]])
+    assert (before.number, before.entries, before.fault.position) == (0, 22, 22)
+    assert (after.number, after.entries, after.fault, after.begun.by) == (1, 11, None, "anna")
+    altered = resealed(CHAIN[EPOCH + 4], tier="other")
+    before, after = checked([*RIGHT[:22], *CHAIN[EPOCH : EPOCH + 4], altered, *CHAIN[EPOCH + 5 :]])
+    assert (before.entries, before.fault) == (22, None)
+    assert (after.entries, after.fault.position, after.fault.problem) == (4, 22 + 4, "`tier` differs")
+
+
+def test_an_epoch_that_may_not_follow_ends_no_fault():
+    """Its number is not above the one before: nothing behind it counts."""
+    [only] = checked([*RIGHT[:22], resealed(CHAIN[EPOCH], epoch=0), *CHAIN[EPOCH + 1 :]])
+    assert (only.entries, only.fault.problem) == (22, "begins the wrong epoch")
+
+
+def test_an_epoch_under_a_policy_nobody_has_is_at_fault_itself():
+    """The one before is not."""
+    before, after = checked([*RIGHT[:11], *CHAIN[EPOCH:]], known=())
+    assert (before.entries, before.fault) == (11, None)
+    assert (after.number, after.entries, after.fault.problem) == (1, 0, "what it names is unknown")
+
+
+@pytest.mark.parametrize(("known", "problem"), [((NEXT,), None), ((), "its input is gone")])
+def test_a_policy_entry_is_made_again_from_the_text_it_cites(known, problem):
+    """Where the control record is gone; without either, nothing can be said."""
+    inputs = {("events", one.offset): one for one in INPUTS}
+    check = ReplayCheck(Replayer(POLICY, 0, lambda *at: inputs.get(at), known=known))
+    check.take(RIGHT[:22])
+    [only] = check.finish()
+    assert (only.entries, only.fault and only.fault.problem) == ((22, None) if known else (11, problem))
+    if known:
+        for change in ({"previous": "web@9:0"}, {"key": "x"}, {"source": ["control", 0, 9]}):
+            check = ReplayCheck(Replayer(POLICY, 0, lambda *at: inputs.get(at), known=known))
+            check.take([*RIGHT[:11], resealed(RIGHT[11], **change)])
+            assert check.finish()[0].fault is not None, change
 
 
 def test_a_gap_moves_one_input_and_keeps_the_state():
