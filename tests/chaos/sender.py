@@ -2,7 +2,7 @@
 
     python -m tests.chaos.sender BOOTSTRAP TOPIC PARTITIONS RATE SEED
 
-Most events are good ones of the web pack; one in 200 cannot be decided, one in 500 repeats an id. It prints a line of
+Most events are good ones of the web pack; one in 200 cannot be decided, one in 1,000 repeats an id. It prints a line of
 JSON twice a second, {"acknowledged":…,"at":…}, and ends at SIGTERM or when nobody reads it any more, after everything
 sent was acknowledged. An event whose acknowledgement was lost is sent again: whatever is visible must be decided.
 """
@@ -29,7 +29,8 @@ AGAIN_S = 0.2
 CATCH_UP = 3.0  # times the rate, at most, while making up for an outage
 HOSTS = 500
 STEP_MS = 10  # between two events; poison stands between two steps
-BAD_EVERY, REPEATED_EVERY = 200, 500
+BAD_EVERY = 200
+REPEATED_EVERY, REPEATED_AT = 1_000, 750
 IN_FLIGHT = 64
 BAD = (b"not json", b"", b'{"id":"bad"}', b"\xff\xfe\x00", b'{"id":"bad","host":"h1.example","at":0}')
 
@@ -71,20 +72,24 @@ class Sender:
         """The time of the newest event."""
         return T0 + STEP_MS * self.made
 
-    async def make(self, count: int) -> None:
-        """Send so many more."""
+    def due(self, count: int) -> dict[int, list[tuple[bytes, bytes]]]:
+        """The next so many events, by partition."""
         lines: dict[int, list[tuple[bytes, bytes]]] = {}
         for number in range(self.made, self.made + count):
             host = host_of(number)
             identifier = number
-            if number % REPEATED_EVERY == REPEATED_EVERY - 1:
+            if number % REPEATED_EVERY == REPEATED_AT:
                 identifier -= HOSTS  # the same host's event before
             value = event(number, identifier)
             if number % BAD_EVERY == BAD_EVERY - 1:
                 value = self._chance.choice(BAD)
             lines.setdefault(partition_of(host, self._partitions), []).append((host, value))
         self.made += count
-        for partition, records in lines.items():
+        return lines
+
+    async def make(self, count: int) -> None:
+        """Send so many more."""
+        for partition, records in self.due(count).items():
             await self._free.acquire()
             task = asyncio.create_task(self._deliver(partition, records))
             self._tasks.add(task)

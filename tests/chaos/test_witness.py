@@ -1,5 +1,7 @@
 """The witness of the fault runs finds what it is there to find: each case spoils one thing of a sound history."""
 
+import random
+from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ from sidechain.models.proof.checkpoint import Checkpoint, Origin
 from sidechain.models.proof.merkle import Frontier, leaves_of
 from sidechain.models.proof.note import sign
 from sidechain.topics.records import CheckpointRecord
+from tests.chaos.sender import Sender
 from tests.chaos.witness import Witness
 from tests.lanes import request
 from tests.proofs import key
@@ -162,3 +165,15 @@ def test_entries_whose_input_never_becomes_visible_wait() -> None:
     del found.events[30:]
     witness = watched(found)
     assert witness.seq == 30
+
+
+def test_the_load_holds_what_cannot_be_decided_and_what_was_decided_before() -> None:
+    """A load of good events alone would leave dead letters and repeated ids untested under every fault."""
+    sender = Sender.__new__(Sender)
+    sender.made, sender._partitions, sender._chance = 0, 2, random.Random(1)
+    fold = {one: Fold(POLICY, one) for one in range(2)}
+    kinds: Counter[str] = Counter()
+    for partition, records in sender.due(4_000).items():
+        lines = [Line(offset, key, value) for offset, (key, value) in enumerate(records)]
+        kinds.update(msgspec.json.decode(value)["kind"] for _, value in fold[partition].events(lines).entries)
+    assert kinds == {"decision": 3_976, "rejected": 20, "duplicate": 4}
