@@ -29,6 +29,7 @@ from sidechain.agents.problems import UsageProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.dry.chain import Fault, Replayer
+from sidechain.models.dry.completeness import Passage
 from sidechain.models.dry.fold import InputRecord
 from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.pack_file import load
@@ -84,12 +85,25 @@ class Account:
     repeated: list[int] = field(default_factory=list)  # event offsets with more than one
     extra: list[int] = field(default_factory=list)  # offsets entries name, at which there is no event
     altered: list[int] = field(default_factory=list)  # offsets of events that are not what their entries say
+    explained: int = 0  # events without an entry, because a person went on behind them
+    passed_over: int = 0  # records of the chain that count for nothing
+    rejected_passed_over: int = 0  # of them rejections: they may have dead letters
+    passages: list[Passage] = field(default_factory=list)  # a person's decisions to go on elsewhere
+    broken: str = ""  # why the end of the chain counts for nothing, where it does
 
     @property
     def balanced(self) -> bool:
         """Every visible event has exactly one entry, and rejected inputs and dead letters are as many."""
-        at_fault = self.missing or self.repeated or self.extra or self.altered
-        return not at_fault and self.kinds["rejected"] == self.dead_letters
+        at_fault = self.missing or self.repeated or self.extra or self.altered or self.broken
+        return not at_fault and not self.letters_missing
+
+    @property
+    def letters_missing(self) -> int:
+        """Dead letters there should be and are not; below 0: that are too many."""
+        due = self.kinds["rejected"]
+        if due <= self.dead_letters <= due + self.rejected_passed_over:
+            return 0
+        return due - self.dead_letters
 
 
 @dataclass
@@ -240,6 +254,11 @@ class Topics:
                 repeated=books.repeated,
                 extra=books.extra,
                 altered=books.altered,
+                explained=books.explained,
+                passed_over=books.passed_over,
+                rejected_passed_over=books.rejected_passed_over,
+                passages=books.passages,
+                broken=books.broken,
             )
             async for records in letters.to_end([partition]):
                 account.dead_letters += len(records)

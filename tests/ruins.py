@@ -122,6 +122,7 @@ def _write_by_hand(config: Config) -> None:
     fold, lines = _decided(policy, CONTROL, 0)
     lines += [line for _, line in fold.control(Line(6, b"k", b"no policy")).entries]
     _write(config, CONTROL, (fold, lines))
+    send(config, [(CONTROL, b"k", b"no policy")], "dry.deadletters")
     send(config, events(CONTROL, 0, DECIDED) + events(POLICY, 0, DECIDED) + events(MIDDLE, 0, 40) + events(SHORT, 0, 2))
 
 

@@ -26,6 +26,8 @@ from sidechain.agents.cli.proofs import (
     answer_proof,
     answer_replayed,
     answer_verified,
+    repairs_fields,
+    repairs_line,
 )
 from sidechain.agents.keys import read_public
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
@@ -209,13 +211,14 @@ def account_lines(accounts: list[Account]) -> Iterator[str]:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(one.kinds.items()))
         state = "balanced" if one.balanced else f"NOT balanced ({_at_fault(one)})"
         counts = f"{one.events:,} events; {kinds or 'no entry'}; {one.dead_letters:,} dead letters"
-        yield f"partition {one.partition}: {counts}: {state}"
+        yield f"partition {one.partition}: {counts}: {state}{repairs_line(one)}"
 
 
 def _at_fault(one: Account) -> str:
     named = {"missing": one.missing, "repeated": one.repeated, "extra": one.extra, "altered": one.altered}
-    letters = one.kinds["rejected"] - one.dead_letters
+    letters = one.letters_missing
     found = [f"{name} {offsets}" for name, offsets in named.items() if offsets]
+    found += [f"the chain is broken: {one.broken}"] * bool(one.broken)
     return ", ".join(found + ([f"{letters:+,} dead letters missing"] if letters else []))
 
 
@@ -231,6 +234,7 @@ def account_fields(one: Account) -> dict[str, Any]:
         "repeated": one.repeated,
         "extra": one.extra,
         "altered": one.altered,
+        **repairs_fields(one),
         "balanced": one.balanced,
     }
 

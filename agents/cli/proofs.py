@@ -11,7 +11,7 @@ import typer
 from sidechain.agents.believing import Trust
 from sidechain.agents.cli.output import emit
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
-from sidechain.agents.proof import Proof
+from sidechain.agents.proof import Account, Proof
 from sidechain.models.dry.completeness import Completeness
 from sidechain.models.proof import bundle
 from sidechain.models.proof.bundle import Extended, Included
@@ -150,15 +150,37 @@ def _books_line(one: Completeness) -> str:
     }
     found = [f"events {what}: offset {offsets[0]:,} first" for what, offsets in faults.items() if offsets]
     found += [f"control records that are not what their entry says: {one.altered_control}"] * bool(one.altered_control)
-    state = "; ".join(found) if found else "each has exactly one entry"
+    found += [f"control records without an entry: {one.missing_control}"] * bool(one.missing_control)
+    found += [f"the chain is broken: {one.broken}"] * bool(one.broken)
+    each = f"each but {one.explained:,}" if one.explained else "each"
+    state = "; ".join(found) if found else f"{each} has exactly one entry"
     gone = f"; {one.expired:,} entries whose event has expired" if one.expired else ""
     behind = f"; {one.waiting:,} events behind the last entry" if one.waiting else ""
-    return f"{one.events:,} events: {state}{gone}{behind}"
+    return f"{one.events:,} events: {state}{gone}{behind}{repairs_line(one)}"
 
 
 def _books_fields(one: Completeness) -> dict[str, Any]:
-    names = ("events", "missing", "repeated", "extra", "altered", "altered_control", "expired", "waiting")
-    return {**{name: getattr(one, name) for name in names}, "complete": one.is_complete}
+    names = ("events", "missing", "repeated", "extra", "altered", "altered_control", "missing_control")
+    found = {name: getattr(one, name) for name in (*names, "expired", "waiting")}
+    return {**found, **repairs_fields(one), "complete": one.is_complete}
+
+
+def repairs_line(one: Completeness | Account) -> str:
+    """What people decided about these books, and what counts for nothing because of it; empty where nothing."""
+    counts = [f"; {one.passed_over:,} records of the chain count for nothing"] if one.passed_over else []
+    counts += [f"; {one.explained:,} events lie behind a repair"] if one.explained else []
+    named = [f"; {it.what} goes on at event {it.to:,} where {it.due:,} was due ({it.by})" for it in one.passages]
+    return "".join(counts + named)
+
+
+def repairs_fields(one: Completeness | Account) -> dict[str, Any]:
+    """The same for --json."""
+    return {
+        "explained": one.explained,
+        "passed_over": one.passed_over,
+        "passages": [it._asdict() for it in one.passages],
+        "broken": one.broken or None,
+    }
 
 
 def answer_proof(file: Path, trust: Trust, json: bool) -> None:

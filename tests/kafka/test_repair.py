@@ -21,6 +21,7 @@ from sidechain.agents.lane.problems import Remedy
 from sidechain.agents.lane.producers import open_producers
 from sidechain.agents.local_kafka import LocalKafka, free_port
 from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem, UsageProblem
+from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.agents.repair import Found, repair
 from sidechain.agents.repair_plan import Deed
 from sidechain.agents.settings import Config
@@ -359,3 +360,86 @@ def test_two_repairs_in_a_row_name_each_other(mended: Mended) -> None:
     entry = msgspec.json.decode(mended.found[TEXT].plan.entry)
     assert entry["epoch"] == 2
     assert entry["broken"] == {"seq": None, "hash": None, "offset": junk[0]}
+
+
+class Proved(NamedTuple):
+    """What a stranger finds afterwards."""
+
+    accounts: list[Account]
+    replayed: list[Proof]
+
+
+@pytest.fixture(scope="module")
+def proved(mended: Mended) -> Proved:
+    """The books and the replay of all sixteen partitions."""
+
+    async def scenario() -> Proved:
+        async with Topics.of(mended.config) as topics:
+            return Proved(await topics.account(), await topics.replay(mended.config.loaded_policy))
+
+    return asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("partition", range(PARTITIONS))
+def test_the_books_balance_behind_a_repair_and_say_what_was_passed_over(
+    mended: Mended, proved: Proved, partition: int
+) -> None:
+    """Every event is counted once. One partition does not balance: somebody sealed a second entry for an event."""
+    account = proved.accounts[partition]
+    assert account.events == len(visible(mended.config, "events")[partition])
+    assert account.balanced == (partition != FORGED), account
+    assert account.repeated == ([DECIDED - 1] if partition == FORGED else [])
+    assert account.explained == {SWAPPED: DECIDED, NO_CHAIN: DECIDED, MIDDLE: 35}.get(partition, 0)
+    junk = {LINK: 1, HOLE: 1, ALTERED: 1, EMPTY: 1, TEXT: 2, SWAPPED: DECIDED, MIDDLE: 35}
+    assert account.passed_over == junk.get(partition, 0)
+    goes_on = {
+        EXPIRED: (DECIDED, 10),
+        SHORT: (1_006, 0),
+        NO_CHAIN: (0, DECIDED),
+        SWAPPED: (0, DECIDED),
+        MIDDLE: (5, 40),
+    }
+    named = [(one.due, one.to) for one in account.passages]
+    if partition in goes_on:
+        assert named == [goes_on[partition]]
+    assert all(one.by == DEED.by for one in account.passages)
+    assert sum(one.records for one in account.passages) == account.passed_over
+
+
+@pytest.mark.parametrize("partition", range(PARTITIONS))
+def test_the_replay_of_every_repaired_chain_is_identical_from_its_last_epoch_on(
+    mended: Mended, proved: Proved, partition: int
+) -> None:
+    """What was broken is said of its own epoch; a gap does not end one."""
+    *before, last = proved.replayed[partition].epochs
+    if partition in (SHORT, EXPIRED):  # the events its first entries name are gone
+        assert last.fault is not None
+        assert last.fault.problem == "its input is gone"
+    elif partition == CONTROL:
+        assert last.fault is not None
+        assert last.fault.expected == "control, partition 0, offset 6"
+    else:
+        assert last.fault is None
+    if partition in EPOCHS:
+        assert (last.number, last.entries) == (2 if partition == TEXT else 1, 1 + LATER)
+        assert last.begun is not None
+        assert last.begun.by == DEED.by
+    broken = {LINK, HOLE, ALTERED, EMPTY, TEXT, SWAPPED, FORGED, POLICY, MIDDLE}
+    assert [one.fault is not None for one in before] == [partition in broken] * len(before)
+
+
+def test_the_commands_answer_for_one_epoch_alone(mended: Mended, sidechain: Callable[..., Any]) -> None:
+    """Epoch 1 is right wherever it is the last one; asked for all, the faults of before count."""
+    config = mended.config
+    at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
+    one = sidechain("replay", "--epoch", "2", *at)
+    assert (one.returncode, one.stdout.count("identical")) == (0, 1), one.stdout + one.stderr
+    assert "begun by anna: the drill of November" in one.stdout
+    assert sidechain("replay", *at).returncode == 1
+    none = sidechain("replay", "--epoch", "9", *at)
+    assert (none.returncode, "no chain has an epoch 9" in none.stderr) == (1, True)
+    account = sidechain("account", *at)
+    assert account.returncode == 1
+    assert account.stdout.count("NOT balanced") == 1
+    line = account.stdout.splitlines()[MIDDLE]
+    assert "35 events lie behind a repair; epoch 1 goes on at event 40 where 5 was due (anna)" in line
