@@ -5,6 +5,7 @@
     events-0.ndjson      {"offset":57,"key":"a.example","value":"{\\"id\\":…}"}, one record a line
     control.ndjson       the same for the topic `control`
     policy.yaml          the policy that was given to the workers
+    policy-7b1e0c92d4aa.yaml  each policy that entries cite, by the end of its reference
     manifest.json        what should be there
 
 A key or value that is not UTF-8 stands as {"base64":"…"}, one that is not there as null: every byte comes back.
@@ -54,6 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     topics: dict[str, str]  # logical name -> the topic it was read from
     files: list[Part]
     log: str | None = None  # how checkpoints name these chains; None where there are none
+    lacking: list[str] = []  # policies that entries cite and nobody had the text of
 
 
 class _Bytes(msgspec.Struct, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Manifest, Part, PartFile, whole_folder, written
+from sidechain.agents.known_policies import policies_of
 from sidechain.agents.problems import AnswerIsNo
 from sidechain.agents.proof import Topics
 from sidechain.agents.reader import Reader
@@ -33,7 +34,8 @@ async def export(
         if await signed.exists():  # before the entries: what is signed by now is in the log by then
             read["dry.checkpoints"] = signed.topic
             parts = [await _checkpoints(signed, one, folder, told) for one in await signed.partitions()]
-        parts += [await _decisions(entries, one, folder, told) for one in await entries.partitions()]
+        cited: set[str] = set()
+        parts += [await _decisions(entries, one, folder, told, cited) for one in await entries.partitions()]
         if with_events:
             events, control = await topics.reader("events"), await topics.reader("control")
             read |= {"events": events.topic, "control": control.topic}
@@ -41,13 +43,23 @@ async def export(
             parts += [await _records(events, one, folder, f"events-{one}.ndjson", told) for one in numbers]
             parts.append(await _records(control, 0, folder, "control.ndjson", told))
         parts.append(_content(folder, "policy.yaml", given.text.encode("utf-8")))
-        manifest = Manifest(v=MANIFEST_VERSIONS[-1], policy=given.ref, topics=read, files=parts, log=log)
+        known = await topics.policies(given, cited)
+        found = [known[one] for one in sorted(cited) if one in known]
+        parts += [_content(folder, f"policy-{one.digest[:12]}.yaml", one.text.encode("utf-8")) for one in found]
+        manifest = Manifest(
+            v=MANIFEST_VERSIONS[-1],
+            policy=given.ref,
+            topics=read,
+            files=parts,
+            log=log,
+            lacking=sorted(cited - known.keys()),
+        )
         _content(folder, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
 
 
-async def _decisions(reader: Reader, partition: int, folder: Path, told: Told) -> Part:
-    """The entries as they stand; whether they are right is for `verify` to say."""
+async def _decisions(reader: Reader, partition: int, folder: Path, told: Told, cited: set[str]) -> Part:
+    """The entries as they stand; whether they are right is for `verify` to say. Adds the policies they cite."""
     first = last = head = None
     with closing(PartFile(folder, f"decisions-{partition}.ndjson")) as file:
         async for records in reader.to_end([partition]):
@@ -59,6 +71,7 @@ async def _decisions(reader: Reader, partition: int, folder: Path, told: Told) -
                         "is broken there and nothing was exported; `sidechain verify` says more"
                     )
                 file.write(one.value + b"\n")
+                cited.update(policies_of(one.value))
                 first, last, head = one.value if first is None else first, one.value, split[1]
             told(len(records))
         return file.finish("decisions", partition, _seq(first), _seq(last), head)

@@ -48,6 +48,15 @@ def must_be_known(epochs: Sequence[EpochCheck]) -> None:
         )
 
 
+def policies_of(entry: bytes) -> list[str]:
+    """Every policy an entry names; none where it cannot be read."""
+    try:
+        named = msgspec.json.decode(entry, type=_Opening)
+    except (ValueError, RecursionError):
+        return []
+    return [named.policy] if named.previous is None else [named.policy, named.previous]
+
+
 def cited_by(line: bytes) -> str | None:
     """The policy that an entry brings into force: that of an epoch's first, or of a policy entry."""
     opening = line[:192]  # nothing but fixed fields stands before the kind

@@ -10,7 +10,7 @@ import typer
 from sidechain.agents.bundle_files import Manifest
 from sidechain.agents.checkpoints import origin_of
 from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
-from sidechain.agents.cli.output import Json, Progress, emit
+from sidechain.agents.cli.output import Json, Progress, emit, say
 from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.export import Told
 from sidechain.agents.export import export as write
@@ -38,6 +38,8 @@ def export(
     settings = connected(pack, policy, bootstrap, prefix, profile, config)
     with Progress("records exported") as progress:
         manifest = asyncio.run(_export(settings, folder, progress.advance, with_events=with_events))
+    for ref in manifest.lacking:
+        say(f"policy {ref}, which entries cite, is not among the files: nobody here has its text")
     if json:
         emit({"folder": str(folder), **msgspec.to_builtins(manifest)}, json)
         return

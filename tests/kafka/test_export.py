@@ -4,11 +4,13 @@ import asyncio
 import json
 import shutil
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from sidechain.agents.activate import activate, sealed_everywhere
+from sidechain.agents.bundle import Bundle
 from sidechain.agents.local_kafka import LocalKafka
 from tests.checkpoints import key_files
 from tests.lanes import Process, config_of, made, ordinary, pinned, request, second_version, send, visible, wait_decided
@@ -82,11 +84,39 @@ def test_an_export_is_verified_and_replayed_without_the_topics(config, options, 
     complete = sidechain("verify", "--export", str(folder), "--against-events")
     assert complete.returncode == 0, complete.stdout + complete.stderr
     assert complete.stdout.count("each has exactly one entry") == 4
+    replay_without_control(config, folder, sidechain)
     prove_both_ways(folder, options, sidechain)
     again = sidechain("export", str(folder), *options)
     assert again.returncode == 2
     assert "nothing is overwritten" in again.stderr
     spoil_each_file(folder, sidechain)
+
+
+def replay_without_control(config, folder: Path, sidechain) -> None:
+    """The text of each policy cited is a file; what then is missing is only what `control` alone says."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    later = second_version(config)
+    texts = {f"policy-{one.digest[:12]}.yaml": one.text for one in (config.loaded_policy, later)}
+    assert {one["name"] for one in manifest["files"] if one["kind"] == "policy"} == {"policy.yaml", *texts}
+    assert {name: (folder / name).read_text() for name in texts} == texts
+    assert manifest["lacking"] == []
+    bundle = Bundle(folder)
+    control = bundle.files("control")[0]
+    refused = b"".join(one + b"\n" for one in control.read_bytes().splitlines() if later.digest.encode() not in one)
+    assert refused != control.read_bytes()
+    for names, code in ((texts, 0), ({}, 1)):  # the second as an export of before had them: none
+        without = folder.with_name("without")
+        shutil.copytree(folder, without)
+        (without / "control.ndjson").write_bytes(refused)
+        kept = [one for one in manifest["files"] if one["name"] in names or not one["name"].startswith("policy-")]
+        for one in kept:
+            if one["kind"] == "control":
+                one |= {"sha256": sha256(refused).hexdigest()}
+        (without / "manifest.json").write_text(json.dumps({**manifest, "files": kept}))
+        done = sidechain("replay", "--export", str(without))
+        assert done.returncode == code, done.stdout + done.stderr
+        assert ("the control record, or the text of" in done.stdout) == bool(code)
+        shutil.rmtree(without)
 
 
 def prove_both_ways(folder: Path, options: list[str], sidechain) -> None:
