@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from sidechain.agents.lane.assignor import ShardAssignor, shards_of
 from sidechain.agents.lane.problems import Revoked
+from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.settings import Config
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,13 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Until cancelled. Raises what ended the membership: a refused group, or what a callback raised."""
         while True:
             # Everything is paused, so this returns no record; a member that never asks is expelled after a while.
-            await self._consumer.getmany(timeout_ms=WATCH_MS)
+            try:
+                await self._consumer.getmany(timeout_ms=WATCH_MS)
+            except KafkaError as fault:
+                raise EnvironmentProblem(
+                    f"the membership in the group of the workers has ended: {fault}; is the cluster well, and may we "
+                    "join? (`sidechain doctor`)"
+                ) from fault
             if self.fault is not None:
                 raise self.fault
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 
 from sidechain.agents.settings import Config
 
@@ -27,12 +28,20 @@ async def open_producers(options: Mapping[str, Any], config: Config, shard: int)
     try:
         async with asyncio.TaskGroup() as group:
             for one in everyone:
-                group.create_task(one.start())
+                group.create_task(_started(one))
     except BaseException as fault:
         await close_producers(everyone)
         raise _single(fault) from fault
     await close_producers(everyone[IN_USE:])
     return everyone[:IN_USE]
+
+
+async def _started(producer: AIOKafkaProducer) -> None:
+    try:
+        await producer.start()
+    except AssertionError as fault:
+        # aiokafka takes for granted that the cluster names a broker. While its only one is fenced it names none.
+        raise KafkaConnectionError(f"the cluster names no broker at the moment ({fault})") from fault
 
 
 async def close_producers(producers: Sequence[AIOKafkaProducer]) -> None:
