@@ -275,10 +275,14 @@ class Topics:
         """Per partition: a replayer, why the first entry's epoch cannot be replayed, and the entries."""
         control = await self.control()
         entries, events = await self.reader("dry.decisions"), await self.reader("events")
+        known, sought = await self.policies(policy), set[str]()
         for partition in await entries.partitions():
             inputs = TopicInputs(events, partition, control)
             first = await self._first(entries, partition)
-            known = await self.policies(policy, [ref] if (ref := genesis_ref(first)) else ())
+            ref = genesis_ref(first)
+            if ref is not None and ref not in known and ref not in sought and len(sought) < SOUGHT_MAX:
+                sought.add(ref)
+                known = await self.policies(policy, [ref])
             genesis, fault = begun_under(first, policy, known)
             replayer = Replayer(
                 genesis,
