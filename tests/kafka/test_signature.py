@@ -96,7 +96,11 @@ def decided(config: Config, events: Keyed, folder: Path, mode: str) -> None:
     """All events have their entry; the wet side did its worst meanwhile, from the first half on."""
     half = EVENTS // 2
     with workers(config, folder, "dry") as up, wet_side(config, folder, mode) as wet:
-        send(config, events[:half])
+        # A model is learned from what was scored before; where the first half is one batch, nobody is left to score.
+        send(config, events[: half // 2])
+        if wet:
+            until(lambda: sum(map(len, visible(config, "wet.scores").values())) >= half // 2, wet["wet"].said)
+        send(config, events[half // 2 : half])
         if wet:
             until(lambda: any(visible(config, "wet.metadata").values()), wet["wet"].said)
         if mode == "lying":

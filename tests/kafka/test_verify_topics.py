@@ -50,6 +50,8 @@ def test_each_wrong_topic_is_a_sentence(topics: list[str], tmp_path: Path, sidec
         assert sentence in lines[partition], lines[partition]
     assert "(offset 12)" in lines[TEXT]
     assert "(offset 6)" in lines[OTHER]
-    for command, sentence in [(["prove", "none"], "is no checkpoint"), (["account"], "holds a record that is no")]:
+    for command, sentence in [(["prove", "none"], "is no checkpoint"), (["account"], "the books do not balance")]:
         asked = sidechain(*command, *topics)
         assert (asked.returncode, sentence in asked.stderr, "Traceback" in asked.stderr) == (1, True, False), asked
+    books = asked.stdout.splitlines()
+    assert [one for one in (TEXT, NULL, OTHER, WHOLE) if "the chain is broken" in books[one]] == [TEXT, NULL, OTHER]
