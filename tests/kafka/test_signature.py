@@ -38,6 +38,7 @@ from tests.lanes import Process, assert_balanced, send, until, visible, wait_dec
 
 MODES = ("off", "on", "slow", "lying", "killed")
 UNRULY = ("-m", "sidechain.agents.bench.unruly")
+TURNS = 8  # as many as there are ways to lie
 MAX_AGE_MS = 600_000  # of the network pack's signal
 
 
@@ -104,7 +105,11 @@ def decided(config: Config, events: Keyed, folder: Path, mode: str) -> None:
         if wet:
             until(lambda: any(visible(config, "wet.metadata").values()), wet["wet"].said)
         if mode == "lying":
-            send(config, hostile(events), "wet.metadata")
+            for turn in range(TURNS):  # nothing waits for the lane to have read it, so it is said more than once
+                send(config, hostile(events, turn), "wet.metadata")
+                send(config, events[half : half + EVENTS // 2 // TURNS])
+                half += EVENTS // 2 // TURNS
+                wait_decided(config, half, [up["dry"]])
         if mode == "killed":
             for first in (half, half + half // 3):
                 send(config, events[first : first + half // 3])
@@ -135,8 +140,8 @@ def restarted(wet: dict[str, Process]) -> None:
         one.start()
 
 
-def hostile(events: Keyed) -> Keyed:
-    """Metadata of somebody who may write the topic and knows nothing else: every key, each in a way of its own."""
+def hostile(events: Keyed, turn: int) -> Keyed:
+    """Metadata of somebody who may write the topic and knows nothing else: every key, each turn in another way."""
     at = max(msgspec.json.decode(value)["at"] for _, _, value in events)
     keys = sorted({(partition, key) for partition, key, _ in events})
 
@@ -153,7 +158,7 @@ def hostile(events: Keyed) -> Keyed:
         lambda partition, key: (partition, key * 2_000, said()),
         lambda partition, key: ((partition + 1) % PARTITIONS, key, said()),
     )
-    return [ways[at % len(ways)](*place) for at, place in enumerate(keys)]
+    return [ways[(at + turn) % len(ways)](*place) for at, place in enumerate(keys)]
 
 
 def signals_sealed_as_said(config: Config, chains: dict[int, list[dict[str, Any]]]) -> set[str]:
