@@ -19,6 +19,7 @@ from sidechain.agents.rekey import Rekey
 SOURCE_PARTITIONS = 3
 TARGET_PARTITIONS = 4
 RECORDS = 6_000
+PARTS = 3
 
 
 async def create(bootstrap: str, **topics: int) -> None:
@@ -26,15 +27,15 @@ async def create(bootstrap: str, **topics: int) -> None:
         await client.create_topics([NewTopic(name, count, 1) for name, count in topics.items()])
 
 
-async def fill(bootstrap: str, topic: str) -> None:
+async def fill(bootstrap: str, topic: str, first: int = 0, last: int = RECORDS) -> None:
     """Committed and aborted transactions in turn, so that the source has holes and records nobody may see."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=f"fill-{topic}", linger_ms=5)
     await producer.start()
     try:
-        for first in range(0, RECORDS, 500):
+        for start in range(first, last, 500):
             for is_visible in (False, True):
                 await producer.begin_transaction()
-                for number in range(first, first + 500):
+                for number in range(start, start + 500):
                     value = {"id": f"e-{number}", "host": f"h-{number % 37}", "seen": is_visible}
                     await producer.send(topic, json.dumps(value).encode(), partition=number % SOURCE_PARTITIONS)
                 await (producer.commit_transaction() if is_visible else producer.abort_transaction())
@@ -70,13 +71,17 @@ def copier(bootstrap: str, source: str, target: str, *more: str) -> subprocess.P
 def test_every_record_once_although_the_copier_is_killed(broker, prefix):
     source, target = f"{prefix}raw", f"{prefix}keyed"
     asyncio.run(create(broker.bootstrap, **{source: SOURCE_PARTITIONS, target: TARGET_PARTITIONS}))
-    asyncio.run(fill(broker.bootstrap, source))
-    for _ in range(2):
+    part = RECORDS // PARTS
+    for first in range(0, RECORDS - part, part):
+        # Each copier finds records no other has seen: one that is quick enough to copy all leaves the next its own.
+        asyncio.run(fill(broker.bootstrap, source, first, first + part))
+        # More than the markers that abort what the one before left open.
+        before = end(broker.bootstrap, target) + TARGET_PARTITIONS
         one = copier(broker.bootstrap, source, target)
-        before = end(broker.bootstrap, target)
         wait_until(lambda before=before, one=one: end(broker.bootstrap, target) > before or one.poll() is not None)
         one.kill()
         one.communicate(timeout=30)
+    asyncio.run(fill(broker.bootstrap, source, RECORDS - part))
     last = copier(broker.bootstrap, source, target, "--once", "--json")
     stdout, stderr = last.communicate(timeout=60)
     assert last.returncode == 0, stderr
