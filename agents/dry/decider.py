@@ -1,24 +1,33 @@
 """The dry agent: takes a batch, asks the kernel, hands over what it said."""
 
+import asyncio
 from collections.abc import AsyncIterable
+from typing import Final
 
 from sidechain.agents.lane.batch import Batch
 from sidechain.agents.lane.pipeline import Output
+
+# Events folded before the event loop gets a turn: what the batches before this one have to ask of the broker would wait
+# for a whole batch otherwise, several times each.
+TURN: Final = 128
 
 
 async def decider(batches: AsyncIterable[Batch]) -> None:
     """Dry. Never awaits the wet side."""
     async for batch in batches:
         try:
-            outputs = decide_batch(batch)
+            outputs = await decide_batch(batch)
         except Exception as fault:  # noqa: BLE001 - the lane must know; Faust would go on with the next batch
             batch.fail(fault)
         else:
             await batch.commit(outputs)
 
 
-def decide_batch(batch: Batch) -> list[Output]:
-    """What the batch adds to each partition's chain; partitions in order, people's changes before events."""
+async def decide_batch(batch: Batch) -> list[Output]:
+    """What the batch adds to each partition's chain; partitions in order, people's changes before events.
+
+    It awaits nothing but turns of the event loop.
+    """
     outputs = []
     for partition, fold in batch.folds.items():
         entries, dead_letters = [], []
@@ -26,10 +35,12 @@ def decide_batch(batch: Batch) -> list[Output]:
             folded = fold.control(record, batch.load)
             entries += folded.entries
             dead_letters += folded.dead_letters
-        if records := batch.events.get(partition):
-            folded = fold.events(records, batch.latest[partition])
+        records = batch.events.get(partition, ())
+        for first in range(0, len(records), TURN):
+            folded = fold.events(records[first : first + TURN], batch.latest[partition])
             entries += folded.entries
             dead_letters += folded.dead_letters
+            await asyncio.sleep(0)
         if entries:
             outputs.append(Output(partition, entries, fold.changes(), dead_letters))
     return outputs

@@ -231,6 +231,8 @@ class Lane:
             raise
 
     async def _hand_over(self, batch: Batch, outputs: Sequence[Output]) -> None:
+        if batch is not self._batch:
+            return  # given up meanwhile: its folds are thrown away, and the log is asked anew
         self._metrics.fold_seconds.observe(time.perf_counter() - batch.fetched_at)
         if unaccounted := batch.unaccounted(outputs):
             raise NotAccounted(f"shard {self.shard}: {unaccounted}. Nothing was written for this batch. {OUR_FAULT}")

@@ -20,7 +20,7 @@ from typing import Final, Self
 import msgspec
 
 from sidechain.models.proof.checkpoint import Checkpoint, Origin
-from sidechain.models.proof.merkle import Frontier, leaves_of
+from sidechain.models.proof.merkle import Frontier
 
 NEXT: Final = "next."
 # `v`, `seq` and `prev` stand before the kind and have a fixed or bounded length, so it is within these bytes.
@@ -74,13 +74,14 @@ class Ledger:
         """Add sealed entries, in order. The caller has made or checked the seals and links."""
         if not lines:
             return
-        self.frontier.extend(leaves_of(lines))
-        fronts = [line[:_FRONT] for line in lines]
-        decisions = b"".join(fronts).count(_DECISION)
-        if decisions:
-            self.kinds["decision"] += decisions
-        if decisions < len(lines):  # nearly all entries are decisions, so the others may cost more
-            self.kinds.update(kind for kind in map(_kind, fronts) if kind != "decision")
+        self.frontier.extend_sealed(lines)
+        # Nearly all entries are decisions whose kind stands at the same place: until `seq` has one more digit.
+        begins = lines[-1].find(_DECISION, 0, _FRONT)
+        ends = begins + len(_DECISION)
+        if begins >= 0 and [line[begins:ends] for line in lines].count(_DECISION) == len(lines):
+            self.kinds["decision"] += len(lines)
+        else:
+            self.kinds.update(map(_kind, lines))
         self.head = lines[-1][-66:-2].decode()
         self.next = msgspec.json.decode(lines[-1], type=_Reached).next
 
@@ -95,8 +96,8 @@ class Ledger:
         )
 
 
-def _kind(front: bytes) -> str:
-    match = _KIND.search(front)
+def _kind(line: bytes) -> str:
+    match = _KIND.search(line, 0, _FRONT)
     if match is None:
         raise ValueError("an entry without a kind")
     return match[1].decode()

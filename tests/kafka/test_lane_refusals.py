@@ -174,11 +174,11 @@ class Refusing:
         self.poison = poison
         self.sizes: list[int] = []  # of the batches it refused
 
-    def __call__(self, batch: Batch) -> list[Output]:
+    async def __call__(self, batch: Batch) -> list[Output]:
         if any(self.poison in (one.value or b"") for records in batch.events.values() for one in records):
             self.sizes.append(batch.size)
             raise MessageSizeTooLargeError
-        return decide_batch(batch)
+        return await decide_batch(batch)
 
 
 def test_a_record_the_cluster_refuses_stops_its_shard_only(
