@@ -6,9 +6,10 @@ over and over. A round has topics of its own and two parts:
 latency      an open loop at a steady rate, from intended send time to a read_committed reader, as `bench latency`
 throughput   the worker stopped, events preloaded, the worker started again: its rate from outside, as `bench dry`
 
-With the wet side on, a forest is learned and advice has reached wet.metadata before anything is measured. Tap and wet
-worker are the processes `sidechain worker` starts, as nice as `wet_nice` makes them; their share of the machine's
-processor time is reported for each part.
+A round that is thrown away comes first, or the broker would compile during the first that counts. With the wet side on,
+a forest is learned and advice has reached wet.metadata before anything is measured. Tap and wet worker are the
+processes `sidechain worker` starts, as nice as `wet_nice` makes them; their share of the machine's processor time is
+reported for each part.
 """
 
 import asyncio
@@ -52,6 +53,7 @@ async def wet(pack: str, rate: float, seconds: float, events: int, rounds: int, 
     async with place(pack) as here:
         modes = [mode for turn in range(rounds) for mode in (("off", "on") if turn % 2 == 0 else ("on", "off"))]
         rows: list[Row] = []
+        await _Round(here, "warm", "on", nice).measure(rate, seconds, events)
         for number, mode in enumerate([*modes, *UNRULY], 1):
             round_ = _Round(here, f"{mode}{number}", mode, nice)
             rows.append(await round_.measure(rate, seconds, events))
