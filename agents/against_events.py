@@ -8,7 +8,7 @@ from sidechain.agents.chain_sources import ChainSource
 from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.completeness import Booked, Completeness
 from sidechain.models.dry.entry import is_epoch
-from sidechain.models.dry.fold import InputRecord
+from sidechain.models.dry.records import InputRecord
 
 Told = Callable[[int], None]
 

@@ -17,7 +17,7 @@ from sidechain.agents.snapshot import Snapshot, Standing
 from sidechain.agents.verify_files import Beside, lines_of, unmatched, verify_files
 from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Fault, Replayer
-from sidechain.models.dry.fold import InputRecord
+from sidechain.models.dry.records import InputRecord
 from sidechain.models.pack_file import load
 from sidechain.models.pack_reader import PackError
 from sidechain.models.policy import Policy

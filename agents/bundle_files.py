@@ -25,7 +25,7 @@ import msgspec
 
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 from sidechain.models.dry import Line
-from sidechain.models.dry.fold import InputRecord
+from sidechain.models.dry.records import InputRecord
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_VERSIONS: Final = (1, 2)  # 2: with checkpoints

@@ -16,7 +16,7 @@ from sidechain.agents.bundle import Bundle
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Topics
 from sidechain.agents.verify_files import blocks, lines_of
-from sidechain.models.dry.fold import InputRecord
+from sidechain.models.dry.records import InputRecord
 
 BATCH: Final = 2_000
 

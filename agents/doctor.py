@@ -19,7 +19,7 @@ from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import EnvironmentProblem, Problem
 from sidechain.agents.pseudonym import read_secret
 from sidechain.agents.settings import Config
-from sidechain.models.dry.fold import DEAD_LETTER_MAX_BYTES
+from sidechain.models.dry.records import DEAD_LETTER_MAX_BYTES
 from sidechain.topics.catalog import catalog
 
 State = Literal["ok", "warn", "fail"]

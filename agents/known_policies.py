@@ -7,7 +7,7 @@ import msgspec
 
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.dry.chain import Fault
-from sidechain.models.dry.fold import InputRecord
+from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy

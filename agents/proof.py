@@ -30,7 +30,7 @@ from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.completeness import Passage
-from sidechain.models.dry.fold import InputRecord
+from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy

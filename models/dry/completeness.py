@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from sidechain.models.dry.fold import Control, InputRecord
+from sidechain.models.dry.fold import Control
+from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.parse import ambiguous
 
 SHOWN = 10  # offsets of each kind of fault that are kept

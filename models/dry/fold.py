@@ -8,9 +8,9 @@ Replaying the inputs must yield the same bytes, because `chain.replay` compares 
 A `Fold` has no way back: when its output could not be committed, throw it away and restore one from the log.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,55 +28,15 @@ from sidechain.models.dry.entry import (
     Sealed,
     seal,
 )
+from sidechain.models.dry.memory import Memory
 from sidechain.models.dry.parse import Rejection, ambiguous
 from sidechain.models.dry.program import Program, SignalValue, UnknownSignal
-from sidechain.models.dry.state import (
-    HEAD_KEY,
-    IDS_PREFIX,
-    KEY_PREFIX,
-    PARTITION_KEY,
-    PLAN_PREFIX,
-    POLICY_PREFIX,
-    Change,
-    Ids,
-    Plan,
-    Table,
-    digest_text,
-)
+from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, cut, dead_letter, text_of
+from sidechain.models.dry.state import HEAD_KEY, Change
 from sidechain.models.policy import Policy
-
-DEAD_LETTER_MAX_BYTES: Final = 900_000  # a longer value is cut to this prefix; digest and length tell the rest
-KEY_MAX_BYTES: Final = 1_024  # of the record key an entry or a dead letter repeats
 
 Latest = Callable[[str], SignalValue | UnknownSignal | None]  # a key -> what the wet side last said about it
 LoadPolicy = Callable[[bytes], Policy]  # a policy's text -> the policy; raises ValueError
-
-
-class InputRecord(Protocol):
-    """What the fold reads of a Kafka record."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-
-
-class Line(NamedTuple):
-    """One input outside Kafka: a line of a file, at the offset the topic would give it."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-
-
-class DeadLetter(NamedTuple):
-    """An input that cannot be decided: its bytes, and headers that say why and where it stood."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
 
 
 class Folded(NamedTuple):
@@ -136,14 +96,9 @@ class Fold:
         self.head_hash = GENESIS
         self.next: Next = {"events": 0, "outcomes": 0, "control": 0}
         self.watermark_ms = -1
-        self._plans: dict[str, Plan] = {}  # every plan met; a batch may write slots of one that is no longer in force
-        self._plans_written: set[str] = set()
-        self._policies: dict[str, bytes] = {}  # texts that came into force and are not on the changelog yet
-        self._policies_written: set[str] = set()
-        self._take(Program(policy))
-        self._by_key = Table(KEY_PREFIX, self._key_plan, policy.max_keys)
-        self._by_partition = Table(PARTITION_KEY, self._partition_plan, 1)
-        self._ids = Ids(policy.event.duplicate_horizon)
+        program = Program(policy)
+        self._memory = Memory(program)
+        self._take(program)
         self._seq_written = 0
 
     @classmethod
@@ -159,10 +114,10 @@ class Fold:
         records = dict(state)  # of several records for one name the last counts
         head = self._continue(head_entry, _head(partition, records.pop(HEAD_KEY, None)))
         try:
-            self._read(records, whole=head.digest is None)
+            self._memory.read(records, whole=head.digest is None)
         except ValueError as fault:
             raise StateMismatch(f"partition {partition}: state record {fault}") from fault
-        if lost := self._by_key.unknown_plans() | self._by_partition.unknown_plans():
+        if lost := self._memory.unknown_plans():
             raise StateMismatch(f"partition {partition}: the changelog lacks plan {', '.join(sorted(lost))}")
         if head.digest not in (None, self.state_digest):
             raise StateMismatch(
@@ -184,13 +139,13 @@ class Fold:
     @property
     def keys(self) -> int:
         """How many keys are remembered."""
-        return len(self._by_key)
+        return len(self._memory.by_key)
 
     def events(self, records: Sequence[InputRecord], latest: Latest = unknown) -> Folded:
         """Fold event records in, in order; each yields exactly one entry."""
         entries: list[tuple[bytes | None, bytes]] = []
         dead_letters: list[DeadLetter] = []
-        parse, derive = self._program.parse, self._program.derive
+        parse, derive, ids = self._program.parse, self._program.derive, self._memory.ids
         for record in records:
             value = record.value
             event = parse(value)
@@ -207,13 +162,13 @@ class Fold:
             self.next["events"] = offset + 1
             source = ("events", self.partition, offset)
             digest = sha256(value).hexdigest()  # type: ignore[arg-type]
-            name, first = self._ids.first(derived[0], self.seq)
+            name, first = ids.first(derived[0], self.seq)
             sealed: Duplicate | Decision
             if first is not None:
                 sealed = self._duplicate(derived, source, digest, first)
             else:
                 sealed = self._decide(event, derived, source, digest, latest)
-                self._ids.add(name, self.seq)
+                ids.add(name, self.seq)
             entries.append((key, self._append(sealed)))
         return Folded(entries, dead_letters)
 
@@ -245,7 +200,9 @@ class Fold:
     def change_policy(self, policy: Policy, offset: int, digest: str, *, at_ms: int, by: str) -> bytes:
         """The `policy` entry of the control record at `offset` with this digest; from the next entry on it decides."""
         previous = self._program.ref
-        self._install(Program(policy))
+        program = Program(policy)
+        self._memory.follow(program)
+        self._take(program)
         self.next["control"] = offset + 1
         sealed = PolicyChange(
             VERSION,
@@ -328,20 +285,14 @@ class Fold:
     @property
     def state_digest(self) -> str:
         """Over every record of the state, as the last `changes` left it or as it was restored."""
-        return digest_text(self._by_key.total + self._by_partition.total + self._ids.total)
+        return self._memory.digest
 
     def changes(self) -> list[Change]:
         """The state records that changed since the last call, the head last; empty when nothing did."""
         if self.seq == self._seq_written:
             return []
         self._seq_written = self.seq
-        changed = [
-            *self._policy_changes(),
-            *self._plan_changes(),
-            *self._by_key.changes(),
-            *self._by_partition.changes(),
-            *self._ids.changes(),
-        ]
+        changed = self._memory.changes()
         head = Head(
             self.seq - 1,
             self.head_hash,
@@ -357,8 +308,7 @@ class Fold:
     def forget_changes(self) -> None:
         """Nobody writes this fold's state down: remember no longer what changed, or that alone would grow for ever."""
         self._seq_written = self.seq
-        for one in (self._by_key, self._by_partition, self._ids):
-            one.forget_changes()
+        self._memory.forget_changes()
 
     def _decide(self, event: Any, derived: Any, source: tuple[str, int, int], digest: str, latest: Latest) -> Decision:
         program = self._program
@@ -368,9 +318,10 @@ class Fold:
             flags: tuple[str, ...] = ()
         else:
             counted_ms, flags = self._counted_at(at_ms)
-        evicted = self._by_key.evicted
-        slots = self._by_key.slots(key, self.seq)
-        if self._by_key.evicted != evicted:
+        by_key = self._memory.by_key
+        evicted = by_key.evicted
+        slots = by_key.slots(key, self.seq)
+        if by_key.evicted != evicted:
             flags = (*flags, "evicted")
         features = values + tuple(
             [
@@ -379,7 +330,7 @@ class Fold:
             ]
         )
         if program.partition_steps:
-            slots = self._by_partition.slots("", self.seq)
+            slots = self._memory.by_partition.slots("", self.seq)
             features += tuple(
                 [
                     update(slot, counted_ms, takes_part, value)
@@ -481,7 +432,7 @@ class Fold:
             self.head_hash,
             "rejected",
             None,
-            _text(record.key),
+            text_of(record.key),
             None,
             (topic, partition, record.offset),
             digest,
@@ -491,8 +442,8 @@ class Fold:
             why.field,
             len(value or b""),
         )
-        dead_letters.append(_dead_letter(record, topic, partition, why, digest))
-        return _cut(record.key, KEY_MAX_BYTES), self._append(sealed)
+        dead_letters.append(dead_letter(record, topic, partition, why, digest))
+        return cut(record.key, KEY_MAX_BYTES), self._append(sealed)
 
     def _append(self, sealed: Sealed) -> bytes:
         line, self.head_hash = seal(sealed)
@@ -502,65 +453,9 @@ class Fold:
     def _take(self, program: Program) -> None:
         self._program = program
         self._max_step_ms = program.policy.event.max_step_ms
-        self._key_plan = Plan(program.key_steps, program.key_plan)
-        self._partition_plan = Plan(program.partition_steps, program.partition_plan)
-        self._plans |= {one.name: one for one in (self._key_plan, self._partition_plan)}
         self._key_updates = [one.update for one in program.key_steps]
         self._partition_updates = [one.update for one in program.partition_steps]
         self._no_signals = program.signals_type() if not program.signal_names else None
-        if program.policy.digest not in self._policies_written:
-            self._policies[program.policy.digest] = program.policy.text.encode()
-
-    def _install(self, program: Program) -> None:
-        self._take(program)
-        self._by_key.change(self._key_plan, program.policy.max_keys)
-        self._by_partition.change(self._partition_plan, 1)
-        self._ids.change_horizon(program.policy.event.duplicate_horizon)
-
-    def _read(self, records: Mapping[bytes, bytes | None], *, whole: bool) -> None:
-        """The records of a changelog but for its head. Raises ValueError for one that cannot be read."""
-        live = ((name, value) for name, value in records.items() if value is not None)
-        others: list[tuple[bytes, bytes]] = []
-        self._by_key.restore(_of_keys(live, others), whole=whole)
-        for name, value in others:
-            if name == PARTITION_KEY:
-                self._by_partition.restore([(name, value)], whole=whole)
-                continue
-            try:
-                self._learn(name, value)
-            except (ValueError, TypeError, RecursionError) as fault:  # any bytes may stand there
-                raise ValueError(f"{name!r} cannot be read: {fault}") from fault
-
-    def _learn(self, name: bytes, value: bytes) -> None:
-        if name.startswith(IDS_PREFIX):
-            self._ids.restore(name, value)
-        elif name.startswith(PLAN_PREFIX):
-            plan, definitions = name.removeprefix(PLAN_PREFIX).decode(), msgspec.json.decode(value, type=list[str])
-            self._by_key.know(plan, definitions)
-            self._by_partition.know(plan, definitions)
-            self._plans_written.add(plan)
-        elif name.startswith(POLICY_PREFIX):
-            self._learn_policy(name.removeprefix(POLICY_PREFIX).decode(), value)
-        else:
-            raise StateMismatch(f"partition {self.partition}: state record {name!r} is of no kind this version knows")
-
-    def _learn_policy(self, digest: str, text: bytes) -> None:
-        if sha256(text).hexdigest() != digest:
-            raise ValueError("its text is not the one its name says")
-        self._policies_written.add(digest)
-        self._policies.pop(digest, None)
-
-    def _policy_changes(self) -> Iterator[Change]:
-        for digest, text in self._policies.items():
-            yield POLICY_PREFIX + digest.encode(), text
-        self._policies_written.update(self._policies)
-        self._policies.clear()
-
-    def _plan_changes(self) -> Iterator[Change]:
-        for name, plan in self._plans.items():
-            if name not in self._plans_written:
-                self._plans_written.add(name)
-                yield PLAN_PREFIX + name.encode(), msgspec.json.encode(plan.definitions)
 
     def _continue(self, head_entry: bytes, head: Head | None) -> Head:
         tail = msgspec.json.decode(head_entry, type=_Tail)
@@ -591,52 +486,8 @@ def _head(partition: int, value: bytes | None) -> Head | None:
         raise StateMismatch(f"partition {partition}: state record {HEAD_KEY!r} cannot be read: {fault}") from fault
 
 
-def _of_keys(
-    records: Iterable[tuple[bytes, bytes]], others: list[tuple[bytes, bytes]]
-) -> Iterator[tuple[bytes, bytes]]:
-    """The records of keys; the few others are put aside."""
-    for one in records:
-        if one[0].startswith(KEY_PREFIX):
-            yield one
-        else:
-            others.append(one)
-
-
 class _Tail(msgspec.Struct):
     seq: int
     policy: str
     next: Next
     hash: str
-
-
-def _text(key: bytes | None) -> str | None:
-    if key is None or len(key) > KEY_MAX_BYTES:
-        return None
-    try:
-        return key.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-
-
-def _cut(value: bytes | None, limit: int) -> bytes | None:
-    return value if value is None or len(value) <= limit else value[:limit]
-
-
-def _dead_letter(record: InputRecord, topic: str, partition: int, why: Rejection, digest: str | None) -> DeadLetter:
-    value = record.value
-    length = len(value or b"")
-    headers = {
-        "dlq.reason": why.reason,
-        "dlq.field": why.field or "",
-        "dlq.topic": topic,
-        "dlq.partition": str(partition),
-        "dlq.offset": str(record.offset),
-        "dlq.digest": digest or "",
-        "dlq.length": str(length),
-        "dlq.truncated": "true" if length > DEAD_LETTER_MAX_BYTES else "false",
-    }
-    return DeadLetter(
-        _cut(record.key, KEY_MAX_BYTES),
-        _cut(value, DEAD_LETTER_MAX_BYTES),
-        tuple((name, text.encode()) for name, text in headers.items()),
-    )

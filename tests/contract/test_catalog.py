@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sidechain.models.dry.fold import DEAD_LETTER_MAX_BYTES
+from sidechain.models.dry.records import DEAD_LETTER_MAX_BYTES
 from sidechain.topics.catalog import FOREVER, Topic, catalog
 
 ROOM = 16_384  # what an entry or a dead letter adds to the bytes it repeats

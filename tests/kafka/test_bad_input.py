@@ -12,7 +12,7 @@ from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.proof import Account, Topics
 from sidechain.agents.settings import Config
-from sidechain.models.dry.fold import DEAD_LETTER_MAX_BYTES
+from sidechain.models.dry.records import DEAD_LETTER_MAX_BYTES
 from sidechain.models.pack_file import load_pack
 from tests.lanes import T0, Process, assert_balanced, config_of, made, request, send, visible, wait_decided
 

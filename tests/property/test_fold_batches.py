@@ -213,7 +213,7 @@ def test_the_inputs_of_these_tests_reach_what_they_are_about():
                 if entry["kind"] == "decision":
                     found.add("anew" if entry["id"] in decided else "first")
                     decided[entry["id"]] = entry["seq"]
-            if one._by_key.evicted:
+            if one._memory.by_key.evicted:
                 found.add("evicted")
 
     look()

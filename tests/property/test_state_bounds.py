@@ -81,7 +81,7 @@ def run(values: list[bytes], size: int) -> tuple[dict[bytes, bytes], list[dict],
                 changelog[name] = value
         check(changelog)
         assert one.keys == sum(name.startswith(b"k:") for name in changelog)
-    return changelog, entries, one._by_key.evicted
+    return changelog, entries, one._memory.by_key.evicted
 
 
 def folded(one: Fold, values: list[bytes], at: int):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from sidechain.models.dry import Fold, Line
-from sidechain.models.dry.fold import DEAD_LETTER_MAX_BYTES, KEY_MAX_BYTES
+from sidechain.models.dry.records import DEAD_LETTER_MAX_BYTES, KEY_MAX_BYTES
 from tests.support import T0, decided, event, feature, line, policy, records
 
 SEEN = feature("seen", "count", "1m")
