@@ -27,8 +27,8 @@ from sidechain.models.dry.entry import (
     stated,
 )
 from sidechain.models.dry.fold import Fold, LoadPolicy, nothing_learned
-from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.program import SignalValue, UnknownSignal
+from sidechain.models.dry.records import InputRecord
 from sidechain.models.policy import Policy
 
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import msgspec
 
 from sidechain.models.dry.fold import Control
-from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.parse import ambiguous
+from sidechain.models.dry.records import InputRecord
 
 SHOWN = 10  # offsets of each kind of fault that are kept
 
