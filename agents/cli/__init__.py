@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from sidechain.agents.cli.commands import COMMANDS, GROUPS, Command
+from sidechain.agents.cli.options import spelled_out
 from sidechain.agents.cli.output import fail
 from sidechain.agents.problems import Problem
 
@@ -59,7 +60,7 @@ def build(words: Sequence[str]) -> typer.Typer:
             groups[first] = _group(GROUPS[first])
             app.add_typer(groups[first], name=first)
         is_called = list(words[: len(name.split())]) == name.split()
-        function = _guarded(_imported(command)) if is_called else _not_called
+        function = _guarded(spelled_out(_imported(command))) if is_called else _not_called
         # The one-line help of a list is ours; the page of the command itself is its docstring.
         shown = None if is_called else command.help
         (groups[first] if second else app).command(second or first, help=shown)(function)

@@ -8,7 +8,7 @@ import typer
 
 from sidechain.agents.activate import BEGINNING, sealed_everywhere, standing
 from sidechain.agents.activate import activate as write
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Prefix, Profile, connected
+from sidechain.agents.cli.connection import Cluster
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.pack_cases import run_cases
@@ -19,10 +19,8 @@ def activate(
     file: Annotated[Path, typer.Argument(help="The pack file.")],
     by: Annotated[str, typer.Option(help="Who decided this; it is sealed into every chain.")],
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for every partition's seal; 0: not at all.")] = 30,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    cluster: Cluster,
     json: Json = False,
 ) -> None:
     """Put a policy in force on every partition, from a point in the stream that each chain records.
@@ -35,7 +33,7 @@ def activate(
     failed = [one for one in run_cases(policy) if not one.passed]
     if failed:
         raise UsageProblem(f"{len(failed)} of the pack's own cases fail; `sidechain policy test {file}` shows them")
-    settings = connected(policy=file, bootstrap=bootstrap, prefix=prefix, profile=profile, config=config)
+    settings = cluster.settings(policy=file)
     offset = asyncio.run(standing(settings, policy))
     if is_new := offset is None:
         offset = asyncio.run(write(settings, policy, by.strip()))

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sidechain.agents.chain_sources import ChainSource, FolderSource, TopicSource
-from sidechain.agents.cli.connection import connected
+from sidechain.agents.cli.connection import Connection
 from sidechain.agents.proof import Topics
 from sidechain.agents.settings import Config
 
@@ -14,11 +14,11 @@ Answer = TypeVar("Answer")
 Question = Callable[[ChainSource], Awaitable[Answer]]
 
 
-def ask(folder: Path | None, settings: Any, question: Question[Answer]) -> Answer:
-    """The answer; `settings` are the options of `connected`, in its order."""
+def ask(folder: Path | None, connection: Connection, question: Question[Answer]) -> Answer:
+    """The answer."""
     if folder is not None:
         return asyncio.run(_awaited(question(FolderSource(folder))))
-    return asyncio.run(_of_topics(connected(*settings), question))
+    return asyncio.run(_of_topics(connection.settings(), question))
 
 
 async def _awaited(answer: Awaitable[Answer]) -> Answer:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sidechain.agents.cli.connection import ConfigFile, Profile, connected
+from sidechain.agents.cli.connection import SettingsFile
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.local_kafka import LocalKafka, Running
 from sidechain.agents.problems import AnswerIsNo
@@ -13,15 +13,15 @@ from sidechain.agents.settings import Config
 
 def start(
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="0 picks a free one; 9092 otherwise.")] = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    file: SettingsFile,
     json: Json = False,
 ) -> None:
     """Start the local Apache Kafka and wait until it serves.
 
     The first start fetches 42 MB of jars. Topics survive a stop. Running already is no failure.
     """
-    kafka = local(connected(profile=profile, config=config, broker_port=port))
+    kafka = local(file.settings(broker_port=port))
     already = kafka.status()
     running = kafka.start()
     if already:
@@ -31,12 +31,12 @@ def start(
 
 def stop(
     delete_data: Annotated[bool, typer.Option("--delete-data", help="Forget all its topics, too.")] = False,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    file: SettingsFile,
     json: Json = False,
 ) -> None:
     """End the local Apache Kafka. Not running is no failure."""
-    kafka = local(connected(profile=profile, config=config))
+    kafka = local(file.settings())
     was_running = kafka.stop()
     if delete_data:
         kafka.delete_data()
@@ -44,9 +44,9 @@ def stop(
     emit({"stopped": was_running, "data_deleted": delete_data} if json else text, json)
 
 
-def status(profile: Profile = None, config: ConfigFile = None, json: Json = False) -> None:
+def status(file: SettingsFile, json: Json = False) -> None:
     """Say whether the local Apache Kafka runs, and where. Exit 1 when it does not."""
-    kafka = local(connected(profile=profile, config=config))
+    kafka = local(file.settings())
     running = kafka.status()
     if running is None:
         emit({"running": False, "home": kafka.home}, True) if json else None

@@ -15,7 +15,7 @@ from sidechain.agents.believing import Trust
 from sidechain.agents.bundle import Bundle, Inputs
 from sidechain.agents.checkpoints import origin_of
 from sidechain.agents.cli.asking import ask
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.connection import Connection, ExportFolder
 from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.cli.proofs import (
@@ -51,10 +51,6 @@ from sidechain.models.proof.replay_check import ReplayCheck
 
 TOLD_EVERY = 5_000
 
-ExportFolder = Annotated[
-    Path | None, typer.Option("--export", metavar="DIR", help="What `sidechain export` wrote, instead of the topics.")
-]
-
 
 def verify(
     files: Annotated[
@@ -83,12 +79,8 @@ def verify(
     ] = False,
     epoch: Annotated[int | None, typer.Option(min=0, help="Answer for this epoch of each chain only.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Files checked at once, each in a process.")] = 1,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Check every seal, every link, and what was signed. Exit 1 and the first bad entry when the chain is broken.
@@ -114,16 +106,15 @@ def verify(
             proofs = verify_files(files, jobs, progress.advance, beside)
             proofs += unmatched(proofs, beside)
         else:
-            settings = connected(pack, policy, bootstrap, prefix, profile, config)
+            settings = connection.settings()
             if trust.root is None and settings.checkpoint_root_file is not None:
                 trust = replace(trust, root=read_public(settings.checkpoint_root_file))
             proofs = asyncio.run(_verify_topic(settings, progress.advance, trust))
             proofs += unmatched(proofs, Beside(trust))
     answer_verified(proofs, trust, json, must_be_signed=root is not None, epoch=epoch)
     if against_events:
-        given = (pack, policy, bootstrap, prefix, profile, config)
         with Progress("entries compared with their events") as progress:
-            books = ask(bundle, given, lambda source: all_books(source, progress.advance))
+            books = ask(bundle, connection, lambda source: all_books(source, progress.advance))
         answer_complete(books, json)
 
 
@@ -135,12 +126,8 @@ def replay(
         Path | None, typer.Option(metavar="DIR", help="Begin behind what `sidechain snapshot` wrote.")
     ] = None,
     epoch: Annotated[int | None, typer.Option(min=0, help="Answer for this epoch of each chain only.")] = None,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Decide every entry anew from its input and compare bytes. Exit 1 and the first difference when they differ."""
@@ -153,26 +140,21 @@ def replay(
     shot = Snapshot(snapshot) if snapshot is not None else None
     with Progress("entries replayed") as progress:
         if bundle is not None:
-            proofs = Bundle(bundle).replay(policy_of(pack, policy) if pack or policy else None, progress.advance, shot)
+            proofs = Bundle(bundle).replay(connection.policy_if_named(), progress.advance, shot)
         elif events is not None and decisions is not None:
-            proofs = [_replay_files(policy_of(pack, policy), events, decisions, progress.advance)]
+            proofs = [_replay_files(connection.named_policy(), events, decisions, progress.advance)]
         else:
-            settings = connected(pack, policy, bootstrap, prefix, profile, config)
+            settings = connection.settings()
             proofs = asyncio.run(_replay_topic(settings, progress.advance, shot))
     answer_replayed(proofs, json, epoch)
 
 
 def account(
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Count inputs against entries, partition by partition. Exit 1 when an event has no entry, or two."""
-    accounts = asyncio.run(_account(connected(pack, policy, bootstrap, prefix, profile, config)))
+    accounts = asyncio.run(_account(connection.settings()))
     emit([account_fields(one) for one in accounts] if json else "\n".join(account_lines(accounts)), json)
     if not all(one.balanced for one in accounts):
         raise AnswerIsNo("the books do not balance; if the decider is still at work, ask again when its lag is 0")
@@ -181,20 +163,17 @@ def account(
 def explain(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")],
     file: Annotated[Path | None, typer.Option(help="A file of entries instead of the topic.")] = None,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Say why one event was decided as it was, from the log alone; with --pack or --policy, in the policy's words."""
     if file is not None:
         found = [(line, None) for line in lines_of(file) if _names(line, identifier)]
-        known = {one.ref: one for one in ([policy_of(pack, policy)] if pack or policy else [])}
+        named = connection.policy_if_named()
+        known = {named.ref: named} if named else {}
     else:
-        settings = connected(pack, policy, bootstrap, prefix, profile, config)
+        settings = connection.settings()
         found, known = asyncio.run(_find(settings, identifier))
     if not found:
         raise AnswerIsNo(f"no entry names {identifier}; inputs without a readable id are in the dead letters")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, loaded
+from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.output import Json, emit
 from sidechain.agents.config import Loaded
 
@@ -15,16 +15,11 @@ _CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+@")
 
 
 def show(
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Print every setting and where it comes from. Secrets are in files, so only the files' names are shown."""
-    found = loaded(pack, policy, bootstrap, prefix, profile, config)
+    found = connection.loaded()
     rows = list(_rows(found))
     if json:
         emit({name: {"value": value, "origin": origin} for name, value, origin in rows}, json)

@@ -12,7 +12,7 @@ from typing import Annotated, BinaryIO, Final
 import typer
 
 from sidechain.agents.cli.output import say
-from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.cli.policies import PolicyNamed
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.sources import BadRow, SourceError
 from sidechain.models.sources import convert as converted
@@ -24,8 +24,7 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 def convert(
     file: Annotated[Path, typer.Argument(help="The raw data, plain or gzip; - is standard input.")],
-    pack: Annotated[str | None, typer.Option(help="A pack that comes with Sidechain.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="A pack file of your own.")] = None,
+    named: PolicyNamed,
     source: Annotated[str | None, typer.Option(help="Which of the pack's sources; found out when absent.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many events.")] = None,
 ) -> None:
@@ -33,7 +32,7 @@ def convert(
 
     Rows that are no events are left out and counted on standard error, the first few with their line and why.
     """
-    loaded = policy_of(pack, policy)
+    loaded = named.named_policy()
     events = 0
     problems = 0
     output = sys.stdout.buffer

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.cli.policies import PolicyNamed
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.decider import Decider
 from sidechain.models.dry import DeadLetter
@@ -18,8 +18,7 @@ LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # a longer line is held by nobody, so n
 
 
 def decide(
-    pack: Annotated[str | None, typer.Option(help="A pack that comes with Sidechain.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="A pack file of your own.")] = None,
+    named: PolicyNamed,
     partition: Annotated[int, typer.Option(min=0, help="The partition this input stands for.")] = 0,
     dead_letters: Annotated[Path | None, typer.Option(help="Where undecidable lines go, with the reason.")] = None,
     events: Annotated[Path | None, typer.Argument(help="A file of events; standard input when absent or -.")] = None,
@@ -29,7 +28,7 @@ def decide(
     The bytes are those a topic would hold if the same lines were the partition's records: the same chain, the same
     hashes. `sidechain verify` and `sidechain replay` read the output. Empty lines are passed over.
     """
-    decider = Decider(policy_of(pack, policy), partition=partition)
+    decider = Decider(named.named_policy(), partition=partition)
     source = sys.stdin.buffer if events is None or str(events) == "-" else _reading(events)
     letters = _writing(dead_letters) if dead_letters else None
     rejected = 0

@@ -2,23 +2,18 @@
 
 import asyncio
 
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.output import Json, emit
 from sidechain.agents.doctor import Finding, examine
 from sidechain.agents.problems import EnvironmentProblem
 
 
 def doctor(
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Check everything a run needs. Exit 3 when something is missing without which it would fail."""
-    findings = asyncio.run(examine(connected(pack, policy, bootstrap, prefix, profile, config)))
+    findings = asyncio.run(examine(connection.settings()))
     emit(findings if json else "\n".join(_line(one) for one in findings), json)
     if failed := sum(one.state == "fail" for one in findings):
         raise EnvironmentProblem(f"{failed} of {len(findings)} checks failed")

@@ -9,7 +9,7 @@ import typer
 
 from sidechain.agents.bundle_files import Manifest
 from sidechain.agents.checkpoints import origin_of
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.output import Json, Progress, emit, say
 from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.export import Told
@@ -23,19 +23,15 @@ def export(
     with_events: Annotated[
         bool, typer.Option("--with-events", help="Also what was decided, so that it can be replayed.")
     ] = False,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Write every chain to a file, with a manifest. The folder is there in full at the end, or not at all.
 
     `sidechain verify --export DIR` and, with --with-events, `sidechain replay --export DIR` need nothing else.
     """
-    settings = connected(pack, policy, bootstrap, prefix, profile, config)
+    settings = connection.settings()
     with Progress("records exported") as progress:
         manifest = asyncio.run(_export(settings, folder, progress.advance, with_events=with_events))
     for ref in manifest.lacking:

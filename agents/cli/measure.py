@@ -9,7 +9,7 @@ import typer
 
 from sidechain.agents.cli.convert import raw_lines
 from sidechain.agents.cli.output import Json, Progress, emit, say
-from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.cli.policies import PolicyNamed
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.decider import Decider
 from sidechain.models.measure import Measure, Measured
@@ -20,13 +20,12 @@ SLICE: Final = 2_000
 
 def measure(
     file: Annotated[Path, typer.Argument(help="Labelled raw data, plain or gzip; - is standard input.")],
-    pack: Annotated[str | None, typer.Option(help="A pack that comes with Sidechain.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="A pack file of your own.")] = None,
+    named: PolicyNamed,
     source: Annotated[str | None, typer.Option(help="Which of the pack's sources; found out when absent.")] = None,
     json: Json = False,
 ) -> None:
     """Decide labelled rows and print precision and recall per rule, per typology and for the whole."""
-    loaded = policy_of(pack, policy)
+    loaded = named.named_policy()
     decider, measured, bad_rows = Decider(loaded), Measured(), 0
     try:
         converted = rows(loaded, source, (line.rstrip(b"\r\n") for line in raw_lines(file)))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sidechain.agents.cli.output import Json, emit, say
-from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.cli.policies import Pack, policy_of
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.models.pack_cases import CaseResult, run_cases, untested
 from sidechain.models.pack_file import load_file
@@ -16,7 +16,6 @@ from sidechain.models.pack_reader import PackError
 from sidechain.models.policy import Feature, Policy
 
 File = Annotated[Path | None, typer.Argument(help="A pack file of your own.")]
-Pack = Annotated[str | None, typer.Option(help="A pack that comes with Sidechain.")]
 
 
 def check(file: File = None, pack: Pack = None, json: Json = False) -> None:

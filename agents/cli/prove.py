@@ -8,7 +8,7 @@ import typer
 
 from sidechain.agents.chain_sources import ChainSource
 from sidechain.agents.cli.asking import ask
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile
+from sidechain.agents.cli.connection import Connection, ExportFolder
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.cli.proofs import CertificateFiles
 from sidechain.agents.keys import read_note, write_new
@@ -17,10 +17,6 @@ from sidechain.agents.proving import Signed, Wanted, consistency, inclusions, la
 from sidechain.models.proof import bundle
 from sidechain.models.proof import checkpoint as checkpoints
 from sidechain.models.proof.note import Malformed, Note
-
-ExportFolder = Annotated[
-    Path | None, typer.Option("--export", metavar="DIR", help="What `sidechain export` wrote, instead of the topics.")
-]
 
 
 def prove(
@@ -37,24 +33,19 @@ def prove(
     to: Annotated[Path | None, typer.Option(metavar="NOTE", help="With --from: up to here, not to the latest.")] = None,
     certificate: CertificateFiles = None,
     bundle_: ExportFolder = None,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
 ) -> None:
     """Print a proof that a third party checks with the root's public key and nothing else: `sidechain verify --proof`.
 
     One line of JSON for each entry that names the id. With --from, that nothing before a checkpoint was changed since.
     """
     more = [read_note(one) for one in certificate or ()]
-    settings = (pack, policy, bootstrap, prefix, profile, config)
     if from_ is not None:
         if identifier is not None or seq is not None or checkpoint is not None:
             raise UsageProblem("--from compares checkpoints; name an entry without it")
         old, new = _checkpoint(from_), _checkpoint(to) if to is not None else None
-        _write(ask(bundle_, settings, lambda source: consistency(source, old, new, more)))
+        _write(ask(bundle_, connection, lambda source: consistency(source, old, new, more)))
         return
     if (identifier is None) == (seq is None) or (seq is not None and partition is None):
         raise UsageProblem("name the event's ID, or one entry with --partition and --seq")
@@ -62,19 +53,15 @@ def prove(
         raise UsageProblem("--to goes with --from")
     wanted = Wanted(identifier, partition, seq, epoch)
     given = _checkpoint(checkpoint) if checkpoint is not None else None
-    _write(*ask(bundle_, settings, lambda source: inclusions(source, wanted, given, more)))
+    _write(*ask(bundle_, connection, lambda source: inclusions(source, wanted, given, more)))
 
 
 def checkpoints_(
     partition: Annotated[int | None, typer.Option(min=0, help="Only of this partition.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep each in a file of its own, here.")] = None,
     bundle_: ExportFolder = None,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Print the latest checkpoint of each chain. Keep it where nobody who can write to the log can reach.
@@ -82,7 +69,7 @@ def checkpoints_(
     `sidechain verify --checkpoint FILE` shows later that nothing it covers was changed; `sidechain keys show FILE`
     says what it states.
     """
-    found = ask(bundle_, (pack, policy, bootstrap, prefix, profile, config), lambda one: _latest(one, partition))
+    found = ask(bundle_, connection, lambda one: _latest(one, partition))
     if not found:
         raise AnswerIsNo("nothing was signed yet; workers sign once `checkpoint_key_file` is set")
     if out is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.rekey import Copied, Rekey
@@ -18,12 +18,8 @@ def rekey(
     target: Annotated[str | None, typer.Option("--to", metavar="TOPIC", help="Else the pack's input topic.")] = None,
     field: Annotated[str | None, typer.Option(help="The field that becomes the key; else the pack's.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop at the end as it stands now.")] = False,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Copy a topic to one keyed by a field of its records, each record exactly once.
@@ -32,7 +28,7 @@ def rekey(
     or Ctrl-C, or with --once to the end. What has no such field is copied without a key: the decider rejects it with
     a reason.
     """
-    settings = connected(pack, policy, bootstrap, prefix, profile, config)
+    settings = connection.settings()
     field = field or settings.loaded_policy.event.role("key").name
     copied = asyncio.run(_run(settings, source, target or settings.topic("events"), field, once))
     text = f"{copied.records:,} records copied, {copied.without_key:,} of them without a key"

@@ -8,7 +8,7 @@ import msgspec
 import typer
 from aiokafka.errors import KafkaError
 
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.output import Json, Progress, emit, say
 from sidechain.agents.lane.problems import Remedy
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
@@ -28,12 +28,8 @@ def repair(
         int | None, typer.Option(min=0, metavar="OFFSET", help="Where the input goes on, where no log can say.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write it; without this it is only shown.")] = False,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Say what a worker would refuse about a partition, and with --yes seal a person's decision to go on.
@@ -45,7 +41,7 @@ def repair(
         raise UsageProblem("--gap or --epoch, one of the two; without either it is said which one helps")
     remedy: Remedy | None = "gap" if gap else "epoch" if epoch else None
     deed = _deed(by, why, remedy) if yes else None
-    settings = connected(pack, policy, bootstrap, prefix, profile, config)
+    settings = connection.settings()
     with Progress("entries verified") as progress:
         try:
             found = asyncio.run(mend(settings, partition, remedy, deed, resume_at, progress.advance))

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.proof import Topics
@@ -18,19 +18,14 @@ from sidechain.agents.snapshot import snapshot as write
 
 def snapshot(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet.")],
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Write what every partition remembers behind its last entry; workers may go on. All of it is there, or nothing.
 
     `sidechain replay --snapshot DIR` begins there, on the topics or, with --export, on an export.
     """
-    settings = connected(pack, policy, bootstrap, prefix, profile, config)
+    settings = connection.settings()
     with Progress("state records read") as progress:
         manifest = asyncio.run(_snapshot(settings, folder, progress.advance))
     if json:

@@ -9,7 +9,7 @@ import msgspec
 import typer
 from aiokafka import ConsumerRecord
 
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.convert import raw_lines
 from sidechain.agents.cli.output import Json, Progress, emit, say
 from sidechain.agents.cli.policies import policy_of
@@ -26,12 +26,8 @@ def produce(
     file: Annotated[Path, typer.Argument(help="Events, one JSON object a line, plain or gzip; - is standard input.")],
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
     speed: Annotated[float | None, typer.Option(min=0.001, help="Seconds of event time a second.")] = None,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Send events to the input topic, each under its own key; without --rate and --speed as fast as it goes."""
@@ -39,7 +35,7 @@ def produce(
         raise UsageProblem("--rate and --speed answer the same question; give one")
     if str(file) != "-" and not file.is_file():
         raise UsageProblem(f"{file} cannot be read: there is no such file")
-    settings = connected(pack, policy, bootstrap, prefix, profile, config)
+    settings = connection.settings()
     schema = policy_of(settings.pack, settings.policy).event
     topic = settings.topic("events")
     with Progress("events sent") as progress:
@@ -54,18 +50,14 @@ def tail(
     start: Annotated[bool, typer.Option("--from-start", help="From the first record on, not only what comes.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many records.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop at the end instead of waiting for more.")] = False,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Print the values of a topic, one a line; with --json the key, partition, offset and headers beside them."""
     if topic not in catalog():
         raise UsageProblem(f"unknown topic {topic}; there are {', '.join(catalog())}")
-    settings = connected(pack, policy, bootstrap, prefix, profile, config)
+    settings = connection.settings()
     asyncio.run(_tail(settings, topic, from_start=start or once, limit=limit, once=once, json=json))
 
 

@@ -10,7 +10,7 @@ import typer
 from aiokafka.errors import KafkaConnectionError
 
 from sidechain.agents.admin import Existing, Step, applied, commands, existing, planned
-from sidechain.agents.cli.connection import Bootstrap, ConfigFile, Pack, PolicyFile, Prefix, Profile, connected
+from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import AnswerIsNo
@@ -23,12 +23,8 @@ Partitions = Annotated[int | None, typer.Option(min=1, help="Of each co-partitio
 def apply(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands instead of doing it.")] = False,
     partitions: Partitions = None,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Create the topics that are missing and set right what differs.
@@ -36,7 +32,7 @@ def apply(
     A partition count that differs is refused, and then nothing is done: every partition has its own chain.
     With --dry-run the commands are printed for whoever may create topics; that works without a cluster, too.
     """
-    settings = connected(pack, policy, bootstrap, prefix, profile, config, partitions=partitions)
+    settings = connection.settings(partitions=partitions)
     if dry_run:
         plan = _plan_or_all(settings)
         lines = commands(settings, plan)
@@ -49,16 +45,12 @@ def apply(
 
 def show(
     partitions: Partitions = None,
-    pack: Pack = None,
-    policy: PolicyFile = None,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    profile: Profile = None,
-    config: ConfigFile = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Compare the catalogue with the cluster. Exit 1 when a topic is missing or differs."""
-    settings = connected(pack, policy, bootstrap, prefix, profile, config, partitions=partitions)
+    settings = connection.settings(partitions=partitions)
     have = asyncio.run(_have(settings))
     plan = planned(settings, have)
     emit([_fields(step, have.get(step.name)) for step in plan] if json else "\n".join(_table(plan, have)), json)
