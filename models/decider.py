@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from sidechain.models.dry import DeadLetter, Fold, Latest, Line, unknown
+from sidechain.models.dry import DeadLetter, Fold, Latest, LatestOf, Line, nothing_said, unknown
 from sidechain.models.pack_file import load_file, load_pack
 from sidechain.models.policy import Policy
 
@@ -34,17 +34,21 @@ class Decider:
         self.dead_letters: list[DeadLetter] = []  # of the last call of `lines` or of the `decide` under way
         self._offset = 0
 
-    def decide(self, events: Iterable[Event], latest: Latest = unknown) -> Iterator[dict[str, Any]]:
+    def decide(
+        self, events: Iterable[Event], latest: Latest = unknown, latest_of: LatestOf = nothing_said
+    ) -> Iterator[dict[str, Any]]:
         """One entry per event, as a dict; an event that cannot be decided yields one of kind `rejected`."""
         for event in events:
-            for sealed in self.lines([_written(event)], latest):
+            for sealed in self.lines([_written(event)], latest, latest_of):
                 yield msgspec.json.decode(sealed)
 
-    def lines(self, values: Iterable[bytes | None], latest: Latest = unknown) -> list[bytes]:
+    def lines(
+        self, values: Iterable[bytes | None], latest: Latest = unknown, latest_of: LatestOf = nothing_said
+    ) -> list[bytes]:
         """The sealed entries of a batch of event values, exactly as they would stand on the topic."""
         records = [Line(self._offset + at, None, value) for at, value in enumerate(values)]
         self._offset += len(records)
-        folded = self.fold.events(records, latest)
+        folded = self.fold.events(records, latest, latest_of)
         self.fold.forget_changes()
         self.dead_letters = folded.dead_letters
         return [value for _, value in folded.entries]

@@ -65,7 +65,7 @@ def load_file(path: Path) -> Policy:
 def load_pack(name: str) -> Policy:
     """A policy that comes with Sidechain."""
     if name not in PACKS:
-        listed = " and ".join(PACKS)
+        listed = f"{', '.join(PACKS[:-1])} and {PACKS[-1]}"
         raise PackError([Problem(name, 0, 0, f"there is no such pack, there are {listed}", closest(name, PACKS))])
     text = (files("sidechain.models") / "packs" / f"{name}.yaml").read_bytes()
     return load(text, name=f"{name}.yaml")
@@ -81,7 +81,7 @@ def _policy(problems: Problems, root: Node, source: str, digest: str) -> Policy:
         problems.raise_any()
         variables = {f"event.{one.name}": Variable(TYPES[one.type], unknown=one.optional) for one in event.fields}
         features = _features(problems, pack.get("features"), variables)
-        signals = _signals(problems, pack.get("signals"))
+        signals = _signals(problems, pack.get("signals"), variables)
         known = dict(variables)
         known |= {f"features.{one.name}": Variable(INT, unknown=_may_be_unknown(one)) for one in features}
         known |= {f"signals.{one.name}": Variable(INT, unknown=True) for one in signals}
@@ -252,7 +252,7 @@ def _may_be_unknown(feature: Feature) -> bool:
     return feature.aggregate not in _ALWAYS_KNOWN
 
 
-def _signals(problems: Problems, node: Node | None) -> tuple[Signal, ...]:
+def _signals(problems: Problems, node: Node | None, variables: dict[str, Variable]) -> tuple[Signal, ...]:
     found: list[Signal] = []
     for name, value in problems.pairs(node, "signals"):
         if not NAME.fullmatch(name.text):
@@ -263,6 +263,7 @@ def _signals(problems: Problems, node: Node | None) -> tuple[Signal, ...]:
                 max_age_ms=signal.duration("max_age"),
                 minimum=signal.integer("min", 0, least=-(2**63)),
                 maximum=signal.integer("max", 10_000, least=-(2**63)),
+                of=signal.optional_cel("of", variables, STRING),
                 title=signal.text("title", ""),
             )
             if one.minimum > one.maximum:

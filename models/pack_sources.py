@@ -20,10 +20,13 @@ LOG_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def column_variables(columns: tuple[str, ...], kind: str, unknown: tuple[str, ...]) -> dict[str, Variable]:
-    """What an expression over a row may read: every column is a string, but a log line's `at` and `row` are ints."""
+def column_variables(
+    columns: tuple[str, ...], kind: str, unknown: tuple[str, ...], times: tuple[str, ...]
+) -> dict[str, Variable]:
+    """What an expression over a row may read: strings, except that times, a log line's `at` and `row` are ints."""
     may_be_unknown = bool(unknown) or kind in ("ndjson", *LOG_COLUMNS)
     found = {name: Variable(STRING, unknown=may_be_unknown) for name in columns}
+    found |= {name: Variable(INT, unknown=True) for name in times}
     if kind in LOG_COLUMNS:
         found["at"] = Variable(INT)
     return {**found, ROW: Variable(INT)}
@@ -46,7 +49,8 @@ def _source(
     kind = section.choice("format", get_args(Format))
     unknown = _texts(problems, section, "unknown")
     columns = _columns(problems, section, kind)
-    variables = column_variables(columns, kind, unknown)
+    times = _times(problems, section, columns, kind)
+    variables = column_variables(columns, kind, unknown, times)
     has_header = section.flag("header")
     if has_header and kind not in ("csv", "tsv"):
         section.complain("header", f"{kind} has no header")
@@ -63,6 +67,7 @@ def _source(
         label=label,
         normal=normal,
         unknown=unknown,
+        times=times,
     )
 
 
@@ -80,6 +85,18 @@ def _columns(problems: Problems, section: Section, kind: str) -> tuple[str, ...]
             problems.add(place, f'column "{name}" stands twice in {section.what}')
         seen.add(name)
     return tuple(name for name, _ in names)
+
+
+def _times(problems: Problems, section: Section, columns: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """Which columns are dates with a time of day."""
+    if kind in LOG_COLUMNS and section.get("times") is not None:
+        section.complain("times", f'the time of {kind} is "at", an int already: remove "times"')
+        return ()
+    names = section.names("times")
+    for name, place in names:
+        if name not in columns:
+            problems.add(place, f'"times" names no column: "{name}"', closest(name, columns))
+    return tuple(name for name, _ in names if name in columns)
 
 
 def _texts(problems: Problems, section: Section, name: str) -> tuple[str, ...]:

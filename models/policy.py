@@ -78,6 +78,7 @@ class Signal:
     max_age_ms: int
     minimum: int = 0
     maximum: int = 10_000
+    of: Expression | None = None  # what it is about, a text of the event; None: the event's key
     title: str = ""
 
 
@@ -175,6 +176,7 @@ class Source:
     label: str | None = None  # the raw column that holds the truth, where there is one
     normal: tuple[str, ...] = ()  # the label values that mean "nothing wrong"
     unknown: tuple[str, ...] = ()  # raw texts that mean "not known" instead of what they say
+    times: tuple[str, ...] = ()  # columns that hold a date and a time of day; expressions read them as ms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

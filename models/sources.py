@@ -9,7 +9,9 @@ numbered as they stand, bad ones included, so that an id or a time made from the
 
 import ast
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import chain, count, islice
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +24,14 @@ from sidechain.models.policy import Policy, Source
 from sidechain.models.server_log import log_parser
 
 SNIFFED_LINES: Final = 20
+_TIME: Final = "_source_time_ms"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+# Python reads more, and other versions of it other things: what a file means must not depend on who reads it.
+_DATE_AND_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?"
+    r"(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+)
 
 Values = Sequence[Any]  # one per column; None is unknown
 
@@ -126,10 +136,15 @@ def _row_function(policy: Policy, source: Source) -> Callable[..., tuple[Any, ..
     arguments = [f"column_{name}" for name in source.columns]
     places = {name: f"column_{name}" for name in source.columns} | {ROW: "row_number"}
     temporaries = (f"t{index}" for index in count())
+
+    def access(name: str) -> ast.expr:
+        column = ast.Name(places[name], ast.Load())
+        return ast.Call(ast.Name(_TIME, ast.Load()), [column], []) if name in source.times else column
+
     parts: list[ast.expr] = []
     for one in policy.event.fields:
         if one.name in expressions:
-            parts.append(lower(expressions[one.name], lambda name: ast.Name(places[name], ast.Load()), temporaries))
+            parts.append(lower(expressions[one.name], access, temporaries))
         elif one.role == "id":
             parts.append(ast.Name("generated_id", ast.Load()))
         else:
@@ -138,7 +153,25 @@ def _row_function(policy: Policy, source: Source) -> Callable[..., tuple[Any, ..
     body = ast.Tuple(parts, ast.Load())
     function = ast.Expression(ast.Lambda(ast.arguments(parameters, [], None, [], [], None, []), body))
     code = compile(ast.fix_missing_locations(function), f"<source {source.name}>", "eval")
-    return eval(code, {"__builtins__": {}, **HELPERS})  # type: ignore[no-any-return]  # noqa: S307 - our own nodes
+    names = {"__builtins__": {}, _TIME: time_ms, **HELPERS}
+    return eval(code, names)  # type: ignore[no-any-return]  # noqa: S307 - our own nodes
+
+
+def time_ms(text: str | None) -> int | None:
+    """Milliseconds since 1970 of a date and a time of day, in UTC where no zone stands behind it; None for others.
+
+    >>> time_ms("2018-04-01 00:00:31"), time_ms("2018-04-01T02:00:31.250+02:00"), time_ms("1 April")
+    (1522540831000, 1522540831250, None)
+    """
+    if text is None or _DATE_AND_TIME.fullmatch(text) is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:  # the 31st of February
+        return None
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    return (parsed - _EPOCH) // _MILLISECOND
 
 
 def _why_missing(source: Source, field: str, values: Values) -> str:
@@ -183,7 +216,7 @@ def _separated(source: Source, found: Iterator[tuple[int, list[str] | str]]) -> 
         if isinstance(row, str):
             yield line, row
         elif first and source.header:
-            if tuple(row) != source.columns:
+            if tuple(name.lower() for name in row) != source.columns:
                 yield (
                     line,
                     f"the header is {_shown(','.join(row))}, and {_shown(','.join(source.columns))} was expected",

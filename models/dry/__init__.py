@@ -1,6 +1,6 @@
 """The dry kernel: integers in, sealed entries out."""
 
-from sidechain.models.dry.fold import Fold, Folded, Latest, StateMismatch, unknown
+from sidechain.models.dry.fold import Fold, Folded, Latest, LatestOf, StateMismatch, nothing_said, unknown
 from sidechain.models.dry.program import SignalValue, UnknownSignal
 from sidechain.models.dry.records import DeadLetter, Line
 
@@ -9,9 +9,11 @@ __all__ = [
     "Fold",
     "Folded",
     "Latest",
+    "LatestOf",
     "Line",
     "SignalValue",
     "StateMismatch",
     "UnknownSignal",
+    "nothing_said",
     "unknown",
 ]

@@ -26,7 +26,7 @@ from sidechain.models.dry.entry import (
     is_epoch,
     stated,
 )
-from sidechain.models.dry.fold import Fold, LoadPolicy, nothing_learned
+from sidechain.models.dry.fold import Fold, LatestOf, LoadPolicy, nothing_learned
 from sidechain.models.dry.program import SignalValue, UnknownSignal
 from sidechain.models.dry.records import InputRecord
 from sidechain.models.policy import Policy
@@ -242,7 +242,8 @@ class Replayer:
             entries = self.fold.control(record, self._load).entries
             self._known[self.fold.policy.ref] = self.fold.policy
         else:
-            entries = self.fold.events([record], lambda _key: self._recorded(wanted.signals)).entries
+            recorded = self._recorded(wanted.signals)
+            entries = self.fold.events([record], lambda _key: recorded, self._recorded_of(wanted.signals)).entries
         if len(entries) != 1:
             return Fault(self.fold.seq, wanted.seq, "its input yields no entry", "one entry", "none")
         return entries[0][1]
@@ -290,13 +291,27 @@ class Replayer:
         return sealed
 
     def _recorded(self, signals: dict[str, "_Used"]) -> SignalValue | UnknownSignal | None:
-        """What the wet side had said: one value for all signals, or none that any of them could use."""
+        """What was said about the key: one value for all signals of it, or none that any of them could use."""
         if not self._use_signals:
             return None
-        for used in signals.values():
-            if used.value is not None:
+        of_others = {one.name for one in self.fold.policy.signals if one.of is not None}
+        for name, used in signals.items():
+            if used.value is not None and name not in of_others:
                 return SignalValue(used.value, used.model, used.as_of, used.offset)
         return UnknownSignal({name: used.unknown for name, used in signals.items()})
+
+    def _recorded_of(self, signals: dict[str, "_Used"]) -> LatestOf:
+        """What was said about something else than the key, signal by signal."""
+
+        def latest_of(name: str, _about: str) -> SignalValue | UnknownSignal | None:
+            used = signals.get(name) if self._use_signals else None
+            if used is None:
+                return None
+            if used.value is None:
+                return UnknownSignal({name: used.unknown})
+            return SignalValue(used.value, used.model, used.as_of, used.offset)
+
+        return latest_of
 
     def _differs(self, line: bytes, again: bytes) -> Fault:
         here, there = msgspec.json.decode(line), msgspec.json.decode(again)

@@ -35,7 +35,9 @@ from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord,
 from sidechain.models.dry.state import HEAD_KEY, Change
 from sidechain.models.policy import Policy
 
-Latest = Callable[[str], SignalValue | UnknownSignal | None]  # a key -> what the wet side last said about it
+Said = SignalValue | UnknownSignal | None
+Latest = Callable[[str], Said]  # a key -> what the wet side last said about it
+LatestOf = Callable[[str, str], Said]  # a signal that has `of`, and what it is about -> what was last said of that
 LoadPolicy = Callable[[bytes], Policy]  # a policy's text -> the policy; raises ValueError
 
 
@@ -77,6 +79,10 @@ class Head(msgspec.Struct, frozen=True):
 
 def unknown(_key: str) -> None:
     """The wet side is silent: the `latest` of a run without it."""
+
+
+def nothing_said(_signal: str, _about: str) -> None:
+    """Nobody tells of other keys: the `latest_of` of a run without such a teller."""
 
 
 def nothing_learned(_text: bytes) -> Policy:
@@ -141,7 +147,9 @@ class Fold:
         """How many keys are remembered."""
         return len(self._memory.by_key)
 
-    def events(self, records: Sequence[InputRecord], latest: Latest = unknown) -> Folded:
+    def events(
+        self, records: Sequence[InputRecord], latest: Latest = unknown, latest_of: LatestOf = nothing_said
+    ) -> Folded:
         """Fold event records in, in order; each yields exactly one entry."""
         entries: list[tuple[bytes | None, bytes]] = []
         dead_letters: list[DeadLetter] = []
@@ -167,7 +175,7 @@ class Fold:
             if first is not None:
                 sealed = self._duplicate(derived, source, digest, first)
             else:
-                sealed = self._decide(event, derived, source, digest, latest)
+                sealed = self._decide(event, derived, source, digest, latest, latest_of)
                 ids.add(name, self.seq)
             entries.append((key, self._append(sealed)))
         return Folded(entries, dead_letters)
@@ -310,7 +318,15 @@ class Fold:
         self._seq_written = self.seq
         self._memory.forget_changes()
 
-    def _decide(self, event: Any, derived: Any, source: tuple[str, int, int], digest: str, latest: Latest) -> Decision:
+    def _decide(
+        self,
+        event: Any,
+        derived: Any,
+        source: tuple[str, int, int],
+        digest: str,
+        latest: Latest,
+        latest_of: LatestOf,
+    ) -> Decision:
         program = self._program
         identifier, key, at_ms, values, where, of, partition_where, partition_of = derived
         if self.watermark_ms <= at_ms <= self.watermark_ms + self._max_step_ms:  # nearly every event
@@ -340,7 +356,13 @@ class Fold:
                 ]
             )
         if program.signal_names:
-            signals, used = self._signals(latest(key), counted_ms)
+            said: Sequence[Said] = (latest(key),) * len(program.signal_names)
+            if program.subjects is not None:
+                said = [
+                    one if signal.of is None else None if about is None else latest_of(signal.name, about)
+                    for one, signal, about in zip(said, program.policy.signals, program.subjects(event), strict=True)
+                ]
+            signals, used = self._signals(said, counted_ms)
         else:
             signals, used = (), self._no_signals
         outcome = program.decide(program.fires(event, features, signals), event, features, signals)
@@ -379,11 +401,11 @@ class Fold:
         self.watermark_ms = watermark + self._max_step_ms
         return watermark, ("ahead",)
 
-    def _signals(self, found: SignalValue | UnknownSignal | None, at_ms: int) -> tuple[tuple[int | None, ...], Any]:
+    def _signals(self, said: Sequence[Said], at_ms: int) -> tuple[tuple[int | None, ...], Any]:
         """The values the rules see, and what the entry records of each."""
         values: list[int | None] = []
         used: list[dict[str, Any]] = []
-        for signal in self._program.policy.signals:
+        for signal, found in zip(self._program.policy.signals, said, strict=True):
             if found is None:
                 reason = "absent"
             elif isinstance(found, UnknownSignal):

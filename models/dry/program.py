@@ -84,6 +84,8 @@ class Program:
         self._panes = sorted({(one.window_ms // one.panes, one.panes) for one in windowed if one.window_ms})
         self._never_late_ms = min((pane_ms * (panes - 1) for pane_ms, panes in self._panes), default=0)
         self.derive = self._compile_derive(values, by_key, by_partition)
+        # None: every signal is about the event's key.
+        self.subjects = self._compile_subjects() if any(one.of for one in policy.signals) else None
         self.fires = self._compile_fires(policy.rules)
         self._trust_inputs = self._compile_trust(policy.trust)
         self._fired: dict[int, Fired] = {}
@@ -130,6 +132,12 @@ class Program:
                 ast.Load(),
             )
         )
+        return build.compiled()
+
+    def _compile_subjects(self) -> Callable[[Any], tuple[str | None, ...]]:
+        """event -> what each signal is about, in the order of the policy; None where `of` is unknown or not given."""
+        build = _Function("subjects", ("event",), {})
+        build.returns(build.tuple_of([one.of for one in self.policy.signals], absent=None))
         return build.compiled()
 
     def _compile_fires(self, rules: Sequence[Rule]) -> Callable[[Any, Any, Any], int]:
@@ -238,7 +246,7 @@ class _Function:
     def lowered(self, expression: Expression) -> ast.expr:
         return lower(expression, self.access, self.temporaries)
 
-    def tuple_of(self, expressions: Sequence[Expression | None], absent: int = True) -> ast.Tuple:
+    def tuple_of(self, expressions: Sequence[Expression | None], absent: int | None = True) -> ast.Tuple:
         return ast.Tuple(
             [ast.Constant(absent) if one is None else self.lowered(one) for one in expressions], ast.Load()
         )

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from sidechain.models.dry.parse import Rejection, parser
 from sidechain.models.pack_file import load, load_pack
+from sidechain.models.pack_reader import PackError
 from sidechain.models.server_log import milliseconds
-from sidechain.models.sources import BadRow, Converted, SourceError, convert, rows
+from sidechain.models.sources import BadRow, Converted, SourceError, convert, rows, time_ms
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SAMPLES = files("sidechain.models") / "packs" / "samples"
@@ -248,6 +250,68 @@ def test_a_quoted_line_end_belongs_to_its_row() -> None:
     first, second = convert(policy, "csv", [b'"a\n', b'b",5,1\n', b"c,x,1\n"])
     assert json.loads(first)["badge"] == "a\nb"
     assert str(second) == "line 3: field at (int(when) + row) has no value: when is 'x'"
+
+
+@pytest.mark.parametrize(
+    ("text", "at_ms"),
+    [
+        ("1970-01-01 00:00:00", 0),
+        ("2018-04-01 00:00:31", 1_522_540_831_000),
+        ("2018-04-01T00:00:31Z", 1_522_540_831_000),
+        ("2018-04-01T02:00:31.250+02:00", 1_522_540_831_250),
+        ("2018-04-01T00:00:31.250999", 1_522_540_831_250),
+        ("1969-12-31 23:59:59.999", -1),
+        ("2018-02-29 00:00:00", None),
+        ("2018-04-01 24:00:00", None),
+        ("2018-04-01", None),
+        ("20180401T000031", None),
+        ("2018-04-01 00:00:31 ", None),
+        ("\uff12018-04-01 00:00:31", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_date_and_a_time_of_day_are_milliseconds(text: str | None, at_ms: int | None) -> None:
+    """In UTC where no zone is written; worked out with `date -u -d`."""
+    assert time_ms(text) == at_ms
+
+
+TIMES = """\
+pack: doors
+version: 1
+event:
+  fields:
+    id: {type: string, role: id}
+    badge: {type: string, role: key}
+    at: {type: int, role: time}
+rules: [{id: never, when: "false", then: note, reason: none}]
+sources:
+  csv:
+    {format: csv, header: true, columns: [who, opened_at], times: [opened_at],
+      fields: {badge: who, at: opened_at + 1}}
+"""
+
+
+def test_columns_of_times_and_a_header_in_capitals() -> None:
+    """The expression reads milliseconds; a row whose time is none is named with what stood there."""
+    lines = [b"WHO,OPENED_AT\n", b"7,2018-04-01 00:00:31\n", b"7,noon\n"]
+    event, bad = convert(load(TIMES.encode(), name="doors.yaml"), None, lines)
+    assert event == b'{"id":"doors-000001","badge":"7","at":1522540831001}'
+    assert str(bad) == "line 3: field at (opened_at + 1) has no value: opened_at is 'noon'"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("times: [opened_at]", "times: [opend_at]", '"times" names no column: "opend_at"; did you mean "opened_at"?'),
+        ("times: [opened_at], ", "", "needs one type on both sides: string and int"),
+        ("format: csv, header: true, columns: [who, opened_at]", "format: common-log", 'remove "times"'),
+    ],
+)
+def test_times_that_cannot_be_are_refused(old: str, new: str, problem: str) -> None:
+    """When the pack is loaded, not when the data comes."""
+    with pytest.raises(PackError, match=re.escape(problem)):
+        load(TIMES.replace(old, new).encode(), name="doors.yaml")
 
 
 def test_every_cut_of_a_log_line_is_an_event_or_a_problem() -> None:
