@@ -304,7 +304,7 @@ def test_columns_of_times_and_a_header_in_capitals() -> None:
     ("old", "new", "problem"),
     [
         ("times: [opened_at]", "times: [opend_at]", '"times" names no column: "opend_at"; did you mean "opened_at"?'),
-        ("times: [opened_at], ", "", "needs one type on both sides: string and int"),
+        ("times: [opened_at],", "", "needs one type on both sides: string and int"),
         ("format: csv, header: true, columns: [who, opened_at]", "format: common-log", 'remove "times"'),
     ],
 )
