@@ -14,7 +14,7 @@ from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Proof
 from sidechain.agents.replay_behind import Behind, from_entry
 from sidechain.agents.snapshot import Snapshot, Standing
-from sidechain.agents.verify_files import Beside, lines_of, unmatched, verify_files
+from sidechain.agents.verify_files import Beside, lines_of, records_of, unmatched, verify_files
 from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.records import InputRecord
@@ -57,9 +57,10 @@ class Bundle:
         filled = [one for one in chains if one.records]
         records = {one.partition: self._path(one) for one in self._parts("checkpoints") if one.records}
         beside = Beside(trust, records, self.manifest.log)
-        found = verify_files([self._path(one) for one in filled], jobs, told, beside)
+        files, partitions = [self._path(one) for one in filled], [one.partition for one in filled]
+        found = verify_files(files, jobs, told, beside, partitions)
         by_part = dict(zip(filled, found, strict=True))
-        proofs = [_against(one, by_part.get(one) or self._nothing(one)) for one in chains]
+        proofs = [self._against(one, by_part.get(one) or self._nothing(one)) for one in chains]
         return [*proofs, *unmatched(proofs, Beside(trust, records))]
 
     def replay(self, given: Policy | None, told: Told, snapshot: Snapshot | None = None) -> list[Proof]:
@@ -83,10 +84,10 @@ class Bundle:
         ]
 
     def _replayed(self, part: Part, events: Part, given: Policy, known: Mapping[str, Policy], told: Told) -> Proof:
-        lines = lines_of(self._path(part))
+        lines = records_of(self._path(part))
         first = next(lines, None)
         if first is None:
-            return _against(part, Proof(part.partition))
+            return self._against(part, Proof(part.partition))
         genesis, fault = begun_under(first, given, known)
         replayer = Replayer(
             genesis,
@@ -101,17 +102,17 @@ class Bundle:
             check.take(batch)
             told(len(batch))
         must_be_known(check.finish())
-        return _against(part, Proof.replayed(part.partition, check.epochs))
+        return self._against(part, Proof.replayed(part.partition, check.epochs))
 
     def _replayed_behind(
         self, standing: Standing, part: Part, events: Part, known: Mapping[str, Policy], told: Told
     ) -> Proof:
         behind = Behind(standing, standing.replayer(self._inputs(events).of, list(known.values())))
-        lines = from_entry(lines_of(self._path(part)), standing)
+        lines = from_entry(records_of(self._path(part)), standing)
         while not behind.fault and (batch := list(islice(lines, TOLD_EVERY))):
             behind.take(batch)
             told(len(batch))
-        return _against(part, behind.proof(), is_counted=False)
+        return self._against(part, behind.proof(), is_counted=False)
 
     def _inputs(self, events: Part) -> "Inputs":
         return Inputs(lambda: self.records(self._path(events)), self._control)
@@ -136,19 +137,45 @@ class Bundle:
         for one in self.manifest.files:
             if one.kind == "decisions":
                 continue
-            try:
-                with self._path(one).open("rb") as file:
-                    digest = file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise UsageProblem(f"{self._path(one)} cannot be read: {error.strerror}") from None
-            if digest != one.sha256:
+            if (digest := self._digest(one)) != one.sha256:
                 raise AnswerIsNo(f"{one.name} is not the file that was exported: its SHA-256 is {digest[:16]}…")
+
+    def _digest(self, part: Part) -> str:
+        try:
+            with self._path(part).open("rb") as file:
+                return file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UsageProblem(f"{self._path(part)} cannot be read: {error.strerror}") from None
 
     def _nothing(self, part: Part) -> Proof:
         """A partition that had no entry has none."""
         has_any = next(lines_of(self._path(part)), None) is not None
         fault = Fault(0, None, "more than was exported", "no entry", "at least one") if has_any else None
         return Proof(part.partition, fault=fault, where=part.name if has_any else "")
+
+    def _against(self, part: Part, proof: Proof, *, is_counted: bool = True) -> Proof:
+        """What was found, beside what the manifest states: a file that ends early is right as far as it goes.
+
+        `is_counted`: the proof counts from the chain's beginning, as the manifest does.
+        """
+        if proof.fault is not None:
+            return self._broken_before(part, proof)
+        entries = proof.entries if is_counted else part.records
+        if (entries, proof.head or None) != (part.records, part.head):
+            stated = f"{part.records:,} entries, head {(part.head or '-')[:16]}"
+            found = f"{proof.entries:,} entries, head {(proof.head or '-')[:16]}"
+            proof.fault = Fault(proof.entries, None, "the chain does not end where the export did", stated, found)
+            proof.where = part.name
+        return proof
+
+    def _broken_before(self, part: Part, proof: Proof) -> Proof:
+        """A chain that was broken when it was exported has only its file's digest to say that its end is all there."""
+        last = proof.epochs[-1] if proof.epochs else None
+        if last is not None and last.fault is None and (digest := self._digest(part)) != part.sha256:
+            stated, found = f"SHA-256 {part.sha256[:16]}", f"SHA-256 {digest[:16]}"
+            last.fault = Fault(proof.entries, None, "the file is not the one that was exported", stated, found)
+            last.where = part.name
+        return proof
 
     def files(self, kind: Kind) -> dict[int, Path]:
         """The files of a kind, by partition."""
@@ -190,17 +217,3 @@ class Inputs:
                 return None
             self._at = following
         return self._at if self._at.offset == offset else None
-
-
-def _against(part: Part, proof: Proof, *, is_counted: bool = True) -> Proof:
-    """What was found, beside what the manifest states: a file that ends early is right as far as it goes.
-
-    `is_counted`: the proof counts from the chain's beginning, as the manifest does.
-    """
-    entries = proof.entries if is_counted else part.records
-    if proof.fault is None and (entries, proof.head or None) != (part.records, part.head):
-        stated = f"{part.records:,} entries, head {(part.head or '-')[:16]}"
-        found = f"{proof.entries:,} entries, head {(proof.head or '-')[:16]}"
-        proof.fault = Fault(proof.entries, None, "the chain does not end where the export did", stated, found)
-        proof.where = part.name
-    return proof

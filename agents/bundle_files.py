@@ -1,6 +1,6 @@
 """The files of an export: what each line holds, and the manifest that lists them.
 
-    decisions-0.ndjson   the sealed entries of partition 0, byte for byte, one a line
+    decisions-0.ndjson   the sealed entries of partition 0, byte for byte, one a line; foreign records as in foreign.py
     checkpoints-0.ndjson  the records of `dry.checkpoints`, byte for byte: what was signed of these entries
     events-0.ndjson      {"offset":57,"key":"a.example","value":"{\\"id\\":…}"}, one record a line
     control.ndjson       the same for the topic `control`
@@ -23,17 +23,18 @@ from typing import Final, Literal
 
 import msgspec
 
+from sidechain.agents.foreign import Base64, as_line
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 from sidechain.models.dry import Line
 from sidechain.models.dry.records import InputRecord
 
 MANIFEST: Final = "manifest.json"
-MANIFEST_VERSIONS: Final = (1, 2)  # 2: with checkpoints
+MANIFEST_VERSIONS: Final = (1, 2, 3)  # 2: with checkpoints; 3: with records that are none of ours
 
 Kind = Literal["decisions", "checkpoints", "events", "control", "policy"]
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file, as the manifest lists it."""
 
     name: str
@@ -45,6 +46,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     head: str | None  # hash of the last entry; null for what is no chain
     bytes: int
     sha256: str
+    foreign: int = 0  # of the records those that do not have the form of what belongs here
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +60,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     lacking: list[str] = []  # policies that entries cite and nobody had the text of
 
 
-class _Bytes(msgspec.Struct, forbid_unknown_fields=True):
-    base64: str
-
-
 class _Record(msgspec.Struct, forbid_unknown_fields=True):
     offset: int
-    key: str | _Bytes | None
-    value: str | _Bytes | None
+    key: str | Base64 | None
+    value: str | Base64 | None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -82,17 +80,17 @@ def read(line: bytes) -> Line:
     return Line(one.offset, _bytes(one.key), _bytes(one.value))
 
 
-def _text(value: bytes | None) -> str | _Bytes | None:
+def _text(value: bytes | None) -> str | Base64 | None:
     if value is None:
         return None
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
-        return _Bytes(b64encode(value).decode("ascii"))
+        return Base64(b64encode(value).decode("ascii"))
 
 
-def _bytes(value: str | _Bytes | None) -> bytes | None:
-    if isinstance(value, _Bytes):
+def _bytes(value: str | Base64 | None) -> bytes | None:
+    if isinstance(value, Base64):
         return b64decode(value.base64, validate=True)
     return None if value is None else value.encode("utf-8")
 
@@ -103,6 +101,7 @@ class PartFile:
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         self.records = 0
+        self.foreign = 0
         self._bytes = 0
         self._digest = sha256()
         self._path = folder / name
@@ -116,6 +115,12 @@ class PartFile:
         self._digest.update(data)
         with _no_room(self._path):
             self._file.write(data)
+
+    def keep(self, value: bytes | None, *, in_form: bool) -> None:
+        """A record of a chain's topics. `in_form`: it has the form of what belongs there; else it is marked."""
+        line = as_line(value, in_form=in_form)
+        self.foreign += line is not value
+        self.write(line + b"\n")
 
     def finish(
         self, kind: Kind, partition: int, first: int | None = None, last: int | None = None, head: str | None = None
@@ -135,6 +140,7 @@ class PartFile:
             head=head,
             bytes=self._bytes,
             sha256=self._digest.hexdigest(),
+            foreign=self.foreign,
         )
 
     def close(self) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from sidechain.agents.bundle import Bundle
+from sidechain.agents.foreign import as_record
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Topics
-from sidechain.agents.verify_files import blocks, lines_of
+from sidechain.agents.verify_files import blocks, records_of
 from sidechain.models.dry.records import InputRecord
 
 BATCH: Final = 2_000
@@ -89,11 +90,11 @@ class FolderSource:
 
     async def entries(self, partition: int) -> AsyncIterator[Sequence[bytes]]:
         for _, lines in blocks(self._bundle.files("decisions")[partition]):
-            yield [one.rstrip(b"\r") for one in lines if one.rstrip(b"\r")]
+            yield [as_record(line) for one in lines if (line := one.rstrip(b"\r"))]
 
     async def checkpoints(self, partition: int) -> AsyncIterator[bytes]:
         file = self._bundle.files("checkpoints").get(partition)
-        for line in lines_of(file) if file is not None else ():
+        for line in records_of(file) if file is not None else ():
             yield line
 
     async def events(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:

@@ -6,16 +6,18 @@ Entries are read first and events after them, so the input of every exported ent
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Manifest, Part, PartFile, whole_folder, written
 from sidechain.agents.known_policies import policies_of
-from sidechain.agents.problems import AnswerIsNo
 from sidechain.agents.proof import Topics
 from sidechain.agents.reader import Reader
 from sidechain.models.dry.entry import body_and_hash
 from sidechain.models.policy import Policy
+
+WITHOUT_FOREIGN: Final = 2  # the version of an export that releases before foreign records read, too
 
 Told = Callable[[int], None]  # told how many records were written since the last call
 
@@ -23,10 +25,7 @@ Told = Callable[[int], None]  # told how many records were written since the las
 async def export(
     topics: Topics, given: Policy, target: Path, told: Told, *, with_events: bool, log: str | None = None
 ) -> Manifest:
-    """Write what the topics hold now into the folder `target`, which must not be there yet.
-
-    Raises `AnswerIsNo` for a record on the decisions topic that cannot be an entry.
-    """
+    """Write what the topics hold now into the folder `target`, which must not be there yet."""
     with whole_folder(target) as folder:
         entries, signed = await topics.reader("dry.decisions"), await topics.reader("dry.checkpoints")
         read = {"dry.decisions": entries.topic}
@@ -47,7 +46,7 @@ async def export(
         found = [known[one] for one in sorted(cited) if one in known]
         parts += [_content(folder, f"policy-{one.digest[:12]}.yaml", one.text.encode("utf-8")) for one in found]
         manifest = Manifest(
-            v=MANIFEST_VERSIONS[-1],
+            v=MANIFEST_VERSIONS[-1] if any(one.foreign for one in parts) else WITHOUT_FOREIGN,
             policy=given.ref,
             topics=read,
             files=parts,
@@ -65,14 +64,10 @@ async def _decisions(reader: Reader, partition: int, folder: Path, told: Told, c
         async for records in reader.to_end([partition]):
             for one in records:
                 split = body_and_hash(one.value or b"")
-                if split is None or b"\n" in one.value:
-                    raise AnswerIsNo(
-                        f"{reader.topic}, partition {partition}, offset {one.offset} is no sealed entry, so the chain "
-                        "is broken there and nothing was exported; `sidechain verify` says more"
-                    )
-                file.write(one.value + b"\n")
-                cited.update(policies_of(one.value))
-                first, last, head = one.value if first is None else first, one.value, split[1]
+                file.keep(one.value, in_form=split is not None)
+                if split is not None:
+                    cited.update(policies_of(one.value))
+                    first, last, head = one.value if first is None else first, one.value, split[1]
             told(len(records))
         return file.finish("decisions", partition, _seq(first), _seq(last), head)
 
@@ -83,12 +78,7 @@ async def _checkpoints(reader: Reader, partition: int, folder: Path, told: Told)
     with closing(PartFile(folder, f"checkpoints-{partition}.ndjson")) as file:
         async for records in reader.to_end([partition]):
             for one in records:
-                if not one.value or b"\n" in one.value:
-                    raise AnswerIsNo(
-                        f"{reader.topic}, partition {partition}, offset {one.offset} is no checkpoint, and nothing was "
-                        "exported; `sidechain verify` says more"
-                    )
-                file.write(one.value + b"\n")
+                file.keep(one.value, in_form=True)
             first, last = records[0].offset if first is None else first, records[-1].offset
             told(len(records))
         return file.finish("checkpoints", partition, first, last)

@@ -19,6 +19,7 @@ import msgspec
 
 from sidechain.agents.believing import UNTRUSTING, Believer, Trust
 from sidechain.agents.checkpoints import read_record
+from sidechain.agents.foreign import MARK, as_record
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Proof
 from sidechain.models.dry.chain import Fault
@@ -46,20 +47,25 @@ class Beside:
 NOTHING: Final = Beside()
 
 
-def verify_files(files: Sequence[Path], jobs: int, told: Told, beside: Beside = NOTHING) -> list[Proof]:
+def verify_files(
+    files: Sequence[Path], jobs: int, told: Told, beside: Beside = NOTHING, partitions: Sequence[int] | None = None
+) -> list[Proof]:
     """Check each file as one partition's chain from its first entry on, in up to `jobs` processes.
+
+    `partitions`: of which each is; else its entries say so.
 
     Raises `UsageProblem` for a file that cannot be read or holds no entry.
     """
+    each = list(zip(files, partitions or [None] * len(files), strict=True))
     if min(jobs, len(files)) <= 1 or STDIN in files:
-        return [verify_file(one, told, beside) for one in files]
+        return [verify_file(one, told, beside, partition) for one, partition in each]
     # A fresh interpreter for each process: nothing of this one's threads or connections is copied.
     context = multiprocessing.get_context("spawn")
     done, stop = context.Value("q", 0), context.Event()
     seen = 0
     with ProcessPoolExecutor(min(jobs, len(files)), context, _share, (done, stop)) as pool:
         try:
-            tasks = [pool.submit(_verify_shared, one, beside) for one in files]
+            tasks = [pool.submit(_verify_shared, one, beside, partition) for one, partition in each]
             waiting = set(tasks)
             while waiting:
                 _, waiting = wait(waiting, TOLD_S, FIRST_COMPLETED)
@@ -96,11 +102,12 @@ def unmatched(proofs: Sequence[Proof], beside: Beside) -> list[Proof]:
     ]
 
 
-def verify_file(path: Path, told: Told, beside: Beside = NOTHING) -> Proof:
+def verify_file(path: Path, told: Told, beside: Beside = NOTHING, partition: int | None = None) -> Proof:
     """Check one file; the proof names the line and the byte where the first fault stands."""
     source = blocks(path)
     first = next(source, None)
-    partition = next((found for one in (first[1] if first else ()) if (found := _partition(one)) is not None), 0)
+    if partition is None:
+        partition = next((found for one in (first[1] if first else ()) if (found := _partition(one)) is not None), 0)
     check, points = _check(partition, beside)
     number = 1
     for start, block in chain([first] if first else [], source):
@@ -127,6 +134,7 @@ def _take(check: ChainCheck, points: "_Points", block: list[bytes], at: "_Place"
     places = [place for place, one in enumerate(lines) if one]
     if len(places) < len(lines):
         lines = [lines[place] for place in places]
+    lines = [as_record(one) if one.startswith(MARK) else one for one in lines]
     done = 0
     while done < len(lines):
         points.reach(check, len(lines) - done)
@@ -160,7 +168,7 @@ class _Points:
     def reach(self, check: ChainCheck, lines: int) -> None:
         """Give the check all it needs to take so many lines."""
         while check.wants(lines) and (record := next(self._records, None)) is not None:
-            self._believer.tell(check, record[1], f"{self._name}, line {record[0]:,}")
+            self._believer.tell(check, as_record(record[1]), f"{self._name}, line {record[0]:,}")
 
 
 def blocks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
@@ -203,6 +211,11 @@ def lines_of(path: Path) -> Iterator[bytes]:
                 yield value
 
 
+def records_of(path: Path) -> Iterator[bytes]:
+    """The records a file of a chain's topic holds; raises as `blocks` does."""
+    return map(as_record, lines_of(path))
+
+
 class _Source(msgspec.Struct):
     source: tuple[str, int, int] | None = None
 
@@ -230,7 +243,7 @@ def _share(done: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
 
 
-def _verify_shared(path: Path, beside: Beside) -> Proof:
+def _verify_shared(path: Path, beside: Beside, partition: int | None) -> Proof:
     done, stop = _shared
 
     def told(count: int) -> None:
@@ -239,4 +252,4 @@ def _verify_shared(path: Path, beside: Beside) -> Proof:
         if stop.is_set():
             raise KeyboardInterrupt
 
-    return verify_file(path, told, beside)
+    return verify_file(path, told, beside, partition)

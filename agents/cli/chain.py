@@ -40,6 +40,7 @@ from sidechain.agents.verify_files import (
     lines_of,
     partition_of,
     records_by_partition,
+    records_of,
     unmatched,
     verify_files,
 )
@@ -242,7 +243,7 @@ def _replay_files(policy: Policy, events: Path, decisions: Path, advance: Any) -
     inputs = Inputs(lambda: (Line(at, None, value) for at, value in enumerate(lines_of(events))), {})
     partition = partition_of(decisions)
     check = ReplayCheck(Replayer(policy, partition, inputs.of, keyed=False))
-    lines = lines_of(decisions)
+    lines = records_of(decisions)
     while batch := list(islice(lines, TOLD_EVERY)):
         check.take(batch)
         advance(len(batch))

@@ -36,12 +36,14 @@ def export(
         manifest = asyncio.run(_export(settings, folder, progress.advance, with_events=with_events))
     for ref in manifest.lacking:
         say(f"policy {ref}, which entries cite, is not among the files: nobody here has its text")
+    if foreign := sum(one.foreign for one in manifest.files):
+        say(f"{foreign:,} records there belong to no chain; they are in the files as they stand, marked as foreign")
     if json:
         emit({"folder": str(folder), **msgspec.to_builtins(manifest)}, json)
         return
     for one in manifest.files:
         if one.kind == "decisions":
-            emit(f"partition {one.partition}: {one.records:,} entries, head {(one.head or '-')[:16]}")
+            emit(f"partition {one.partition}: {one.records - one.foreign:,} entries, head {(one.head or '-')[:16]}")
     emit(f"{len(manifest.files)} files and their manifest are in {folder}")
 
 
