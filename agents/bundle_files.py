@@ -13,18 +13,15 @@ A key or value that is not UTF-8 stands as {"base64":"…"}, one that is not the
 
 import contextlib
 import os
-import shutil
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final, Literal
 
 import msgspec
 
 from sidechain.agents.foreign import Base64, as_line
-from sidechain.agents.problems import EnvironmentProblem, UsageProblem
+from sidechain.agents.whole_folder import no_room
 from sidechain.models.dry import Line
 from sidechain.models.dry.records import InputRecord
 
@@ -105,7 +102,7 @@ class PartFile:
         self._bytes = 0
         self._digest = sha256()
         self._path = folder / name
-        with _no_room(self._path):
+        with no_room(self._path):
             self._file = self._path.open("xb", buffering=1024 * 1024)
 
     def write(self, data: bytes) -> None:
@@ -113,7 +110,7 @@ class PartFile:
         self.records += 1
         self._bytes += len(data)
         self._digest.update(data)
-        with _no_room(self._path):
+        with no_room(self._path):
             self._file.write(data)
 
     def keep(self, value: bytes | None, *, in_form: bool) -> None:
@@ -126,7 +123,7 @@ class PartFile:
         self, kind: Kind, partition: int, first: int | None = None, last: int | None = None, head: str | None = None
     ) -> Part:
         """Bring it to the disk; what the manifest says of it."""
-        with _no_room(self._path):
+        with no_room(self._path):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -147,41 +144,3 @@ class PartFile:
         """Let go of it, whatever became of it."""
         with contextlib.suppress(OSError):
             self._file.close()
-
-
-@contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to write to that becomes `target` in one step at the end, or leaves nothing behind.
-
-    It is readable by its owner alone: entries and events name people.
-    """
-    try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise UsageProblem(f"{target} is there already, and nothing is overwritten; name a folder that is not")
-        partial = Path(mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-    except OSError as error:
-        raise UsageProblem(f"{target} cannot be written: {error.strerror}") from None
-    try:
-        yield partial
-        with _no_room(target):
-            _sync(partial)
-            partial.rename(target)
-            _sync(target.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _no_room(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentProblem(f"{path.name} could not be written, so nothing was: {error.strerror}") from None
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,10 +10,11 @@ from typing import Final
 
 import msgspec
 
-from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Manifest, Part, PartFile, whole_folder, written
+from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Manifest, Part, PartFile, written
 from sidechain.agents.known_policies import policies_of
 from sidechain.agents.proof import Topics
 from sidechain.agents.reader import Reader
+from sidechain.agents.whole_folder import whole_folder
 from sidechain.models.dry.entry import body_and_hash
 from sidechain.models.policy import Policy
 

@@ -18,13 +18,14 @@ from typing import Final
 
 import msgspec
 
-from sidechain.agents.bundle_files import PartFile, read, whole_folder, written
+from sidechain.agents.bundle_files import PartFile, read, written
 from sidechain.agents.known_policies import policies_in_state
 from sidechain.agents.lane.layout import LAYOUT_KEY
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Topics
 from sidechain.agents.reader import Reader
 from sidechain.agents.verify_files import lines_of
+from sidechain.agents.whole_folder import whole_folder
 from sidechain.models.dry import Fold, Line, StateMismatch
 from sidechain.models.dry.chain import InputOf, Replayer
 from sidechain.models.dry.fold import Head

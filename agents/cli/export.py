@@ -16,6 +16,7 @@ from sidechain.agents.export import Told
 from sidechain.agents.export import export as write
 from sidechain.agents.proof import Topics
 from sidechain.agents.settings import Config
+from sidechain.agents.whole_folder import swept
 
 
 def export(
@@ -32,6 +33,8 @@ def export(
     `sidechain verify --export DIR` and, with --with-events, `sidechain replay --export DIR` need nothing else.
     """
     settings = connection.settings()
+    for one in swept(folder.parent):
+        say(f"{one} was left by a command that was killed; it is removed")
     with Progress("records exported") as progress:
         manifest = asyncio.run(_export(settings, folder, progress.advance, with_events=with_events))
     for ref in manifest.lacking:

@@ -8,12 +8,13 @@ import msgspec
 import typer
 
 from sidechain.agents.cli.connection import Connection
-from sidechain.agents.cli.output import Json, Progress, emit
+from sidechain.agents.cli.output import Json, Progress, emit, say
 from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.proof import Topics
 from sidechain.agents.settings import Config
 from sidechain.agents.snapshot import Manifest, Told
 from sidechain.agents.snapshot import snapshot as write
+from sidechain.agents.whole_folder import swept
 
 
 def snapshot(
@@ -26,6 +27,8 @@ def snapshot(
     `sidechain replay --snapshot DIR` begins there, on the topics or, with --export, on an export.
     """
     settings = connection.settings()
+    for one in swept(folder.parent):
+        say(f"{one} was left by a command that was killed; it is removed")
     with Progress("state records read") as progress:
         manifest = asyncio.run(_snapshot(settings, folder, progress.advance))
     if json:

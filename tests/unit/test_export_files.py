@@ -1,14 +1,18 @@
 """The files of an export: every byte comes back, and a folder is there in full or not at all."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from sidechain.agents.bundle import Bundle
-from sidechain.agents.bundle_files import PartFile, read, whole_folder, written
+from sidechain.agents.bundle_files import PartFile, read, written
 from sidechain.agents.problems import UsageProblem
+from sidechain.agents.whole_folder import SUFFIX, swept, whole_folder
 from sidechain.models.dry import Line
 
 
@@ -65,6 +69,40 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_export_left_is_removed_by_the_next_and_nothing_else_is(tmp_path: Path) -> None:
+    """A killed process holds no lock; one at work does, and what just began may not hold it yet."""
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from sidechain.agents.whole_folder import whole_folder\n"
+        "with whole_folder(pathlib.Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "monday")], timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert swept(tmp_path) == []  # a moment old
+    aged(left)
+    for theirs in (".other.partial", "audit"):
+        (tmp_path / theirs).mkdir()
+        aged(tmp_path / theirs)
+    (tmp_path / f".link{SUFFIX}").symlink_to(tmp_path / "audit")
+    (tmp_path / f".file{SUFFIX}").write_bytes(b"kept")
+    aged(tmp_path / f".file{SUFFIX}")
+    with whole_folder(tmp_path / "tuesday") as folder:
+        aged(folder)
+        assert swept(tmp_path) == [left]
+        assert folder.is_dir()
+    kept = {".other.partial", "audit", f".link{SUFFIX}", f".file{SUFFIX}", "tuesday"}
+    assert {one.name for one in tmp_path.iterdir()} == kept
+
+
+def aged(path: Path) -> None:
+    """As if it were of yesterday."""
+    yesterday = time.time() - 86_400
+    os.utime(path, (yesterday, yesterday))
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """Neither a file, nor a folder that holds anything."""
     full, file = tmp_path / "full", tmp_path / "file"
@@ -88,7 +126,8 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     """The limit on a file's size stands for the disk's end: the operating system refuses the same way."""
     code = (
         "import pathlib, resource, sys\n"
-        "from sidechain.agents.bundle_files import PartFile, whole_folder\n"
+        "from sidechain.agents.bundle_files import PartFile\n"
+        "from sidechain.agents.whole_folder import whole_folder\n"
         "from sidechain.agents.problems import EnvironmentProblem\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))\n"
         "try:\n"
