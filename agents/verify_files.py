@@ -4,22 +4,21 @@ A file is read in blocks and taken apart into lines. A line that has no end is r
 file of any kind and size can be given.
 """
 
-import multiprocessing
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 import msgspec
 
 from sidechain.agents.believing import UNTRUSTING, Believer, Trust
 from sidechain.agents.checkpoints import read_record
 from sidechain.agents.foreign import MARK, as_record
+from sidechain.agents.jobs import Told, in_processes
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Proof
 from sidechain.models.dry.chain import Fault
@@ -30,9 +29,6 @@ from sidechain.models.proof.chain_check import ChainCheck
 BLOCK_BYTES: Final = 1024 * 1024  # read at once
 LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # no topic of ours takes a record of this size
 STDIN: Final = Path("-")
-TOLD_S: Final = 0.5  # between two looks at how far the processes are
-
-Told = Callable[[int], None]  # told how many lines were looked at since the last call
 
 
 @dataclass(frozen=True)
@@ -57,23 +53,7 @@ def verify_files(
     Raises `UsageProblem` for a file that cannot be read or holds no entry.
     """
     each = list(zip(files, partitions or [None] * len(files), strict=True))
-    if min(jobs, len(files)) <= 1 or STDIN in files:
-        return [verify_file(one, told, beside, partition) for one, partition in each]
-    # A fresh interpreter for each process: nothing of this one's threads or connections is copied.
-    context = multiprocessing.get_context("spawn")
-    done, stop = context.Value("q", 0), context.Event()
-    seen = 0
-    with ProcessPoolExecutor(min(jobs, len(files)), context, _share, (done, stop)) as pool:
-        try:
-            tasks = [pool.submit(_verify_shared, one, beside, partition) for one, partition in each]
-            waiting = set(tasks)
-            while waiting:
-                _, waiting = wait(waiting, TOLD_S, FIRST_COMPLETED)
-                told(done.value - seen)
-                seen = done.value
-            return [one.result() for one in tasks]
-        finally:
-            stop.set()
+    return in_processes(partial(_verify_one, beside), each, 1 if STDIN in files else jobs, told)
 
 
 def records_by_partition(files: Iterable[Path]) -> dict[int, Path]:
@@ -234,22 +214,5 @@ def partition_of(path: Path) -> int:
     return next((found for one in lines_of(path) if (found := _partition(one)) is not None), 0)
 
 
-_shared: Any = None  # how many lines all processes have looked at, and whether they are to end
-
-
-def _share(done: Any, stop: Any) -> None:
-    global _shared  # noqa: PLW0603 - a pool's processes are given such objects only when they start
-    _shared = done, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
-
-
-def _verify_shared(path: Path, beside: Beside, partition: int | None) -> Proof:
-    done, stop = _shared
-
-    def told(count: int) -> None:
-        with done.get_lock():
-            done.value += count
-        if stop.is_set():
-            raise KeyboardInterrupt
-
-    return verify_file(path, told, beside, partition)
+def _verify_one(beside: Beside, one: tuple[Path, int | None], told: Told) -> Proof:
+    return verify_file(one[0], told, beside, one[1])

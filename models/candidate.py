@@ -1,0 +1,189 @@
+"""A chain walked a second time under another policy: each of its inputs, as it was decided and as it would have been.
+
+Rule 1: the inputs are those of the chain's entries, in the chain's order, decided by the same kernel.
+Rule 2: the candidate is in force from the chain's first entry on; `policy` entries are passed over. What it is held
+        against is what was sealed, whichever policies sealed it.
+Rule 3: of signals it sees what the entries recorded, and applies its own bounds and ages to them. A signal that the
+        policy of the time did not ask for, or had no value of, is unknown.
+Rule 4: repetitions, rejections, windows and evictions are its own, worked out anew.
+Rule 5: where somebody began another epoch the candidate too begins with an empty memory; a gap changes nothing.
+
+So a back-test equals what workers would have sealed that were started with the candidate on the same inputs.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from sidechain.models.compare import Judged, Pair, judged, names_of
+from sidechain.models.dry.entry import Decision, Duplicate, Rejected, Sealed
+from sidechain.models.dry.fold import nothing_learned
+from sidechain.models.dry.program import SealedSignals, SignalValue
+from sidechain.models.dry.records import InputRecord
+from sidechain.models.dry.rehearsal import Rehearsal
+from sidechain.models.policy import Policy
+
+FORGET_EVERY: Final = 1_024  # inputs; nobody writes the candidate's state down
+
+InputOf = Callable[[str, int], InputRecord | None]  # logical topic, offset -> the record, None when it is not there
+
+
+class Mismatch(ValueError):  # noqa: N818 - named for what it is
+    """Entries, inputs and candidate that do not belong together, in a sentence."""
+
+
+class Candidate:
+    """One partition's chain under another policy."""
+
+    def __init__(self, policy: Policy, partition: int, input_of: InputOf, *, keyed: bool = True) -> None:
+        """`input_of` is asked in the order of the entries. `keyed`: records carry the key as Kafka records do."""
+        self.policy = policy
+        self.partition = partition
+        self.record: InputRecord | None = None  # the input of the last pair
+        self._input_of = input_of
+        self._keyed = keyed
+        self._made: list[Sealed] = []
+        self._fold = self._begun()
+        self._due = 0  # the seq the next entry must state
+        self._last_ms: int | None = None
+
+    def take(self, line: bytes) -> Pair | None:
+        """The next entry of the chain; None when it is of no event. Raises `Mismatch`."""
+        try:
+            was = _decode(line)
+        except (ValueError, RecursionError) as error:
+            raise Mismatch(f"behind seq {self._due - 1} stands what is no entry: {error}") from None
+        self._check_place(was)
+        if was.source is None:
+            if was.kind == "epoch":
+                self._fold = self._begun()
+            return None
+        topic, partition, offset = was.source
+        if topic == "control":
+            self._control(offset)
+            return None
+        if topic != "events":
+            return None
+        if partition != self.partition:
+            raise Mismatch(f"entry {was.seq} is of partition {partition}, and the chain is of {self.partition}")
+        record = self._input_of(topic, offset)
+        if record is None:
+            raise Mismatch(
+                f"entry {was.seq} was made of the event at offset {offset}, which is not there: the events end before "
+                "the decisions do, or are others"
+            )
+        return self._pair(was, record)
+
+    def _pair(self, was: "_Was", record: InputRecord) -> Pair:
+        self.record = record
+        self._fold.events([record], lambda _key: _recorded(was.signals))
+        now = self._made.pop()
+        if self._made or not isinstance(now, Decision | Duplicate | Rejected):
+            raise AssertionError("an event made something else than one entry")
+        if now.digest != was.digest:
+            raise Mismatch(
+                f"entry {was.seq} was made of an input with SHA-256 {_short(was.digest)}, and at offset "
+                f"{record.offset} stands one with {_short(now.digest)}: these events do not belong to these decisions"
+            )
+        if not self._fold.seq % FORGET_EVERY:
+            self._fold.forget_changes()
+        at_ms = now.at if was.at is None else was.at
+        if at_ms is not None:
+            self._last_ms = at_ms
+        return Pair(
+            self.partition,
+            was.seq,
+            now.id if was.id is None else was.id,
+            self._last_ms,  # an input nobody could read counts where it stands
+            was.judged(),
+            judged(now),
+        )
+
+    def _check_place(self, was: "_Was") -> None:
+        if was.kind == "epoch":
+            self._due = 0
+        if was.seq != self._due:
+            if not self._due:
+                raise Mismatch(
+                    f"the chain begins with entry {was.seq}; what came before it is needed too, because the candidate "
+                    "has to remember what it would have remembered"
+                )
+            raise Mismatch(f"entry {was.seq} stands where entry {self._due} was due: some are missing")
+        self._due += 1
+        if (pack := was.policy.partition("@")[0]) != self.policy.name:
+            raise Mismatch(
+                f"the decisions were made under pack {pack}, and the candidate is a policy of pack {self.policy.name}"
+            )
+
+    def _control(self, offset: int) -> None:
+        """What came into force beside policies is in force for the candidate too."""
+        record = self._input_of("control", offset)
+        if record is None or _is_policy(record.value):
+            return
+        self._fold.control(record, nothing_learned)
+        self._made.clear()
+
+    def _begun(self) -> Rehearsal:
+        return Rehearsal(self.policy, self.partition, self._made.append, keyed=self._keyed)
+
+
+class _Used(msgspec.Struct, gc=False):
+    value: int | None = None
+    model: str = ""
+    as_of: int = 0
+    offset: int = 0
+    unknown: str = ""  # why there was no value
+
+
+class _Was(msgspec.Struct, gc=False):
+    """What is read of a sealed entry."""
+
+    seq: int
+    kind: str
+    policy: str
+    source: tuple[str, int, int] | None
+    digest: str | None
+    id: str | None = None
+    at: int | None = None
+    action: str = ""
+    reasons: tuple[tuple[Any, ...], ...] = ()
+    flags: tuple[str, ...] = ()
+    signals: dict[str, _Used] | None = None
+    reason: str = ""
+
+    def judged(self) -> Judged:
+        """What it says."""
+        if self.kind != "decision":
+            return Judged(self.kind, reason=self.reason)
+        unknown = tuple(name for name, one in self.signals.items() if one.value is None) if self.signals else ()
+        return Judged(self.action, *names_of(self.reasons), unknown, self.flags)
+
+
+_decode: Final = msgspec.json.Decoder(_Was).decode
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
+def _is_policy(value: bytes | None) -> bool:
+    try:
+        return msgspec.json.decode(value or b"", type=_Kind).kind == "policy"
+    except (ValueError, RecursionError):
+        return True  # what was no control record then is none now
+
+
+def _recorded(signals: dict[str, _Used] | None) -> SealedSignals | None:
+    if not signals:
+        return None
+    return SealedSignals(
+        {
+            name: one.unknown if one.value is None else SignalValue(one.value, one.model, one.as_of, one.offset)
+            for name, one in signals.items()
+        }
+    )
+
+
+def _short(digest: str | None) -> str:
+    return "none (no value)" if digest is None else f"{digest[:16]}…"
