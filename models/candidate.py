@@ -4,7 +4,7 @@ Rule 1: the inputs are those of the chain's entries, in the chain's order, decid
 Rule 2: the candidate is in force from the chain's first entry on; `policy` entries are passed over. What it is held
         against is what was sealed, whichever policies sealed it.
 Rule 3: of signals it sees what the entries recorded, and applies its own bounds and ages to them. A signal that the
-        policy of the time did not ask for, or had no value of, is unknown.
+        policy of the time did not ask for, or had no value of, is unknown; so are all of what was not decided then.
 Rule 4: repetitions, rejections, windows and evictions are its own, worked out anew.
 Rule 5: where somebody began another epoch the candidate too begins with an empty memory; a gap changes nothing.
 
@@ -19,7 +19,7 @@ import msgspec
 from sidechain.models.compare import Judged, Pair, judged, names_of
 from sidechain.models.dry.entry import Decision, Duplicate, Rejected, Sealed
 from sidechain.models.dry.fold import nothing_learned
-from sidechain.models.dry.program import SealedSignals, SignalValue
+from sidechain.models.dry.program import SealedSignals, SignalValue, UnknownSignal
 from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.rehearsal import Rehearsal
 from sidechain.models.policy import Policy
@@ -77,7 +77,8 @@ class Candidate:
 
     def _pair(self, was: "_Was", record: InputRecord) -> Pair:
         self.record = record
-        self._fold.events([record], lambda _key: _recorded(was.signals))
+        recorded = _recorded(was.signals)
+        self._fold.events([record], lambda _key: recorded, lambda _signal, _about: recorded)
         now = self._made.pop()
         if self._made or not isinstance(now, Decision | Duplicate | Rejected):
             raise AssertionError("an event made something else than one entry")
@@ -179,7 +180,9 @@ def _recorded(signals: dict[str, _Used] | None) -> SealedSignals | None:
         return None
     return SealedSignals(
         {
-            name: one.unknown if one.value is None else SignalValue(one.value, one.model, one.as_of, one.offset)
+            name: UnknownSignal({name: one.unknown})
+            if one.value is None
+            else SignalValue(one.value, one.model, one.as_of, one.offset)
             for name, one in signals.items()
         }
     )

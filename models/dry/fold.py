@@ -30,12 +30,12 @@ from sidechain.models.dry.entry import (
 )
 from sidechain.models.dry.memory import Memory
 from sidechain.models.dry.parse import Rejection, ambiguous
-from sidechain.models.dry.program import Program, SignalValue, UnknownSignal
+from sidechain.models.dry.program import Program, SealedSignals, SignalValue, UnknownSignal
 from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, cut, dead_letter, text_of
 from sidechain.models.dry.state import HEAD_KEY, Change
 from sidechain.models.policy import Policy
 
-Said = SignalValue | UnknownSignal | None
+Said = SignalValue | UnknownSignal | SealedSignals | None
 Latest = Callable[[str], Said]  # a key -> what the wet side last said about it
 LatestOf = Callable[[str, str], Said]  # a signal that has `of`, and what it is about -> what was last said of that
 LoadPolicy = Callable[[bytes], Policy]  # a policy's text -> the policy; raises ValueError
@@ -406,6 +406,8 @@ class Fold:
         values: list[int | None] = []
         used: list[dict[str, Any]] = []
         for signal, found in zip(self._program.policy.signals, said, strict=True):
+            if isinstance(found, SealedSignals):
+                found = found.by_name.get(signal.name)
             if found is None:
                 reason = "absent"
             elif isinstance(found, UnknownSignal):

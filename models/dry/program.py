@@ -39,6 +39,12 @@ class UnknownSignal(NamedTuple):
     reasons: Mapping[str, str]  # signal -> absent, stale, future or bounds
 
 
+class SealedSignals(NamedTuple):
+    """Only in a back-test: what an entry records of each signal. One that its policy did not ask for is absent."""
+
+    by_name: Mapping[str, SignalValue | UnknownSignal]
+
+
 class Fired(NamedTuple):
     """What follows from one set of fired rules."""
 
