@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import ProducerFenced
 
 from sidechain.agents.admin import administrator
+from sidechain.agents.lane.producers import retrieve
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 
 BATCH: Final = 2_000  # records of one transaction
@@ -94,6 +95,7 @@ class Rekey:
         finally:
             await asyncio.wait_for(consumer.stop(), STOP_S)
             await asyncio.wait_for(producer.stop(), STOP_S)
+            retrieve(producer)
         return self.copied
 
     async def _copy(

@@ -7,6 +7,7 @@ another version may have used more, and an id that is not initialised is an id t
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -49,6 +50,8 @@ async def close_producers(producers: Sequence[AIOKafkaProducer]) -> None:
     for outcome in await asyncio.gather(*(_close(one) for one in producers), return_exceptions=True):
         if isinstance(outcome, Exception):
             log.debug("a producer did not close cleanly: %r", outcome)
+    for one in producers:
+        retrieve(one)
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
@@ -57,6 +60,21 @@ async def _close(producer: AIOKafkaProducer) -> None:
             await producer.stop()
     except TimeoutError:
         await producer.client.close()  # `stop` waits for deliveries; a fenced producer's never come
+
+
+def retrieve(producer: AIOKafkaProducer) -> None:
+    """Look at what ended the transaction that was open and the batches that never left.
+
+    Whoever sent them was told by the first that failed and awaits no other. aiokafka hands out no list of the rest,
+    and asyncio logs each exception that nobody has looked at as if it were a mistake.
+    """
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    batches = [*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())]  # noqa: SLF001
+    outcomes = [producer._txn_manager.wait_for_transaction_end()]  # noqa: SLF001
+    outcomes += [future for one in batches for future in (one.future, one._drain_waiter)]  # noqa: SLF001
+    for one in outcomes:
+        if one is not None and one.done() and not one.cancelled():
+            one.exception()
 
 
 def _producer(options: Mapping[str, Any], config: Config, transactional_id: str) -> AIOKafkaProducer:

@@ -146,6 +146,8 @@ class Producer:
         self._fault: BaseException | None = None
         self._ending: Any = None
         self.client = self  # `producer.client.close()`
+        self._txn_manager = SimpleNamespace(wait_for_transaction_end=lambda: None)
+        self._message_accumulator = SimpleNamespace(_batches={}, _pending_batches=set())
 
     async def start(self) -> None:
         if self._name:

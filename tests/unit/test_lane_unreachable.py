@@ -20,6 +20,8 @@ def test_producers_that_find_no_broker_are_tried_again(monkeypatch: pytest.Monke
     class Unled:
         def __init__(self, **_: Any) -> None:
             self.client = SimpleNamespace()
+            self._txn_manager = SimpleNamespace(wait_for_transaction_end=lambda: None)
+            self._message_accumulator = SimpleNamespace(_batches={}, _pending_batches=set())
 
         async def start(self) -> None:
             raise AssertionError("Did we not perform bootstrap?")
