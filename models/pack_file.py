@@ -19,7 +19,7 @@ from sidechain.models.pack_sources import read_sources
 from sidechain.models.policy import Aggregate, EventField, EventSchema, Feature, FieldType, Policy, Role, Scope, Signal
 from sidechain.models.yaml_positions import Mapping, Node, Scalar, YamlError, parse
 
-PACKS: Final = ("network", "web")  # what comes with Sidechain
+PACKS: Final = ("network", "payments", "web")  # what comes with Sidechain
 TYPES: Final[dict[FieldType, Type]] = {
     "string": STRING,
     "int": INT,

@@ -9,7 +9,11 @@ import msgspec
 from sidechain.models.policy import Policy
 from sidechain.models.sources import BadRow, convert
 
-RAW: Final = {"web": "nasa_19950801.tsv.gz", "network": "kddcup99_every_20th.csv.gz"}
+RAW: Final = {
+    "web": "nasa_19950801.tsv.gz",
+    "network": "kddcup99_every_20th.csv.gz",
+    "payments": "payments_150_customers.csv.gz",
+}
 PLANTED: Final = {"web": "web_burst.ndjson"}
 
 

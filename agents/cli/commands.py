@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "worker tap": Command("worker:tap", "Copy what was decided to the wet side, without what names anybody."),
     "worker wet": Command("worker:wet", "Score what was tapped and advise the next decision."),
     "convert": Command("convert:convert", "Turn raw data into events."),
+    "generate": Command("generate:generate", "Make events of a pack up, with what became known of each."),
     "decide": Command("decide:decide", "Decide events without a broker."),
     "verify": Command("chain:verify", "Check every seal and every link of the chain."),
     "replay": Command("chain:replay", "Decide every entry anew and compare the bytes."),

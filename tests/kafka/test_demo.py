@@ -115,5 +115,5 @@ def test_a_pack_without_a_sample_is_refused_in_a_sentence(bare) -> None:
     running = demo(bare, "--pack", "doors")
     out, said = running.communicate(timeout=60)
     assert (running.returncode, out) == (2, "")
-    assert said == "sidechain: there is no sample for pack doors; there are samples for web, network\n"
+    assert said == "sidechain: there is no sample for pack doors; there are samples for web, network, payments\n"
     assert_nothing_left(bare)

@@ -107,7 +107,11 @@ def test_convert_stops_at_its_limit() -> None:
         (["--pack", "web", "-"], b"", "no source of pack web reads this (there is no row, or no source)"),
         (["--pack", "web", "--source", "common", "-"], b"x\n", "nothing in - could be read as an event of pack web"),
         (["--pack", "web", "no_such_file"], b"", "no_such_file cannot be read: No such file or directory"),
-        (["--pack", "wep", "-"], b"", 'wep: there is no such pack, there are network and web; did you mean "web"?'),
+        (
+            ["--pack", "wep", "-"],
+            b"",
+            'wep: there is no such pack, there are network, payments and web; did you mean "web"?',
+        ),
         (["-"], b"", "name the policy with --pack NAME or --policy FILE, one of the two"),
         (["--pack", "web", "-"], gzip.compress(LINE * 9)[:-9], "- cannot be read to its end: Compressed file ended"),
         (["--pack", "web", "-"], b"x" * 8_388_609, "line 1 of - has more than 8388608 bytes"),

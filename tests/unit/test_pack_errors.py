@@ -225,7 +225,9 @@ def test_a_missing_file_and_an_unknown_pack_are_named(tmp_path) -> None:
     """Both are the caller's slip, not a traceback."""
     with pytest.raises(PackError, match=r"no_such\.yaml: cannot be read: No such file or directory"):
         load_file(tmp_path / "no_such.yaml")
-    with pytest.raises(PackError, match='there is no such pack, there are network and web; did you mean "network"'):
+    with pytest.raises(
+        PackError, match='there is no such pack, there are network, payments and web; did you mean "network"'
+    ):
         load_pack("netwrok")
 
 

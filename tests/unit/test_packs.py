@@ -17,7 +17,11 @@ from sidechain.models.pack_file import PACKS, load, load_file, load_pack
 from sidechain.models.sources import Converted, rows
 
 FOLDER = files("sidechain.models") / "packs"
-SAMPLES = {"web": "nasa_19950801.tsv.gz", "network": "kddcup99_every_20th.csv.gz"}
+SAMPLES = {
+    "web": "nasa_19950801.tsv.gz",
+    "network": "kddcup99_every_20th.csv.gz",
+    "payments": "payments_150_customers.csv.gz",
+}
 
 
 def sample(pack: str) -> list[bytes]:
@@ -121,6 +125,7 @@ def test_every_rule_but_those_for_what_the_samples_lack_fires_somewhere() -> Non
             "unusual_caller",
         },
         "network": {"unusual_service"},
+        "payments": {"terminal_gone_bad", "terminal_turning", "terminal_stained", "unusual_customer"},
     }
     for name in PACKS:
         policy = load_pack(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sidechain.models import samples
 from sidechain.models.dry.parse import Rejection, parser
 from sidechain.models.pack_file import load, load_pack
 from sidechain.models.pack_reader import PackError
@@ -36,13 +37,12 @@ def test_the_nasa_day_is_30969_events() -> None:
     assert not any(isinstance(one, BadRow) for one in events)
 
 
-@pytest.mark.parametrize("pack", ["web", "network"])
+@pytest.mark.parametrize("pack", sorted(samples.RAW))
 def test_what_convert_makes_the_kernel_accepts(pack: str) -> None:
     """No event of a sample is rejected by the schema of its own pack."""
     policy = load_pack(pack)
     parse = parser(policy.event)
-    name = {"web": "nasa_19950801.tsv.gz", "network": "kddcup99_every_20th.csv.gz"}[pack]
-    lines = gzip.decompress((SAMPLES / name).read_bytes()).splitlines(keepends=True)[:5_000]
+    lines = samples.raw_lines(pack)[:5_000]
     assert [one for one in convert(policy, None, lines) if isinstance(parse(one), Rejection)] == []
 
 
