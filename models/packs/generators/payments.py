@@ -21,7 +21,7 @@ distribution function stays within 0.001 of the normal one.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import shake_128
 from itertools import count
 from math import isqrt
@@ -55,7 +55,7 @@ _TERMS: Final = 64  # of the exponential series: for rates below 4 the rest is l
 class Payments:
     """One seed's payments. Memory grows with the customers and terminals, not with what has been made."""
 
-    kinds = ("none", "amount", "terminal", "customer")
+    kinds: Sequence[str] = ("none", "amount", "terminal", "customer")
 
     def __init__(self, seed: int, keys: int | None = None, start_ms: int | None = None) -> None:
         """`keys`: customers of the world; there are twice as many terminals. `start_ms`: midnight of the first day."""
