@@ -27,7 +27,7 @@ for one in islice(chain.from_iterable(made.slices()), 2_000):
     print(made.event(one).decode(), made.outcome(one).decode(), made.truth(one).decode())
 """
 # Of what SEEDED prints. It changes only together with the number behind "sidechain payments": another stream.
-GOLDEN = "f781976b010c078200137c63bec1c0815d0ef6d0c6a0fc86cfcabe109ce4d462"
+GOLDEN = "a01445aa9de2edc7c064ac3fd1d8e8baae2599f1ffcab6df42385defba0d9676"
 
 
 def items(seed: int, count: int, keys: int = 300) -> list[tuple[int, ...]]:
@@ -113,10 +113,14 @@ def test_a_compromised_terminal_has_nothing_but_fraud_for_at_most_28_days(season
         by_terminal[one[4]].append((one[0] // DAY_MS, one[1]))
     taken = {terminal: found for terminal, found in by_terminal.items() if any(kind == 2 for _, kind in found)}
     assert len(taken) >= 5
+    twice = 0
     for found in taken.values():
         days = [day for day, kind in found if kind == 2]
-        if max(days) - min(days) < 28:
+        if max(days) - min(days) >= 28:
+            twice += 1
+        else:
             assert all(kind >= 2 for day, kind in found if min(days) < day < max(days))
+    assert twice <= len(taken) // 5  # few are compromised again within ninety days
 
 
 def test_a_compromised_customer_pays_fivefold_a_third_of_the_time_for_at_most_14_days(season) -> None:
@@ -143,9 +147,10 @@ def test_an_outcome_is_known_seven_days_later_and_says_good_or_bad_only(season) 
     made = Payments(3, 300)
     for one in season[::100]:
         outcome, truth = msgspec.json.decode(made.outcome(one)), msgspec.json.decode(made.truth(one))
-        identifier = msgspec.json.decode(made.event(one))["id"]
+        event = msgspec.json.decode(made.event(one))
+        identifier, customer = event["id"], event["customer"]
         label = "bad" if one[1] else "good"
-        assert outcome == {"id": identifier, "at": one[0] + 7 * DAY_MS, "label": label}
+        assert outcome == {"id": identifier, "key": customer, "at": one[0] + 7 * DAY_MS, "label": label}
         assert truth == {"id": identifier, "kind": one[1]}
 
 

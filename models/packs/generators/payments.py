@@ -92,9 +92,12 @@ class Payments:
         )  # fmt: skip
 
     def outcome(self, one: tuple[int, ...]) -> bytes:
-        """Good or bad, known seven days later."""
-        label = b"bad" if one[1] else b"good"
-        return b'{"id":"%d-%d","at":%d,"label":"%s"}' % (self._seed, one[2], one[0] + LABEL_DELAY_MS, label)
+        """Good or bad, known seven days later; the key leads it to the partition of its decision."""
+        at_ms, kind, number, customer, _, _ = one
+        label = b"bad" if kind else b"good"
+        return b'{"id":"%d-%d","key":"%d","at":%d,"label":"%s"}' % (
+            self._seed, number, customer, at_ms + LABEL_DELAY_MS, label,
+        )  # fmt: skip
 
     def truth(self, one: tuple[int, ...]) -> bytes:
         """Which of the frauds it is."""
