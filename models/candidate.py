@@ -8,6 +8,8 @@ Rule 3: of signals it sees what the entries recorded, and applies its own bounds
 Rule 4: repetitions, rejections, windows and evictions are its own, worked out anew.
 Rule 5: where somebody began another epoch the candidate too begins with an empty memory; a gap changes nothing.
 
+Entries are believed, not checked: that is for `verify` to do. Inputs are held against their digests.
+
 So a back-test equals what workers would have sealed that were started with the candidate on the same inputs.
 """
 
@@ -47,17 +49,24 @@ class Candidate:
         self._fold = self._begun()
         self._due = 0  # the seq the next entry must state
         self._last_ms: int | None = None
+        self._broken: Mismatch | None = None  # why nothing counts for now
 
     def take(self, line: bytes) -> Pair | None:
-        """The next entry of the chain; None when it is of no event. Raises `Mismatch`."""
+        """The next entry of the chain; None when it is of no event. Raises `Mismatch`.
+
+        Behind what is no entry, or stands in the wrong place, nothing counts until somebody began another epoch.
+        """
         try:
             was = _decode(line)
         except (ValueError, RecursionError) as error:
-            raise Mismatch(f"behind seq {self._due - 1} stands what is no entry: {error}") from None
+            self._broken = self._broken or Mismatch(f"what stands where entry {self._due} was due is none: {error}")
+            return None
+        if was.kind == "epoch":
+            self._fold, self._due, self._broken = self._begun(), 1, None
+        if self._broken or was.kind == "epoch":
+            return None
         self._check_place(was)
-        if was.source is None:
-            if was.kind == "epoch":
-                self._fold = self._begun()
+        if self._broken or was.source is None:
             return None
         topic, partition, offset = was.source
         if topic == "control":
@@ -74,6 +83,11 @@ class Candidate:
                 "the decisions do, or are others"
             )
         return self._pair(was, record)
+
+    def finish(self) -> None:
+        """The chain is at its end. Raises `Mismatch` where it is broken and no epoch begins behind that."""
+        if self._broken:
+            raise self._broken
 
     def _pair(self, was: "_Was", record: InputRecord) -> Pair:
         self.record = record
@@ -95,6 +109,7 @@ class Candidate:
         return Pair(
             self.partition,
             was.seq,
+            was.policy,
             now.id if was.id is None else was.id,
             self._last_ms,  # an input nobody could read counts where it stands
             was.judged(),
@@ -102,15 +117,14 @@ class Candidate:
         )
 
     def _check_place(self, was: "_Was") -> None:
-        if was.kind == "epoch":
-            self._due = 0
         if was.seq != self._due:
             if not self._due:
                 raise Mismatch(
                     f"the chain begins with entry {was.seq}; what came before it is needed too, because the candidate "
                     "has to remember what it would have remembered"
                 )
-            raise Mismatch(f"entry {was.seq} stands where entry {self._due} was due: some are missing")
+            self._broken = Mismatch(f"entry {was.seq} stands where entry {self._due} was due: some are missing")
+            return
         self._due += 1
         if (pack := was.policy.partition("@")[0]) != self.policy.name:
             raise Mismatch(

@@ -44,6 +44,7 @@ class Pair(NamedTuple):
 
     partition: int
     seq: int  # of the sealed entry
+    under: str  # the policy that sealed it
     id: str | None  # of the event, where either could read it
     at_ms: int | None  # event time; None before the first readable one of the chain
     before: Judged
@@ -212,13 +213,20 @@ class Comparison:
     flags_before: Counter[str] = field(default_factory=Counter)
     flags_after: Counter[str] = field(default_factory=Counter)
     rejections: Counter[tuple[str, str]] = field(default_factory=Counter)  # reasons that differ; "": not rejected
+    policies: Counter[str] = field(default_factory=Counter)  # that sealed the decisions of before
     outside: int = 0  # inputs outside the period
+    earliest_ms: int | None = None  # of all inputs, also those outside
+    latest_ms: int | None = None
     shown: dict[tuple[str, str], list[Flip]] = field(default_factory=dict)
 
     def add(self, pair: Pair, stake: int | None = None, is_bad: bool | None = None) -> Flip | None:
         """One more pair; returned when it is a flip. `is_bad`: what the input was in truth, where somebody said so."""
-        _, _, _, at_ms, before, after = pair
+        _, _, under, _, at_ms, before, after = pair
         was, now = before.verdict, after.verdict
+        if was not in ACTIONS and now not in ACTIONS:
+            is_bad = None  # a repetition would count a second time what its first decision is right or wrong about
+        self._reach(at_ms)
+        self.policies[under] += 1
         self.verdicts_before[was] += 1
         self.verdicts_after[now] += 1
         self.sums.add(was, now, stake, is_bad)
@@ -240,9 +248,10 @@ class Comparison:
             self.rejections[before.reason, after.reason] += 1
         return self._flip(pair, stake) if is_flip else None
 
-    def pass_over(self) -> None:
+    def pass_over(self, at_ms: int | None) -> None:
         """One more input that is outside the period."""
         self.outside += 1
+        self._reach(at_ms)
 
     def merge(self, other: "Comparison") -> None:
         """And what was counted elsewhere; in whatever order, the sum is the same."""
@@ -250,6 +259,7 @@ class Comparison:
         self.without_rules.merge(other.without_rules)
         self.outside += other.outside
         for counter, more in (
+            (self.policies, other.policies),
             (self.verdicts_before, other.verdicts_before),
             (self.verdicts_after, other.verdicts_after),
             (self.unknown_before, other.unknown_before),
@@ -259,6 +269,8 @@ class Comparison:
         ):
             counter.update(more)
         self.rejections.update(other.rejections)
+        self._reach(other.earliest_ms)
+        self._reach(other.latest_ms)
         for week, sums in other.weeks.items():
             self.weeks.setdefault(week, Sums()).merge(sums)
         for move, flips in other.moves.items():
@@ -283,6 +295,14 @@ class Comparison:
             self.without_rules.add(stake)
         self._show(move, [flip])
         return flip
+
+    def _reach(self, at_ms: int | None) -> None:
+        if at_ms is None:
+            return
+        if self.earliest_ms is None or at_ms < self.earliest_ms:
+            self.earliest_ms = at_ms
+        if self.latest_ms is None or at_ms > self.latest_ms:
+            self.latest_ms = at_ms
 
     def _show(self, move: tuple[str, str], flips: Iterable[Flip]) -> None:
         kept = self.shown.setdefault(move, [])

@@ -125,6 +125,7 @@ def _event(problems: Problems, node: Node | None) -> EventSchema:
             latest_ms=event.time("latest", default.latest_ms),
             max_step_ms=event.duration("max_step", default.max_step_ms),
             duplicate_horizon=event.integer("duplicate_horizon", default.duplicate_horizon, least=0),
+            stake=_stake(event, fields),
         )
         if schema.duplicate_horizon % _IDS_PER_BLOCK:
             event.complain("duplicate_horizon", f'"duplicate_horizon" must be a multiple of {_IDS_PER_BLOCK}')
@@ -137,6 +138,14 @@ def _event(problems: Problems, node: Node | None) -> EventSchema:
         if schema.latest_ms <= schema.earliest_ms:
             event.complain("latest", '"latest" must be after "earliest"')
     return schema
+
+
+def _stake(event: Section, fields: Iterable[EventField]) -> str | None:
+    name = event.text("stake", "", 64)
+    counted = [one.name for one in fields if one.type == "int" and one.role is None]
+    if name and name not in counted:
+        event.complain("stake", f'"stake" must name an int field, and {name} is none,', closest(name, counted))
+    return name or None
 
 
 def _field(problems: Problems, written: Scalar, node: Node) -> EventField:

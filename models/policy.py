@@ -49,6 +49,7 @@ class EventSchema:
     latest_ms: int = 4_102_444_800_000  # ... or after this (2100-01-01)
     max_step_ms: int = 3_600_000  # one event moves the partition's watermark this far at most
     duplicate_horizon: int = 65_536  # entries within which a repeated id is recognised; a multiple of 256
+    stake: str | None = None  # the int field that says what is at stake in an event; only back-tests read it
 
     def role(self, role: Role) -> EventField:
         """The field that plays `role`; a loaded policy has exactly one of each."""
