@@ -153,7 +153,7 @@ def _labels(found: Comparison) -> Iterator[str]:
     if not sums.labelled:
         return
     yield ""
-    yield f"of {sums.labelled:,} labelled: {sums.caught:,} bad ones stopped that went, {sums.missed:,} gone that did not"
+    yield f"of {sums.labelled:,} labelled: {sums.caught:,} bad stopped that went, {sums.missed:,} gone that did not"
     for name, hits in (("before", sums.hits_before), ("after", sums.hits_after)):
         yield f"  {name:8} {_hits(hits)}"
 

@@ -52,6 +52,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "keys show": Command("keys:show", "Say what a key file or a certificate holds."),
     "policy activate": Command("activate:activate", "Put a policy in force, by name of who decided it."),
     "policy measure": Command("measure:measure", "Precision and recall against labelled data."),
+    "policy diff": Command("policy_diff:diff", "Say what changed between two policies, in words."),
     "policy backtest": Command("backtest:backtest_", "Say who would have been decided otherwise under another policy."),
     "policy check": Command("policy:check", "Type-check a pack; every mistake comes with its line and column."),
     "policy test": Command("policy:ask_cases", "Ask every rule about its own cases."),

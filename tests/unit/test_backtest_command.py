@@ -21,7 +21,10 @@ from sidechain.models.sources import BadRow, rows
 
 EVENTS = 3_000
 TEXT = (files("sidechain.models") / "packs" / "network.yaml").read_text(encoding="utf-8")
-FRIDAY = {"version: 1\n": "version: 2\n", "event.count >= 20 && event.serror_rate": "event.count >= 200 && event.serror_rate"}
+FRIDAY = {
+    "version: 1\n": "version: 2\n",
+    "event.count >= 20 && event.serror_rate": "event.count >= 200 && event.serror_rate",
+}
 
 
 def changed(changes: dict[str, str] = FRIDAY) -> str:
