@@ -136,6 +136,8 @@ class Stuck:
         self.let = asyncio.Event()
         self.client = SimpleNamespace(close=self._closed)
         self.is_closed = False
+        self._txn_manager = SimpleNamespace(wait_for_transaction_end=lambda: None)
+        self._message_accumulator = SimpleNamespace(_batches={}, _pending_batches=set())
 
     async def _closed(self) -> None:
         self.is_closed = True
