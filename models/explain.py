@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sidechain.models.dry.trust import contributions
-from sidechain.models.policy import Policy, Trust
+from sidechain.models.limits import limits
+from sidechain.models.nearest import Question
+from sidechain.models.policy import Policy, Rule, Trust
 
 Entry = Mapping[str, Any]
 _ACTED = {
@@ -39,11 +41,15 @@ _REJECTED = {
 }
 
 
-def explain(entry: Entry, policy: Policy | None = None) -> Iterator[str]:
-    """Lines of text, most important first. `policy`: the one the entry names; without it, ids stand for words."""
+def explain(entry: Entry, policy: Policy | None = None, event: bytes | None = None) -> Iterator[str]:
+    """Lines of text, most important first.
+
+    `policy`: the one the entry names; without it, ids stand for words. `event`: the input's bytes; with both, each
+    rule's limits stand beside what was measured, and the smallest changes that would have decided otherwise.
+    """
     kind = entry["kind"]
     if kind == "decision":
-        yield from _decision(entry, policy)
+        yield from _decision(entry, policy, event)
     elif kind == "duplicate":
         yield f"{entry['id']} was decided before, by entry {entry['first']}; this repetition decided nothing."
     elif kind == "rejected":
@@ -72,7 +78,7 @@ def explain(entry: Entry, policy: Policy | None = None) -> Iterator[str]:
     yield f"  sealed as entry {entry['seq']} with hash {entry['hash']}"
 
 
-def _decision(entry: Entry, policy: Policy | None) -> Iterator[str]:
+def _decision(entry: Entry, policy: Policy | None, event: bytes | None) -> Iterator[str]:
     yield f"{entry['id']} {_ACTED.get(entry['action'], entry['action'])} under policy {entry['policy']}."
     fired = list(entry["reasons"])
     if not fired:
@@ -91,6 +97,42 @@ def _decision(entry: Entry, policy: Policy | None) -> Iterator[str]:
         yield f"  flag {flag}: {_FLAGS.get(flag, '')}"
     values = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in entry["features"].items())
     yield f"  measured: {values}"
+    if policy is not None:
+        yield from _asked_again(entry, policy, event)
+
+
+def _asked_again(entry: Entry, policy: Policy, event: bytes | None) -> Iterator[str]:
+    if event is None:
+        yield "  limits and what would have decided otherwise: not without the event, which is not here"
+        return
+    try:
+        question = Question(entry, policy, event)
+    except ValueError as fault:
+        yield f"  limits and what would have decided otherwise cannot be said: {fault}"
+        return
+    nearest = question.nearest()
+    yield (
+        "  would have been decided otherwise, all else as it was:"
+        if nearest
+        else ("  no other value of anything the rules read would alone have been decided otherwise")
+    )
+    for one in nearest:
+        yield f"    {one.name} {one.needed} instead of {'unknown' if one.value is None else one.value}: {one.action}"
+    fired = {one[1] for one in entry["reasons"] if one[0] == "rule"}
+    values, is_over = question.values(), False
+    yield "  each rule's limits, and what was measured:"
+    for rule in policy.rules:
+        if is_over:
+            yield f"    {rule.id} was not asked: a rule that allows had fired"
+        else:
+            yield from _limits(rule, rule.id in fired, values)
+        is_over = is_over or (rule.then == "allow" and rule.id in fired)
+
+
+def _limits(rule: Rule, has_fired: bool, values: Mapping[str, Any]) -> Iterator[str]:
+    yield f"    {rule.id} {'fired' if has_fired else 'did not fire'}"
+    for one in limits(rule.when, values):
+        yield f"      {one}"
 
 
 _FLAGS = {

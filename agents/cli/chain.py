@@ -1,7 +1,7 @@
 """`verify`, `replay`, `account` and `explain`: what a stranger can ask of a chain, in a file or on its topic."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from sidechain.agents.cli.proofs import (
     repairs_fields,
     repairs_line,
 )
+from sidechain.agents.explained import events_of_file, find
 from sidechain.agents.keys import read_public
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
@@ -164,25 +165,38 @@ def account(
 def explain(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")],
     file: Annotated[Path | None, typer.Option(help="A file of entries instead of the topic.")] = None,
+    events: Annotated[Path | None, typer.Option(help="With --file: the events they were made of, one a line.")] = None,
     *,
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Say why one event was decided as it was, from the log alone; with --pack or --policy, in the policy's words."""
+    """Say why one event was decided as it was, from the log alone; with --pack or --policy, in the policy's words.
+
+    Where the event is at hand too: each rule's limits beside what was measured, and the smallest change of a single
+    value that would have decided otherwise.
+    """
+    if events is not None and file is None:
+        raise UsageProblem("--events goes with --file; the topics have their own")
     if file is not None:
-        found = [(line, None) for line in lines_of(file) if _names(line, identifier)]
+        found = [line for line in lines_of(file) if _names(line, identifier)]
         named = connection.policy_if_named()
         known = {named.ref: named} if named else {}
+        inputs = events_of_file(found, events) if events is not None else {}
     else:
         settings = connection.settings()
-        found, known = asyncio.run(_find(settings, identifier))
+        given = policy_of(settings.pack, settings.policy)
+        found, inputs, known = asyncio.run(find(settings, identifier, given))
     if not found:
         raise AnswerIsNo(f"no entry names {identifier}; inputs without a readable id are in the dead letters")
-    entries = [msgspec.json.decode(line) for line, _ in found]
     if json:
-        emit(entries, json)
+        emit([msgspec.json.decode(line) for line in found], json)
         return
-    emit("\n\n".join("\n".join(sentences(one, known.get(one["policy"]))) for one in entries), json)
+    emit("\n\n".join("\n".join(_explained(line, known, inputs)) for line in found), json)
+
+
+def _explained(line: bytes, known: Mapping[str, Policy], inputs: Mapping[bytes, bytes]) -> Iterator[str]:
+    entry = msgspec.json.decode(line)
+    return sentences(entry, known.get(entry["policy"]), inputs.get(line))
 
 
 def account_lines(accounts: list[Account]) -> Iterator[str]:
@@ -269,12 +283,6 @@ async def _replay_topic(settings: Config, advance: Any, snapshot: Snapshot | Non
 async def _account(settings: Config) -> list[Account]:
     async with Topics.of(settings) as topics:
         return await topics.account()
-
-
-async def _find(settings: Config, identifier: str) -> tuple[list[tuple[bytes, int]], dict[str, Policy]]:
-    async with Topics.of(settings) as topics:
-        found = [one async for one in topics.entries_of(identifier)]
-        return found, await topics.policies(policy_of(settings.pack, settings.policy))
 
 
 class _Identified(msgspec.Struct):

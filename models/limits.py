@@ -1,0 +1,92 @@
+"""A rule's condition taken apart: each comparison it makes, what was measured, and whether it held.
+
+limits(rule.when, values)  ->  Limit("features.seen >= 2", ("features.seen 3",), True), …
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from sidechain.models.cel import Expression, Variable, check, evaluator
+from sidechain.models.cel.checker import Node
+
+_METHODS: Final = ("startsWith", "endsWith", "contains")
+
+
+class Limit(NamedTuple):
+    """One comparison of a condition."""
+
+    text: str  # as the pack could have written it
+    measured: tuple[str, ...]  # each variable it reads, with its value
+    holds: bool | None  # None: unknown
+
+    def __str__(self) -> str:
+        said = {True: "holds", False: "does not hold", None: "is unknown"}[self.holds]
+        return f"{self.text} {said}{': ' if self.measured else ''}{', '.join(self.measured)}"
+
+
+def limits(condition: Expression, values: Mapping[str, Any]) -> Iterator[Limit]:
+    """The comparisons of a condition, in its order. `values`: by dotted name; a missing one is unknown."""
+    for leaf in _leaves(condition.tree):
+        variables = {str(one.value): one for one in _variables(leaf)}
+        text = _text(leaf)
+        if text is None:  # of a kind this has no words for: the whole condition stands for it
+            shown = tuple(f"{name} {_shown(values.get(name))}" for name in condition.variables)
+            yield Limit(" ".join(condition.source.split()), shown, evaluator(condition)(values))
+            return
+        known = {name: Variable(one.type, unknown=True) for name, one in variables.items()}
+        holds = evaluator(check(text, known))({name: values.get(name) for name in variables})
+        yield Limit(text, tuple(f"{name} {_shown(values.get(name))}" for name in variables), holds)
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    """What a condition is made of, below and, or, not and a choice."""
+    if node.op in ("&&", "||") or (node.op == "?:" and str(node.type) == "bool"):
+        for one in node.args:
+            yield from _leaves(one)
+    elif node.op == "!_" and node.args[0].op in ("&&", "||", "!_", "?:"):
+        yield from _leaves(node.args[0])
+    else:
+        yield node
+
+
+def _variables(node: Node) -> Iterator[Node]:
+    if node.op == "variable":
+        yield node
+    for one in node.args:
+        yield from _variables(one)
+
+
+def _text(node: Node) -> str | None:
+    """The source of a node; None where one of its parts has no words here."""
+    parts = [_text(one) for one in node.args]
+    texts = [one for one in parts if one is not None]
+    if len(texts) < len(parts):
+        return None
+    bound = [f"({text})" if one.op in _BINARY else text for text, one in zip(texts, node.args, strict=True)]
+    if node.op == "literal":
+        return json.dumps(node.value, ensure_ascii=False) if not isinstance(node.value, float) else repr(node.value)
+    if node.op == "variable":
+        return str(node.value)
+    if node.op in _BINARY and len(bound) >= 2:
+        return f" {node.op} ".join(bound)
+    if node.op in ("!_", "-_"):
+        return f"{node.op[0]}{bound[0]}" if node.args[0].op not in ("-_", "literal") else f"{node.op[0]}({texts[0]})"
+    if node.op == "?:":
+        return f"({bound[0]} ? {bound[1]} : {bound[2]})"
+    if node.op == "list":
+        return f"[{', '.join(texts)}]"
+    if node.op == "index":
+        return f"{bound[0]}[{texts[1]}]"
+    if node.op in _METHODS:
+        return f"{bound[0]}.{node.op}({texts[1]})"
+    if node.op in ("has", "size") or "<-" in node.op:  # a conversion is named int<-string
+        return f"{node.op.partition('<-')[0]}({texts[0]})"
+    return None
+
+
+_BINARY: Final = ("&&", "||", "==", "!=", "<", "<=", ">", ">=", "in", "+", "-", "*", "/", "%")
+
+
+def _shown(value: Any) -> str:
+    return "unknown" if value is None else json.dumps(value, ensure_ascii=False)
