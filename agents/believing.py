@@ -64,23 +64,26 @@ class Believer:
     def tell(self, check: ChainCheck, value: bytes | None, where: str) -> None:
         """Give the checkpoint in a record to the check, or the reason why it is none."""
         try:
-            check.point(Point(self.checkpoint(value), where))
+            check.point(self._point(value, where))
         except (NotProved, ValueError) as fault:
             check.refuse(str(fault), where)
 
-    def checkpoint(self, value: bytes | None) -> checkpoints.Checkpoint:
+    def _point(self, value: bytes | None, where: str) -> Point:
         """The checkpoint in a record. Raises NotProved or ValueError (Malformed is one)."""
         record = read_record(value)
         note = notes.parse(record.note, "its note")
         if self._trust.root is None:
             found = checkpoints.parse(note.text)
+            signers = tuple(f"{one.name}+{one.key_id.hex()}" for one in note.signatures)
         else:
             valid = self._certificates(record.certificate, self._trust.root)
-            found = certificates.verify_by(note, valid, self._trust.root, on=self._trust.on).checkpoint
+            certified = certificates.verify_by(note, valid, self._trust.root, on=self._trust.on)
+            found, key = certified.checkpoint, certified.certificate.key
+            signers = (f"{key.name}+{key.id.hex()}",)
         if found.origin.partition != self._partition or found.origin.log != (self._log or found.origin.log):
             due = f"sidechain/{self._log or found.origin.log}/{self._partition}"
             raise NotProved(f"a checkpoint of another chain, {found.origin}, among those of {due}")
-        return found
+        return Point(found, where, signers)
 
     def _certificates(self, text: str, root: VerifierKey) -> list[Certificate]:
         if text not in self._in_force:

@@ -22,6 +22,7 @@ from sidechain.models.pack_file import load
 from sidechain.models.pack_reader import PackError
 from sidechain.models.policy import Policy
 from sidechain.models.proof.replay_check import ReplayCheck
+from sidechain.models.report.tally import Ask
 
 Told = Callable[[int], None]
 TOLD_EVERY = 5_000
@@ -47,8 +48,10 @@ class Bundle:
                 raise UsageProblem(f"{folder} is no export: {one.name!r} is not a file of it")
         self._control: dict[int, Line] = {}
 
-    def verify(self, jobs: int, told: Told, trust: Trust = UNTRUSTING) -> list[Proof]:
+    def verify(self, jobs: int, told: Told, trust: Trust = UNTRUSTING, ask: Ask | None = None) -> list[Proof]:
         """Check every chain, that it is the one that was signed, and that it ends where the manifest says.
+
+        With `ask`, each proof brings along what the entries come to.
 
         Raises `AnswerIsNo` for an altered file.
         """
@@ -58,7 +61,7 @@ class Bundle:
         records = {one.partition: self._path(one) for one in self._parts("checkpoints") if one.records}
         beside = Beside(trust, records, self.manifest.log)
         files, partitions = [self._path(one) for one in filled], [one.partition for one in filled]
-        found = verify_files(files, jobs, told, beside, partitions)
+        found = verify_files(files, jobs, told, beside, partitions, ask)
         by_part = dict(zip(filled, found, strict=True))
         proofs = [self._against(one, by_part.get(one) or self._nothing(one)) for one in chains]
         return [*proofs, *unmatched(proofs, Beside(trust, records))]
@@ -72,7 +75,7 @@ class Bundle:
         if not events.keys() >= {one.partition for one in self._parts("decisions")}:
             raise UsageProblem(f"{self.folder} holds no events; `sidechain export --with-events` writes them")
         self._check_others()
-        self._control = {line.offset: line for one in self._parts("control") for line in self.records(self._path(one))}
+        self._control = self._read_control()
         policy = given or self._policy()
         known = self._known(policy)
         chains = {one.partition: one for one in self._parts("decisions")}
@@ -82,6 +85,11 @@ class Bundle:
             self._replayed_behind(one, chains[one.place.partition], events[one.place.partition], known, told)
             for one in snapshot.standings(chains)
         ]
+
+    def policies(self) -> dict[str, Policy]:
+        """Every policy there is a text of here."""
+        self._control = self._read_control()
+        return self._known()
 
     def _replayed(self, part: Part, events: Part, given: Policy, known: Mapping[str, Policy], told: Told) -> Proof:
         lines = records_of(self._path(part))
@@ -117,10 +125,13 @@ class Bundle:
     def _inputs(self, events: Part) -> "Inputs":
         return Inputs(lambda: self.records(self._path(events)), self._control)
 
-    def _known(self, given: Policy) -> dict[str, Policy]:
+    def _read_control(self) -> dict[int, Line]:
+        return {line.offset: line for one in self._parts("control") for line in self.records(self._path(one))}
+
+    def _known(self, *given: Policy) -> dict[str, Policy]:
         """Every policy there is a text of here: as a file of its own, or in a control record."""
         texts = (self._path(one).read_bytes() for one in self._parts("policy"))
-        known = policies_by_digest(texts) | {given.ref: given}
+        known = policies_by_digest(texts) | {one.ref: one for one in given}
         on_control = (policy_in(one) for one in self._control.values())
         return known | {one.ref: one for one in on_control if one is not None}
 

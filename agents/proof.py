@@ -36,6 +36,7 @@ from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 from sidechain.models.proof.chain_check import ChainCheck, EpochCheck
 from sidechain.models.proof.replay_check import ReplayCheck
+from sidechain.models.report.tally import Ask, Tally
 
 Name = Callable[[str], str]  # logical topic -> the topic's name on this cluster
 Progress = Callable[[int], None]  # told how many entries were looked at since the last call
@@ -57,13 +58,16 @@ class Proof:
     fault: Fault | None = None
     where: str = ""  # where the fault stands: an offset of the topic, a line of a file
     epochs: list[EpochCheck] = field(default_factory=list)
+    tally: Tally | None = None  # what its entries come to, where that was asked
 
     @classmethod
-    def of(cls, partition: int, check: ChainCheck) -> "Proof":
+    def of(cls, partition: int, check: ChainCheck, tally: Tally | None = None) -> "Proof":
         """What a finished check found; its fault is the first one of any epoch."""
+        if tally is not None:
+            tally.finish()
         broken = next((one for one in check.epochs if one.fault), None)
         fault, where = (broken.fault, broken.where) if broken else (None, "")
-        return cls(partition, check.entries, check.head, fault, where, check.epochs)
+        return cls(partition, check.entries, check.head, fault, where, check.epochs, tally)
 
     @classmethod
     def replayed(cls, partition: int, epochs: list[EpochCheck]) -> "Proof":
@@ -143,16 +147,24 @@ class Topics:
         return await self._stack.enter_async_context(Reader(self._options, self._name(topic)))
 
     async def verify(
-        self, progress: Progress = _ignored, trust: Trust = UNTRUSTING, log: str | None = None
+        self,
+        progress: Progress = _ignored,
+        trust: Trust = UNTRUSTING,
+        log: str | None = None,
+        ask: Ask | None = None,
     ) -> list[Proof]:
-        """Check every partition's chain from its first entry, beside what `dry.checkpoints` says of it."""
+        """Check every partition's chain from its first entry, beside what `dry.checkpoints` says of it.
+
+        With `ask`, each proof brings along what the entries come to.
+        """
         entries = await self.reader("dry.decisions")
         signed = await self.reader("dry.checkpoints")
         is_there = await signed.exists()
         proofs = []
         for partition in await entries.partitions():
             held = [one for one in trust.held if one.checkpoint.origin.partition == partition]
-            check = ChainCheck(held, with_points=is_there)
+            tally = ask.tally(partition) if ask is not None else None
+            check = ChainCheck(held, with_points=is_there, seen=tally and tally.take)
             points = _Points(signed, partition, Believer(trust, partition, log)) if is_there else None
             if points is not None:
                 await points.begin()  # before the entries: what is signed by now is in the log by then
@@ -162,7 +174,7 @@ class Topics:
             if points is not None:
                 await points.reach(check, 0)
             check.finish()
-            proofs.append(Proof.of(partition, check))
+            proofs.append(Proof.of(partition, check, tally))
         return proofs
 
     async def replay(self, policy: Policy, progress: Progress = _ignored) -> list[Proof]:
@@ -311,6 +323,11 @@ class Topics:
         """Every control record, by offset."""
         reader = await self.reader("control")
         return {one.offset: one async for records in reader.to_end([0]) for one in records}
+
+    async def firsts(self) -> list[bytes]:
+        """The first entry of each chain that has one."""
+        entries = await self.reader("dry.decisions")
+        return [first for one in await entries.partitions() if (first := await self._first(entries, one))]
 
     async def _first(self, entries: Reader, partition: int) -> bytes:
         async for records in entries.to_end([partition]):

@@ -25,6 +25,7 @@ from sidechain.models.dry.chain import Fault
 from sidechain.models.proof import checkpoint as checkpoints
 from sidechain.models.proof import note as notes
 from sidechain.models.proof.chain_check import ChainCheck
+from sidechain.models.report.tally import Ask, Tally
 
 BLOCK_BYTES: Final = 1024 * 1024  # read at once
 LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # no topic of ours takes a record of this size
@@ -44,16 +45,21 @@ NOTHING: Final = Beside()
 
 
 def verify_files(
-    files: Sequence[Path], jobs: int, told: Told, beside: Beside = NOTHING, partitions: Sequence[int] | None = None
+    files: Sequence[Path],
+    jobs: int,
+    told: Told,
+    beside: Beside = NOTHING,
+    partitions: Sequence[int] | None = None,
+    ask: Ask | None = None,
 ) -> list[Proof]:
     """Check each file as one partition's chain from its first entry on, in up to `jobs` processes.
 
-    `partitions`: of which each is; else its entries say so.
+    `partitions`: of which each is; else its entries say so. With `ask`, each proof brings along what they come to.
 
     Raises `UsageProblem` for a file that cannot be read or holds no entry.
     """
     each = list(zip(files, partitions or [None] * len(files), strict=True))
-    return in_processes(partial(_verify_one, beside), each, 1 if STDIN in files else jobs, told)
+    return in_processes(partial(_verify_one, beside, ask), each, 1 if STDIN in files else jobs, told)
 
 
 def records_by_partition(files: Iterable[Path]) -> dict[int, Path]:
@@ -82,13 +88,16 @@ def unmatched(proofs: Sequence[Proof], beside: Beside) -> list[Proof]:
     ]
 
 
-def verify_file(path: Path, told: Told, beside: Beside = NOTHING, partition: int | None = None) -> Proof:
+def verify_file(
+    path: Path, told: Told, beside: Beside = NOTHING, partition: int | None = None, ask: Ask | None = None
+) -> Proof:
     """Check one file; the proof names the line and the byte where the first fault stands."""
     source = blocks(path)
     first = next(source, None)
     if partition is None:
         partition = next((found for one in (first[1] if first else ()) if (found := _partition(one)) is not None), 0)
-    check, points = _check(partition, beside)
+    tally = ask.tally(partition) if ask is not None else None
+    check, points = _check(partition, beside, tally)
     number = 1
     for start, block in chain([first] if first else [], source):
         _take(check, points, block, _Place(path.name, number, start))
@@ -98,13 +107,13 @@ def verify_file(path: Path, told: Told, beside: Beside = NOTHING, partition: int
         raise UsageProblem(f"{_named(path)} holds no entry")
     points.reach(check, 0)
     check.finish()
-    return Proof.of(partition, check)
+    return Proof.of(partition, check, tally)
 
 
-def _check(partition: int, beside: Beside) -> tuple[ChainCheck, "_Points"]:
+def _check(partition: int, beside: Beside, tally: Tally | None) -> tuple[ChainCheck, "_Points"]:
     held = [one for one in beside.trust.held if one.checkpoint.origin.partition == partition]
     records = beside.records.get(partition)
-    check = ChainCheck(held, with_points=records is not None)
+    check = ChainCheck(held, with_points=records is not None, seen=tally and tally.take)
     return check, _Points(records, Believer(beside.trust, partition, beside.log))
 
 
@@ -214,5 +223,5 @@ def partition_of(path: Path) -> int:
     return next((found for one in lines_of(path) if (found := _partition(one)) is not None), 0)
 
 
-def _verify_one(beside: Beside, one: tuple[Path, int | None], told: Told) -> Proof:
-    return verify_file(one[0], told, beside, one[1])
+def _verify_one(beside: Beside, ask: Ask | None, one: tuple[Path, int | None], told: Told) -> Proof:
+    return verify_file(one[0], told, beside, one[1], ask)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from sidechain.agents.against_events import all_books
 from sidechain.agents.believing import Trust
 from sidechain.agents.bundle import Bundle, Inputs
-from sidechain.agents.checkpoints import origin_of
+from sidechain.agents.chain_proofs import Place, check
 from sidechain.agents.cli.asking import ask
 from sidechain.agents.cli.connection import Connection, ExportFolder
 from sidechain.agents.cli.output import Json, Progress, emit
@@ -29,22 +28,14 @@ from sidechain.agents.cli.proofs import (
     repairs_fields,
     repairs_line,
 )
+from sidechain.agents.cli.report import answer_reported
 from sidechain.agents.explained import events_of_file, find
-from sidechain.agents.keys import read_public
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.agents.replay_behind import replay_topics
 from sidechain.agents.settings import Config
 from sidechain.agents.snapshot import Snapshot
-from sidechain.agents.verify_files import (
-    Beside,
-    lines_of,
-    partition_of,
-    records_by_partition,
-    records_of,
-    unmatched,
-    verify_files,
-)
+from sidechain.agents.verify_files import lines_of, partition_of, records_of
 from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Replayer
 from sidechain.models.explain import explain as sentences
@@ -79,6 +70,9 @@ def verify(
     against_events: Annotated[
         bool, typer.Option("--against-events", help="Also: every event has exactly one entry, and it is that event's.")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also: what this JSON report says is what the chains come to.")
+    ] = None,
     epoch: Annotated[int | None, typer.Option(min=0, help="Answer for this epoch of each chain only.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Files checked at once, each in a process.")] = 1,
     *,
@@ -96,24 +90,19 @@ def verify(
         raise UsageProblem("--checkpoints goes with files; the topics and an export have their own")
     if against_events and (files or proof):
         raise UsageProblem("--against-events needs events: leave the files away, or give --export")
+    if report is not None and (proof or epoch is not None):
+        raise UsageProblem("--report is about whole chains: leave --proof and --epoch away")
     trust = Trust.of(root, certificate or (), checkpoint or (), on.date() if on else None)
     if proof is not None:
         answer_proof(proof, trust, json)
         return
-    with Progress("entries verified") as progress:
-        if bundle is not None:
-            proofs = Bundle(bundle).verify(jobs, progress.advance, trust)
-        elif files:
-            beside = Beside(trust, records_by_partition(checkpoints or ()))
-            proofs = verify_files(files, jobs, progress.advance, beside)
-            proofs += unmatched(proofs, beside)
-        else:
-            settings = connection.settings()
-            if trust.root is None and settings.checkpoint_root_file is not None:
-                trust = replace(trust, root=read_public(settings.checkpoint_root_file))
-            proofs = asyncio.run(_verify_topic(settings, progress.advance, trust))
-            proofs += unmatched(proofs, Beside(trust))
-    answer_verified(proofs, trust, json, must_be_signed=root is not None, epoch=epoch)
+    place = Place(files or (), bundle, connection.settings, connection.policy_if_named, checkpoints or (), jobs)
+    if report is not None:
+        answer_reported(report, place, trust, json, must_be_signed=root is not None)
+    else:
+        with Progress("entries verified") as progress:
+            found = check(place, trust, progress.advance)
+        answer_verified(found.proofs, found.trust, json, must_be_signed=root is not None, epoch=epoch)
     if against_events:
         with Progress("entries compared with their events") as progress:
             books = ask(bundle, connection, lambda source: all_books(source, progress.advance))
@@ -265,11 +254,6 @@ def _replay_files(policy: Policy, events: Path, decisions: Path, advance: Any) -
     if not any(one.entries or one.fault for one in found):
         raise UsageProblem(f"{decisions} holds no entry")
     return Proof.replayed(partition, found)
-
-
-async def _verify_topic(settings: Config, advance: Any, trust: Trust) -> list[Proof]:
-    async with Topics.of(settings) as topics:
-        return await topics.verify(advance, trust, origin_of(settings, 0, 0).log)
 
 
 async def _replay_topic(settings: Config, advance: Any, snapshot: Snapshot | None) -> list[Proof]:

@@ -37,6 +37,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "prove": Command("prove:prove", "Prove one entry, or one history, to whoever has the root's public key."),
     "checkpoints": Command("prove:checkpoints_", "Print or keep the latest checkpoint of each chain."),
     "snapshot": Command("snapshot:snapshot", "Write what every partition remembers, for a replay to begin at."),
+    "report": Command(
+        "report:report", "What was decided in a period, counted from verified chains, as JSON or a page."
+    ),
     "repair": Command("repair:repair", "Seal a person's decision to go on where no worker may."),
     "explain": Command("chain:explain", "Say why one event was decided as it was."),
     "produce": Command("stream:produce", "Send events to the input topic."),

@@ -32,11 +32,27 @@ def answer_verified(
     proofs: list[Proof], trust: Trust, json: bool, *, must_be_signed: bool = False, epoch: int | None = None
 ) -> None:
     """Print what verify found; raises `AnswerIsNo` when a chain is broken, or not signed although it must be."""
-    checked = _asked(proofs, epoch)
     if json:
-        emit([_fields(one, trust) for one in proofs], json)
+        _asked(proofs, epoch)
+        emit(verified_fields(proofs, trust), json)
     else:
-        emit("\n".join(_lines(proofs, trust, epoch)), json)
+        emit("\n".join(verified_lines(proofs, trust, epoch)), json)
+    must_be_right(proofs, must_be_signed=must_be_signed, epoch=epoch)
+
+
+def verified_fields(proofs: list[Proof], trust: Trust) -> list[dict[str, Any]]:
+    """What verify found, for --json."""
+    return [_fields(one, trust) for one in proofs]
+
+
+def verified_lines(proofs: list[Proof], trust: Trust, epoch: int | None = None) -> Iterator[str]:
+    """What verify found, as a person reads it."""
+    return _lines(proofs, trust, epoch)
+
+
+def must_be_right(proofs: list[Proof], *, must_be_signed: bool = False, epoch: int | None = None) -> None:
+    """Raises `AnswerIsNo` when a chain is broken, or not signed although it must be."""
+    checked = _asked(proofs, epoch)
     _no_fault(proofs, epoch, "unbroken")
     unsigned = [proof.partition for proof, one in checked if one.entries and not one.checkpoints]
     if must_be_signed and unsigned:

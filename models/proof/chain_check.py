@@ -11,7 +11,7 @@ the order in which a worker signs, and only those ahead of the chain are held: m
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,11 +26,19 @@ class Point(NamedTuple):
 
     checkpoint: Checkpoint
     where: str
+    signers: tuple[str, ...] = ()  # names and ids of the keys that signed it, as far as anybody looked
 
     @property
     def at(self) -> tuple[int, int]:
         """Where in the partition's history: epoch, then size."""
         return self.checkpoint.origin.epoch, self.checkpoint.size
+
+
+Seen = Callable[[int, Sequence[bytes]], None]  # told an epoch, and entries of it that are right in themselves, in order
+
+
+def _unseen(_epoch: int, _lines: Sequence[bytes]) -> None:
+    """Nobody looks on."""
 
 
 class Step(NamedTuple):
@@ -53,13 +61,18 @@ class EpochCheck:
     checkpoints: int = 0  # that agree with the entries
     covered: int = 0  # size of the last of them
     origin: str = ""  # as they name the chain
+    last: Point | None = None  # of them
 
 
 class ChainCheck:
     """Takes the entries of one partition and what was signed of them."""
 
-    def __init__(self, held: Iterable[Point] = (), *, with_points: bool = False) -> None:
-        """`held`: checkpoints that somebody kept, in any order. `with_points`: others will be given on the way."""
+    def __init__(self, held: Iterable[Point] = (), *, with_points: bool = False, seen: Seen | None = None) -> None:
+        """`held`: checkpoints that somebody kept, in any order. `with_points`: others will be given on the way.
+
+        `seen`: whoever counts the entries on the way past.
+        """
+        self._seen = seen or _unseen
         self._verifier = Verifier()
         self._held = deque(sorted(held, key=lambda one: one.at))
         self._points: deque[Point] = deque()
@@ -150,6 +163,7 @@ class ChainCheck:
         self.epoch.entries += len(lines)
         if lines:
             self.epoch.head = lines[-1][-66:-2].decode()
+            self._seen(self.epoch.number, lines)
         if not self._keeps_books or self.epoch.fault is not None:
             return
         while (due := self._due()) is not None and due[0].checkpoint.size <= self._books.size + len(lines):
@@ -182,7 +196,7 @@ class ChainCheck:
             fault = Fault(position, stated.size - 1, problem, *counts)
         else:
             self.epoch.checkpoints += 1
-            self.epoch.covered, self.epoch.origin = stated.size, str(stated.origin)
+            self.epoch.covered, self.epoch.origin, self.epoch.last = stated.size, str(stated.origin), point
             return
         self._blame(fault, point.where)
 
