@@ -63,7 +63,7 @@ def check(place: Place, trust: Trust, told: Told, asked: Asked | None = None) ->
     if place.files:
         policies = _given(place) if asked else {}
         beside = Beside(trust, records_by_partition(place.checkpoints))
-        proofs = verify_files(place.files, place.jobs, told, beside, asked and asked(policies))
+        proofs = verify_files(place.files, place.jobs, told, beside, ask=asked and asked(policies))
         if asked:
             _one_each(proofs)
         return Found([*proofs, *unmatched(proofs, beside)], trust, policies)

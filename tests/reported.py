@@ -43,7 +43,7 @@ signals:
   risk: {{max_age: 1m, max: 9000}}
   mood: {{max_age: 10m, max: 9000}}
 rules:
-  - {{id: guest, when: event.n == 0, then: allow, reason: A guest.}}
+  - {{id: guest, when: event.n > 97, then: allow, reason: A guest.}}
   - {{id: many, when: features.seen_1m > 3, then: monitor, points: 1500, reason: Many.}}
   - {{id: large, when: event.n > {large}, then: review, points: 2500, reason: Large.}}
   - {{id: huge, when: event.n > 95, then: block, points: 9000, reason: Huge.}}

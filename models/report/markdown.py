@@ -119,11 +119,11 @@ def _policies(report: Document) -> Iterator[str]:
     yield from _table(("Policy", "Decisions", "Block", "Review"), rows)
     yield ""
     changes = report["changes"]["policies"]
-    rows = [(one["policy"], one["by"], _time(one["at"]), _place(one)) for one in changes]
+    rows = [(one["policy"], one["by"], _time(one["at"]), _part(one), one["seq"]) for one in changes]
     if rows:
-        yield "Put in force by people; the time is their clock, the place is where it took effect."
+        yield "Put in force by people; the time is their clock, the entry is where it took effect."
         yield ""
-    yield from _table(("Policy", "By", "When", "Place"), rows)
+    yield from _table(("Policy", "By", "When", "Part.", "Entry"), rows)
     if not rows:
         yield "No policy was put in force: each chain still has the one it began with."
 
@@ -152,8 +152,17 @@ def _what_if(report: Document) -> Iterator[str]:
     what_if = report["totals"]["what_if"]
     yield "## What if"
     yield ""
-    yield "The same decisions with the trust tiers moved; rules and history as they were."
-    yield ""
+    not_recomputed = what_if["not_recomputed"]
+    if report["totals"]["decisions"] > sum(not_recomputed.values()):
+        yield "The same decisions with the trust tiers moved; rules and history as they were."
+        yield ""
+        yield from _scenarios(what_if)
+    if not_recomputed:
+        yield ""
+        yield f"Not recomputed, for want of the policy's text: {_counts(not_recomputed)}."
+
+
+def _scenarios(what_if: Mapping[str, Any]) -> Iterator[str]:
     scenarios = what_if["scenarios"]
     rows = [
         (
@@ -164,9 +173,6 @@ def _what_if(report: Document) -> Iterator[str]:
         for name in SHIFTS_BP
     ]
     yield from _table(("Scenario", "Block", "Review", "Monitor", "Allow", "Changed"), rows)
-    if what_if["not_recomputed"]:
-        yield ""
-        yield f"Not recomputed, for want of the policy's text: {_counts(what_if['not_recomputed'])}."
 
 
 def _inputs(report: Document) -> Iterator[str]:
@@ -278,8 +284,8 @@ def _single_blank(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _share(part: int, whole: int) -> str:
-    """In tenths of a percent, cut off."""
-    tenths = part * 1_000 // whole if whole else 0
+    """In tenths of a percent, rounded."""
+    tenths = (part * 1_000 + whole // 2) // whole if whole else 0
     return f"{tenths // 10}.{tenths % 10} %"
 
 
@@ -317,9 +323,12 @@ def _scenario(name: str) -> str:
     return f"{name} ({shift:+,})" if shift else f"{name} (as it was)"
 
 
+def _part(one: Mapping[str, Any]) -> str:
+    return f"{one['partition']}, epoch {one['epoch']}" if one["epoch"] else str(one["partition"])
+
+
 def _place(one: Mapping[str, Any]) -> str:
-    epoch = f", epoch {one['epoch']}" if one["epoch"] else ""
-    return f"partition {one['partition']}{epoch}, entry {one['seq']:,}"
+    return f"Partition {_part(one)}, entry {one['seq']:,}"
 
 
 def _who(one: Mapping[str, Any]) -> str:

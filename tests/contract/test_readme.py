@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sidechain.agents.believing import UNTRUSTING, Believer
 from sidechain.agents.checkpoints import Keys
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.entry import stated
@@ -18,9 +19,13 @@ from sidechain.models.dry.program import SignalValue
 from sidechain.models.pack_file import load
 from sidechain.models.proof import certificate as certificates
 from sidechain.models.proof import note as notes
+from sidechain.models.proof.chain_check import ChainCheck
 from sidechain.models.proof.checkpoint import Origin
 from sidechain.models.proof.ledger import Ledger
 from sidechain.models.proof.note import VerifierKey
+from sidechain.models.report.document import Chain, Known, document, seal
+from sidechain.models.report.tally import Ask
+from sidechain.models.report.what_if import gates_of
 from sidechain.topics import records
 from sidechain.topics.catalog import catalog
 from tests.proofs import OLD, ROOT, certificate
@@ -222,6 +227,22 @@ def test_a_compensations_id_follows_from_its_decision():
     named = f"{decision['id']}|{decision['partition']}|{decision['seq']}".encode()
     assert asked["id"] == f"cmp-{sha256(named).hexdigest()[:32]}"
     assert decision["action"] == entries()[decision["seq"]]["action"]
+
+
+def test_the_report_is_what_these_entries_come_to():
+    """Counted anew from the page: five entries, and the checkpoint over them."""
+    texts = [BLOCKS["doors.yaml"].encode() + b"\n", json.loads(lines("control")[0])["text"].encode()]
+    policies = {one.ref: one for one in (load(text, name="doors.yaml") for text in texts)}
+    ask = Ask(gates=gates_of(policies.values()))
+    tally = ask.tally(0)
+    check = ChainCheck(with_points=True, seen=tally.take)
+    Believer(UNTRUSTING, 0).tell(check, lines("dry.checkpoints")[0], "the page")
+    assert check.take(lines("dry.decisions")).fault is None
+    check.finish()
+    tally.finish()
+    sealed = seal(document([Chain(0, check.epochs, tally)], ask, Known(policies)))
+    assert sealed == lines("report")[0]
+    assert sha256(sealed[:-77]).hexdigest() == json.loads(sealed)["digest"]
 
 
 def test_the_page_speaks_of_every_topic_and_of_no_other():
