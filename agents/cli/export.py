@@ -7,13 +7,16 @@ from typing import Annotated
 import msgspec
 import typer
 
+from sidechain.agents import parquet as tables
 from sidechain.agents.bundle_files import Manifest
 from sidechain.agents.checkpoints import origin_of
+from sidechain.agents.cli.asking import ask
 from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.output import Json, Progress, emit, say
 from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.export import Told
 from sidechain.agents.export import export as write
+from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Topics
 from sidechain.agents.settings import Config
 from sidechain.agents.whole_folder import swept
@@ -24,14 +27,28 @@ def export(
     with_events: Annotated[
         bool, typer.Option("--with-events", help="Also what was decided, so that it can be replayed.")
     ] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Tables for analysts instead: a Parquet file for each partition.")
+    ] = False,
+    bundle: Annotated[
+        Path | None, typer.Option("--export", metavar="DIR", help="With --parquet: an export, instead of the topics.")
+    ] = None,
     *,
     connection: Connection,
     json: Json = False,
 ) -> None:
     """Write every chain to a file, with a manifest. The folder is there in full at the end, or not at all.
 
-    `sidechain verify --export DIR` and, with --with-events, `sidechain replay --export DIR` need nothing else.
+    `sidechain verify --export DIR` and, with --with-events, `sidechain replay --export DIR` need nothing else. With
+    --parquet the entries become rows with a column for each feature and signal: nothing that the chain does not hold.
     """
+    if with_events and parquet:
+        raise UsageProblem("Parquet files hold entries only: leave --with-events away")
+    if bundle is not None and not parquet:
+        raise UsageProblem("--export goes with --parquet; an export need not be exported again")
+    if parquet:
+        _tables(folder, bundle, connection, json)
+        return
     settings = connection.settings()
     for one in swept(folder.parent):
         say(f"{one} was left by a command that was killed; it is removed")
@@ -48,6 +65,22 @@ def export(
         if one.kind == "decisions":
             emit(f"partition {one.partition}: {one.records - one.foreign:,} entries, head {(one.head or '-')[:16]}")
     emit(f"{len(manifest.files)} files and their manifest are in {folder}")
+
+
+def _tables(folder: Path, bundle: Path | None, connection: Connection, json: bool) -> None:
+    tables.needs_pyarrow()
+    for one in swept(folder.parent):
+        say(f"{one} was left by a command that was killed; it is removed")
+    with Progress("entries read, and read again to be written") as progress:
+        files = ask(bundle, connection, lambda source: tables.write(source, folder, progress.advance))
+    if foreign := sum(one.foreign for one in files):
+        say(f"{foreign:,} records there are no entries and have no row")
+    if json:
+        emit({"folder": str(folder), "files": [one._asdict() for one in files]}, json)
+        return
+    for one in files:
+        emit(f"partition {one.partition}: {one.rows:,} rows in {one.name}")
+    emit(f"{len(files)} files are in {folder}")
 
 
 async def _export(settings: Config, folder: Path, told: Told, *, with_events: bool) -> Manifest:

@@ -25,6 +25,7 @@ from sidechain.models.report.what_if import SHIFTS_BP, gate_of
 VERSION: Final = 1
 SEAL_LENGTH: Final = 77  # len(',"digest":"' + 64 hex + '"}')
 SHARE: Final = 10_000
+MOST: Final = 2**63 - 1
 
 # What a reader may look for and does not find, because no entry of this release says it.
 ABSENT: Final = {
@@ -136,8 +137,7 @@ def _epoch(one: EpochCheck, reach: Reach | None, known: Known) -> dict[str, Any]
 def _totals(chains: Sequence[Chain], inside: Totals) -> dict[str, Any]:
     outside = Totals()
     for one in chains:
-        for kind, count in one.counted.outside.items():
-            outside.add("kind", (kind,), count)
+        outside.merge(one.counted.outside)
     kinds = inside.by_name("kind")
     return {
         "entries": {
@@ -202,12 +202,17 @@ def _signal(totals: Totals, name: str) -> dict[str, Any]:
         "unknown": states,
         "unknown_bp": sum(states.values()) * SHARE // total,
         "age": {
-            "sum_ms": totals.sums[place],
-            "max_ms": totals.largest.get(place),
+            "sum_ms": _writable(totals.sums[place]),
+            "max_ms": _writable(totals.largest[place]) if known else None,
             "up_to": {one: ages.get(one, 0) for one in (*AGES, OLDER)},
         },
         "models": models,
     }
+
+
+def _writable(value: int) -> int:
+    """Ages that no honest entry has, made to fit what JSON readers hold."""
+    return max(-MOST, min(value, MOST))
 
 
 def _what_if(totals: Totals) -> dict[str, Any]:

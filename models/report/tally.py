@@ -29,6 +29,7 @@ OLDER: Final = "older"
 
 Action = Literal["allow", "monitor", "review", "block"]
 BasisPoints = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # what the report can write down again
 
 
 class Period(NamedTuple):
@@ -79,7 +80,7 @@ class Tally:
     def __init__(self, ask: Ask, partition: int) -> None:
         self.partition = partition
         self.inside = Totals()
-        self.outside: Counter[str] = Counter()  # by kind
+        self.outside = Totals()  # by kind only
         self.unreadable = 0  # rightly sealed, and no entry this release can count
         self.later = 0  # behind what was asked for
         self.changes: list[Changed] = []
@@ -123,7 +124,7 @@ class Tally:
     def _decided(self, entry: "_Decision", alike: "Counter[_Kept]") -> None:
         self._reached(entry.at)
         if not self._ask.period.holds(entry.at):
-            self.outside["decision"] += 1
+            self.outside.add("kind", ("decision",))
             return
         self.inside.span(("at",), entry.at, entry.at)
         signals = bytes(entry.signals)
@@ -148,7 +149,8 @@ class Tally:
         if is_inside:
             self.inside.merge(early)
         else:
-            self.outside.update(early.by_name("kind"))
+            for kind, count in early.by_name("kind").items():
+                self.outside.add("kind", (kind,), count)
         for one in self.changes:
             if one.fields["in_period"] is None:
                 one.fields["in_period"] = is_inside
@@ -161,7 +163,7 @@ class Tally:
         if isinstance(entry, (_Policy, _Gap, _Epoch)):
             self._change(kind, epoch, entry, is_inside)
         if is_inside is False:
-            self.outside[kind] += 1
+            self.outside.add("kind", (kind,))
             return
         totals = self._early if is_inside is None else self.inside
         totals.add("kind", (kind,))
@@ -192,7 +194,7 @@ class Tally:
         elif self._ask.period.holds(self._at):
             self.inside.add("kind", (entry.kind,))
         else:
-            self.outside[entry.kind] += 1
+            self.outside.add("kind", (entry.kind,))
 
     def _count(self, kept: "_Kept", count: int) -> None:
         """So many decisions that say the same."""
@@ -280,7 +282,7 @@ class _Kept(NamedTuple):
 
 
 class _Decision(msgspec.Struct, tag_field="kind", tag="decision", gc=False):
-    at: int
+    at: Whole
     policy: str
     action: Action
     tier: Literal["pass", "monitor", "review", "block"]
@@ -292,7 +294,7 @@ class _Decision(msgspec.Struct, tag_field="kind", tag="decision", gc=False):
 
 
 class _Duplicate(msgspec.Struct, tag_field="kind", tag="duplicate"):
-    at: int
+    at: Whole
     policy: str
 
 
@@ -302,8 +304,8 @@ class _Rejected(msgspec.Struct, tag_field="kind", tag="rejected"):
 
 
 class _Policy(msgspec.Struct, tag_field="kind", tag="policy"):
-    seq: int
-    at: int
+    seq: Whole
+    at: Whole
     policy: str
     previous: str
     by: str
@@ -313,12 +315,12 @@ class _Policy(msgspec.Struct, tag_field="kind", tag="policy"):
 
 
 class _Gap(msgspec.Struct, tag_field="kind", tag="gap", rename={"from_": "from"}):
-    seq: int
-    at: int
+    seq: Whole
+    at: Whole
     policy: str
     topic: str
-    from_: int
-    to: int
+    from_: Whole
+    to: Whole
     by: str
     why: str
 
@@ -328,8 +330,8 @@ class _Gap(msgspec.Struct, tag_field="kind", tag="gap", rename={"from_": "from"}
 
 
 class _Epoch(msgspec.Struct, tag_field="kind", tag="epoch"):
-    seq: int
-    at: int
+    seq: Whole
+    at: Whole
     policy: str
     by: str
     why: str
@@ -343,9 +345,9 @@ class _Common(msgspec.Struct):
 
 
 class _Used(msgspec.Struct):
-    value: int | None = None
+    value: Whole | None = None
     model: str = ""
-    as_of: int = 0
+    as_of: Whole = 0
     unknown: str | None = None
 
 
@@ -354,6 +356,6 @@ _KNOWN: Final = {"decision", "duplicate", "rejected", "policy", "gap", "epoch"}
 _LENGTHS: Final = {"rule": 3, "typology": 4, "trust": 3}  # of each sort of reason
 _decode = msgspec.json.Decoder(_Decision | _Other).decode
 _decode_common = msgspec.json.Decoder(_Common).decode
-_reasons = msgspec.json.Decoder(list[list[str | int | None]]).decode
+_reasons = msgspec.json.Decoder(list[list[str | Whole | None]]).decode
 _flags = msgspec.json.Decoder(list[str]).decode
 _signals = msgspec.json.Decoder(dict[str, _Used]).decode

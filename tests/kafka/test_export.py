@@ -12,6 +12,7 @@ import pytest
 from sidechain.agents.activate import activate, sealed_everywhere
 from sidechain.agents.bundle import Bundle
 from sidechain.agents.local_kafka import LocalKafka
+from tests import dumb_report
 from tests.checkpoints import key_files
 from tests.lanes import Process, config_of, made, ordinary, pinned, request, second_version, send, visible, wait_decided
 
@@ -86,10 +87,24 @@ def test_an_export_is_verified_and_replayed_without_the_topics(config, options, 
     assert complete.stdout.count("each has exactly one entry") == 4
     replay_without_control(config, folder, sidechain)
     prove_both_ways(folder, options, sidechain)
+    report_both_ways(folder, options, sidechain)
     again = sidechain("export", str(folder), *options)
     assert again.returncode == 2
     assert "nothing is overwritten" in again.stderr
     spoil_each_file(folder, sidechain)
+
+
+def report_both_ways(folder: Path, options: list[str], sidechain) -> None:
+    """The same bytes from the topics and from the export; a program without our code comes to the same totals."""
+    live = sidechain("report", *options, "--format", "json")
+    exported = sidechain("report", "--export", str(folder), "--format", "json")
+    assert (live.returncode, exported.returncode) == (0, 0), live.stderr + exported.stderr
+    assert live.stdout == exported.stdout
+    file = folder.with_name("report.json")
+    file.write_text(live.stdout)
+    assert dumb_report.main(folder, file) is False
+    held = sidechain("verify", *options, "--report", str(file))
+    assert held.returncode == 0, held.stdout + held.stderr
 
 
 def replay_without_control(config, folder: Path, sidechain) -> None:

@@ -267,6 +267,7 @@ def test_bands_end_where_tiers_do(value_bp, number):
         {"flags": [1]},
         {"signals": {"risk": 3}},
         {"at": None},
+        {"at": 2**64},
     ],
 )
 def test_an_entry_that_says_what_no_entry_says_is_counted_as_unreadable(change):
@@ -274,6 +275,18 @@ def test_an_entry_that_says_what_no_entry_says_is_counted_as_unreadable(change):
     totals = made({0: [resealed(CHAINS[0][1], seq=0, prev="0" * 64, **change)]})["totals"]
     assert totals["entries"]["unreadable"] == 1
     assert totals["decisions"] == 0
+
+
+def test_ages_that_no_honest_entry_has_can_be_written_down():
+    """An entry anybody with the code could seal: as of the beginning of time, or of its end."""
+    lines, head = [], "0" * 64
+    for number, as_of in enumerate((-(2**63), -(2**63), 2**63 - 1)):
+        used = {"risk": {"value": 1, "model": "m", "as_of": as_of, "offset": 0}}
+        lines.append(resealed(CHAINS[0][1], seq=number, prev=head, signals=used))
+        head = json.loads(lines[-1])["hash"]
+    age = made({0: lines})["totals"]["signals"]["risk"]["age"]
+    assert (age["sum_ms"], age["max_ms"]) == (2**63 - 1, 2**63 - 1)
+    assert seal(made({0: lines}))
 
 
 def test_a_kind_of_another_release_is_counted_by_its_name():
