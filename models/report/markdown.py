@@ -119,12 +119,12 @@ def _policies(report: Document) -> Iterator[str]:
     yield from _table(("Policy", "Decisions", "Block", "Review"), rows)
     yield ""
     changes = report["changes"]["policies"]
-    rows = [(one["policy"], one["by"], _time(one["at"]), _part(one), one["seq"]) for one in changes]
-    if rows:
+    people = [(one["policy"], one["by"], _time(one["at"]), _part(one), one["seq"]) for one in changes]
+    if people:
         yield "Put in force by people; the time is their clock, the entry is where it took effect."
         yield ""
-    yield from _table(("Policy", "By", "When", "Part.", "Entry"), rows)
-    if not rows:
+    yield from _table(("Policy", "By", "When", "Part.", "Entry"), people)
+    if not people:
         yield "No policy was put in force: each chain still has the one it began with."
 
 

@@ -203,7 +203,7 @@ class Tally:
         except (ValueError, RecursionError):
             self.unreadable += count
             return
-        if not all(one and len(one) == _LENGTHS.get(one[0], len(one)) for one in reasons):
+        if not all(map(_is_reason, reasons)):
             self.unreadable += count
             return
         totals, action = self.inside, kept.action
@@ -265,6 +265,16 @@ class Tally:
 def band(value_bp: int) -> int:
     """Which of the bands 0..500, 501..1000, … a value is in: their edges are inclusive above, like those of tiers."""
     return max(0, (value_bp + BAND_BP - 1) // BAND_BP - 1)
+
+
+def _is_reason(one: Sequence[Any]) -> bool:
+    """Whether a reason has a sort and, where the sort is known here, that sort's form."""
+    if not one or not isinstance(one[0], str):
+        return False
+    if one[0] not in _LENGTHS:
+        return True
+    is_named = len(one) == _LENGTHS[one[0]] and isinstance(one[1], str)
+    return is_named and (one[0] == "rule" or isinstance(one[-1], str))
 
 
 class _Kept(NamedTuple):
@@ -356,6 +366,6 @@ _KNOWN: Final = {"decision", "duplicate", "rejected", "policy", "gap", "epoch"}
 _LENGTHS: Final = {"rule": 3, "typology": 4, "trust": 3}  # of each sort of reason
 _decode = msgspec.json.Decoder(_Decision | _Other).decode
 _decode_common = msgspec.json.Decoder(_Common).decode
-_reasons = msgspec.json.Decoder(list[list[str | Whole | None]]).decode
+_reasons = msgspec.json.Decoder(list[list[Any]]).decode
 _flags = msgspec.json.Decoder(list[str]).decode
 _signals = msgspec.json.Decoder(dict[str, _Used]).decode

@@ -48,7 +48,7 @@ def asked(gate: Gate, reasons: Sequence[Sequence[Any]]) -> Asked:
     """What the sealed reasons ask for. Raises KeyError for a rule the policy has not."""
     effects = [gate.effects[one[1]] for one in reasons if one[0] == "rule"]
     demands = effects + [one[-1] for one in reasons if one[0] != "rule"]
-    return Asked(max((RANK.get(one, 0) for one in demands), default=0), "allow" in effects)
+    return Asked(max((RANK.get(str(one), 0) for one in demands), default=0), "allow" in effects)
 
 
 def action_under(gate: Gate, shift_bp: int, trust_bp: int, others: Asked) -> str:

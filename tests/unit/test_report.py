@@ -263,6 +263,9 @@ def test_bands_end_where_tiers_do(value_bp, number):
         {"action": "shrug"},
         {"reasons": [["rule"]]},
         {"reasons": [[]]},
+        {"reasons": [[{}, 1]]},
+        {"reasons": [["rule", {}, 1]]},
+        {"reasons": [["trust", "floor", {}]]},
         {"reasons": None},
         {"flags": [1]},
         {"signals": {"risk": 3}},
@@ -298,9 +301,9 @@ def test_a_kind_of_another_release_is_counted_by_its_name():
 
 
 def test_a_sort_of_reason_of_another_release_is_counted_by_its_name():
-    line = resealed(CHAINS[0][1], seq=0, prev="0" * 64, reasons=[["moon", "full", "review"]])
+    line = resealed(CHAINS[0][1], seq=0, prev="0" * 64, reasons=[["moon", {}, "review"], ["sun", {}]])
     totals = made({0: [line]})["totals"]
-    assert totals["other_reasons"] == {"moon": 1}
+    assert totals["other_reasons"] == {"moon": 1, "sun": 1}
     assert totals["what_if"]["scenarios"]["balanced"]["actions"]["review"] == 1
 
 
