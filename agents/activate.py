@@ -14,7 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from sidechain.agents.kafka_options import kafka_options
-from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.policy import Policy
@@ -65,28 +65,38 @@ async def activate(config: Config, policy: Policy, by: str) -> int:
         await producer.stop()
 
 
-async def sealed_everywhere(config: Config, offset: int, within_s: float, sealed: Sealed) -> None:
+async def sealed_everywhere(
+    config: Config, offset: int, within_s: float, sealed: Sealed, what: str = "the policy"
+) -> None:
     """Wait until every partition's chain has an entry for the control record at `offset`.
 
-    Raises EnvironmentProblem when some have none within the bound: their decider is down or far behind.
+    Raises EnvironmentProblem when some have none within the bound: their decider is down or far behind; AnswerIsNo when
+    one refused it.
     """
+    source = b'"source":["control",0,%d]' % offset
     async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader:
         waiting = set(await reader.partitions())
         try:
             async with asyncio.timeout(within_s):
                 async for records in reader.follow(sorted(waiting), from_end=False):
                     for one in records:
-                        if b'"kind":"policy"' not in one.value:
+                        if one.partition not in waiting or source not in one.value:
                             continue
                         entry = msgspec.json.decode(one.value)
-                        if entry["source"] == ["control", 0, offset] and one.partition in waiting:
-                            waiting.discard(one.partition)
-                            sealed(one.partition, entry["seq"])
+                        if entry["source"] != ["control", 0, offset]:
+                            continue
+                        if entry["kind"] == "rejected":
+                            raise AnswerIsNo(
+                                f"partition {one.partition} refused {what} as entry {entry['seq']}: {entry['reason']}; "
+                                "the record is in its dead letters, and nothing changed there"
+                            )
+                        waiting.discard(one.partition)
+                        sealed(one.partition, entry["seq"])
                     if not waiting:
                         return
         except TimeoutError:
             raise EnvironmentProblem(
-                f"partitions {sorted(waiting)} have not sealed the policy within {within_s:.0f} s; it is on `control` "
+                f"partitions {sorted(waiting)} have not sealed {what} within {within_s:.0f} s; it is on `control` "
                 "and takes effect when their decider gets there (`sidechain worker dry`)"
             ) from None
 

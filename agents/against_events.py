@@ -8,6 +8,7 @@ from sidechain.agents.chain_sources import ChainSource
 from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.completeness import Booked, Completeness
 from sidechain.models.dry.entry import is_epoch
+from sidechain.models.dry.lists import is_rows
 from sidechain.models.dry.records import InputRecord
 
 Told = Callable[[int], None]
@@ -18,7 +19,7 @@ async def books_of(source: ChainSource, partition: int, told: Told) -> Completen
 
     What `verify` would not call right counts for nothing: it is passed over up to the next epoch, and counted.
     """
-    books = Completeness({one.offset: one async for one in source.control()})
+    books = Completeness({one.offset: one async for one in source.control() if not is_rows(one.value)})
     events = source.events(partition, 0)
     verifier = Verifier()
     is_begun = False  # retention may have taken a chain's beginning: its links are then known from there on

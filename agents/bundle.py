@@ -9,6 +9,7 @@ import msgspec
 
 from sidechain.agents.believing import UNTRUSTING, Trust
 from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Kind, Manifest, Part, read
+from sidechain.agents.control_log import ControlLog
 from sidechain.agents.known_policies import begun_under, must_be_known, policies_by_digest, policy_in
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Proof
@@ -18,6 +19,7 @@ from sidechain.agents.verify_files import Beside, lines_of, records_of, unmatche
 from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.records import InputRecord
+from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
 from sidechain.models.pack_reader import PackError
 from sidechain.models.policy import Policy
@@ -46,7 +48,7 @@ class Bundle:
         for one in self.manifest.files:
             if Path(one.name).name != one.name:
                 raise UsageProblem(f"{folder} is no export: {one.name!r} is not a file of it")
-        self._control: dict[int, Line] = {}
+        self._control = ControlLog()
 
     def verify(self, jobs: int, told: Told, trust: Trust = UNTRUSTING, ask: Ask | None = None) -> list[Proof]:
         """Check every chain, that it is the one that was signed, and that it ends where the manifest says.
@@ -76,6 +78,7 @@ class Bundle:
             raise UsageProblem(f"{self.folder} holds no events; `sidechain export --with-events` writes them")
         self._check_others()
         self._control = self._read_control()
+        self._rows = ListRows(self._control)
         policy = given or self._policy()
         known = self._known(policy)
         chains = {one.partition: one for one in self._parts("decisions")}
@@ -103,6 +106,7 @@ class Bundle:
             self._inputs(events).of,
             load=lambda text: load(text, name="control"),
             known=known.values(),
+            rows=self._rows.of,
         )
         check = ReplayCheck(replayer, fault)
         check.take([first])
@@ -115,7 +119,7 @@ class Bundle:
     def _replayed_behind(
         self, standing: Standing, part: Part, events: Part, known: Mapping[str, Policy], told: Told
     ) -> Proof:
-        behind = Behind(standing, standing.replayer(self._inputs(events).of, list(known.values())))
+        behind = Behind(standing, standing.replayer(self._inputs(events).of, self._rows, list(known.values())))
         lines = from_entry(records_of(self._path(part)), standing)
         while not behind.fault and (batch := list(islice(lines, TOLD_EVERY))):
             behind.take(batch)
@@ -125,8 +129,8 @@ class Bundle:
     def _inputs(self, events: Part) -> "Inputs":
         return Inputs(lambda: self.records(self._path(events)), self._control)
 
-    def _read_control(self) -> dict[int, Line]:
-        return {line.offset: line for one in self._parts("control") for line in self.records(self._path(one))}
+    def _read_control(self) -> ControlLog:
+        return ControlLog(line for one in self._parts("control") for line in self.records(self._path(one)))
 
     def _known(self, *given: Policy) -> dict[str, Policy]:
         """Every policy there is a text of here: as a file of its own, or in a control record."""

@@ -7,6 +7,7 @@ import msgspec
 
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.dry.chain import Fault
+from sidechain.models.dry.lists import is_rows
 from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.pack_file import load
@@ -87,6 +88,8 @@ def policies_in_state(state: Mapping[bytes, bytes]) -> list[Policy]:
 
 def policy_in(record: InputRecord) -> Policy | None:
     """The policy a control record holds; None when it holds none."""
+    if is_rows(record.value):
+        return None
     try:
         return load(msgspec.json.decode(record.value or b"")["text"].encode(), name="control")
     except (ValueError, KeyError, TypeError):

@@ -16,6 +16,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from sidechain.agents.believing import UNTRUSTING, Believer, Trust
+from sidechain.agents.control_log import ControlLog
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.known_policies import (
     begun_under,
@@ -32,6 +33,7 @@ from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.completeness import Passage
 from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.state import POLICY_PREFIX
+from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 from sidechain.models.proof.chain_check import ChainCheck, EpochCheck
@@ -286,6 +288,7 @@ class Topics:
     ) -> AsyncIterator[tuple[int, Replayer, Fault | None, AsyncIterator[Sequence[bytes]]]]:
         """Per partition: a replayer, why the first entry's epoch cannot be replayed, and the entries."""
         control = await self.control()
+        rows = ListRows(control)
         entries, events = await self.reader("dry.decisions"), await self.reader("events")
         known, sought = await self.policies(policy), set[str]()
         for partition in await entries.partitions():
@@ -300,6 +303,7 @@ class Topics:
                 genesis,
                 partition,
                 inputs.of,
+                rows=rows.of,
                 load=lambda text: load(text, name="control"),
                 use_signals=use_signals,
                 known=known.values(),
@@ -319,10 +323,12 @@ class Topics:
                 replayer.know(known.values())
             yield lines
 
-    async def control(self) -> dict[int, InputRecord]:
+    async def control(self) -> ControlLog:
         """Every control record, by offset."""
-        reader = await self.reader("control")
-        return {one.offset: one async for records in reader.to_end([0]) for one in records}
+        reader, log = await self.reader("control"), ControlLog()
+        async for records in reader.to_end([0]):
+            log.extend(records)
+        return log
 
     async def firsts(self) -> list[bytes]:
         """The first entry of each chain that has one."""

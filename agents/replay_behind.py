@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sidechain.agents.proof import Proof, TopicInputs, Topics
 from sidechain.agents.snapshot import Snapshot, Standing
 from sidechain.models.dry.chain import Fault, Replayer
+from sidechain.models.list_rows import ListRows
 from sidechain.models.policy import Policy
 from sidechain.models.proof.replay_check import ReplayCheck
 
@@ -15,12 +16,13 @@ async def replay_topics(topics: Topics, snapshot: Snapshot, given: Policy, told:
     """Decide anew what stands behind the snapshot's entries, and compare bytes."""
     entries, events = await topics.reader("dry.decisions"), await topics.reader("events")
     control = await topics.control()
+    rows = ListRows(control)
     known = await topics.policies(given)
     proofs = []
     for standing in snapshot.standings(await entries.partitions()):
         place = standing.place
         inputs = TopicInputs(events, place.partition, control)
-        replayer = standing.replayer(inputs.of, list(known.values()))
+        replayer = standing.replayer(inputs.of, rows, list(known.values()))
         behind = Behind(standing, replayer)
         batches = inputs.beside(entries, entry=place.offset, event=replayer.fold.next["events"])
         async for lines in topics.knowing(replayer, batches, given, dict(known)):

@@ -30,6 +30,7 @@ from sidechain.models.dry import Fold, Line, StateMismatch
 from sidechain.models.dry.chain import InputOf, Replayer
 from sidechain.models.dry.fold import Head
 from sidechain.models.dry.state import HEAD_KEY, POLICY_PREFIX
+from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 
@@ -82,18 +83,24 @@ class Standing:
     entry: bytes
     state: State
 
-    def replayer(self, input_of: InputOf, given: Sequence[Policy] = ()) -> Replayer:
-        """A replay that goes on behind the entry. Raises `AnswerIsNo` when the state does not belong to it."""
+    def replayer(self, input_of: InputOf, rows: ListRows, given: Sequence[Policy] = ()) -> Replayer:
+        """A replay that goes on behind the entry, with the lists that were in force there.
+
+        Raises `AnswerIsNo` when the state does not belong to it.
+        """
         known = {one.ref: one for one in (*given, *policies_in_state(self.state))}
         try:
-            fold = Fold.restore(self.place.partition, self.entry, self.state.items(), known[self.place.policy])
+            policy, tables = known[self.place.policy], rows.standing(self.state)
+            fold = Fold.restore(self.place.partition, self.entry, self.state.items(), policy, tables)
         except KeyError:
             raise UsageProblem(
                 f"the snapshot holds no text of {self.place.policy}; name its file with --policy"
             ) from None
         except StateMismatch as fault:
             raise AnswerIsNo(f"this is no snapshot that was made here: {fault}") from None
-        return Replayer.behind(fold, input_of, load=lambda text: load(text, name="control"), known=known.values())
+        return Replayer.behind(
+            fold, input_of, load=lambda text: load(text, name="control"), known=known.values(), rows=rows.of
+        )
 
 
 class Snapshot:

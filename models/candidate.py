@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from sidechain.models.compare import Judged, Pair, judged, names_of
+from sidechain.models.dry.chain import rows_of_inputs
 from sidechain.models.dry.entry import Decision, Duplicate, Rejected, Sealed
 from sidechain.models.dry.fold import nothing_learned
 from sidechain.models.dry.program import SealedSignals, SignalValue, UnknownSignal
@@ -136,7 +137,7 @@ class Candidate:
         record = self._input_of("control", offset)
         if record is None or _is_policy(record.value):
             return
-        self._fold.control(record, nothing_learned)
+        self._fold.control(record, nothing_learned, rows_of_inputs(self._input_of))
         self._made.clear()
 
     def _begun(self) -> Rehearsal:

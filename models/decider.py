@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from sidechain.models.dry import DeadLetter, Fold, Latest, LatestOf, Line, nothing_said, unknown
+from sidechain.models.list_file import offline_control
+from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load_file, load_pack
 from sidechain.models.policy import Policy
 
@@ -24,8 +26,14 @@ Event = Mapping[str, Any] | bytes | str
 class Decider:
     """Decides events under one policy, as partition `partition` of a topic would."""
 
-    def __init__(self, policy: Policy | str | Path, *, partition: int = 0) -> None:
-        """`policy`: a loaded policy, the path of a pack file, or the name of a pack that comes with Sidechain."""
+    def __init__(
+        self, policy: Policy | str | Path, *, partition: int = 0, lists: Mapping[str, Any] | None = None
+    ) -> None:
+        """`policy`: a loaded policy, the path of a pack file, or the name of a pack that comes with Sidechain.
+
+        `lists`: name -> the path of a file, the keys, or keys and values; in force from the first entry on, which is
+        that of the first list. Raises `ListError`.
+        """
         if isinstance(policy, str):
             policy = load_file(Path(policy)) if policy.endswith((".yaml", ".yml")) else load_pack(policy)
         elif isinstance(policy, Path):
@@ -33,11 +41,20 @@ class Decider:
         self.fold = Fold(policy, partition, keyed=False)
         self.dead_letters: list[DeadLetter] = []  # of the last call of `lines` or of the `decide` under way
         self._offset = 0
+        self.opening: list[bytes] = []  # the entries of the lists
+        control = offline_control(policy, lists or {})
+        for record in control:
+            folded = self.fold.control(record, rows=ListRows({one.offset: one for one in control}).of)
+            self.opening += [value for _, value in folded.entries]
+        self.fold.forget_changes()
 
     def decide(
         self, events: Iterable[Event], latest: Latest = unknown, latest_of: LatestOf = nothing_said
     ) -> Iterator[dict[str, Any]]:
-        """One entry per event, as a dict; an event that cannot be decided yields one of kind `rejected`."""
+        """One entry per event, as a dict; an event that cannot be decided yields one of kind `rejected`.
+
+        The entries of lists come before them, and stand in `opening`.
+        """
         for event in events:
             for sealed in self.lines([_written(event)], latest, latest_of):
                 yield msgspec.json.decode(sealed)

@@ -37,7 +37,7 @@ _REJECTED = {
     "wrong-type": "a field has the wrong type",
     "out-of-bounds": "a field is outside its bounds",
     "time-out-of-bounds": "the event time is outside the pack's bounds",
-    "bad-control": "the control record holds no valid policy",
+    "bad-control": "the control record holds no valid policy, or no list whose rows stand before it",
 }
 
 
@@ -58,6 +58,10 @@ def explain(entry: Entry, policy: Policy | None = None, event: bytes | None = No
         yield "  Its bytes are in the dead letters, with the same offset."
     elif kind == "policy":
         yield f"From here on policy {entry['policy']} decides, activated by {entry['by']}; before: {entry['previous']}."
+    elif kind == "list":
+        before = entry["replaces"] or "none"
+        yield f"From here on list {entry['list']} is asked, activated by {entry['by']}; before: {before}."
+        yield f"  {entry['rows']} rows, SHA-256 {entry['content']}"
     elif kind == "gap":
         yield f"{entry['topic']} goes on at offset {entry['to']}; {entry['from']} was due. Decided by {entry['by']}:"
         yield f"  {entry['why']}"
@@ -93,6 +97,8 @@ def _decision(entry: Entry, policy: Policy | None, event: bytes | None) -> Itera
         yield from _shares(entry, trust)
     for name, used in entry["signals"].items():
         yield f"  signal {name}: {_signal(used)}"
+    for name, ref in entry.get("lists", {}).items():
+        yield f"  list {name}: {ref or 'unknown, no version of it was in force'}"
     for flag in entry["flags"]:
         yield f"  flag {flag}: {_FLAGS.get(flag, '')}"
     values = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in entry["features"].items())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from sidechain.models.cel import BOOL, DOUBLE, INT, STRING, Type, Variable, list_of
+from sidechain.models.pack_lists import list_variable, read_lists
 from sidechain.models.pack_reader import NAME, PackError, Problem, Problems, Section, closest, refuse_repeated, titled
 from sidechain.models.pack_rules import read_rules, read_trust, read_typologies, read_wet
 from sidechain.models.pack_sources import read_sources
@@ -80,6 +81,8 @@ def _policy(problems: Problems, root: Node, source: str, digest: str) -> Policy:
         # Every expression depends on the event's types: what follows from a mistake there would only confuse.
         problems.raise_any()
         variables = {f"event.{one.name}": Variable(TYPES[one.type], unknown=one.optional) for one in event.fields}
+        lists = read_lists(problems, pack.get("lists"))
+        variables |= {f"lists.{one.name}": list_variable(one) for one in lists}
         features = _features(problems, pack.get("features"), variables)
         signals = _signals(problems, pack.get("signals"), variables)
         known = dict(variables)
@@ -106,6 +109,7 @@ def _policy(problems: Problems, root: Node, source: str, digest: str) -> Policy:
         trust=trust,
         wet=wet,
         sources=sources,
+        lists=lists,
         max_keys=max_keys,
     )
 

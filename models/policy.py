@@ -17,6 +17,7 @@ Aggregate = Literal["count", "sum", "min", "max", "distinct", "mean", "deviation
 Scope = Literal["key", "partition"]
 Effect = Literal["block", "review", "monitor", "allow", "note"]
 Then = Literal["flag", "review", "block"]
+KeyType = Literal["string", "int"]
 
 ACTIONS = ("allow", "monitor", "review", "block")  # from mildest to strictest; the strictest demand wins
 TIERS = ("block", "review", "monitor", "pass")  # from least to most trusted
@@ -80,6 +81,17 @@ class Signal:
     minimum: int = 0
     maximum: int = 10_000
     of: Expression | None = None  # what it is about, a text of the event; None: the event's key
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListSchema:
+    """A list that rules ask; its rows come through `control`, and until they do it is unknown."""
+
+    name: str
+    key_type: KeyType = "string"
+    value_type: KeyType | None = None  # None: it says only who is on it
+    default: int | str | None = None  # the value of a key without a row; None: unknown
     title: str = ""
 
 
@@ -197,6 +209,7 @@ class Policy:
     trust: Trust
     wet: Wet = field(default_factory=Wet)
     sources: tuple[Source, ...] = ()
+    lists: tuple[ListSchema, ...] = ()
     max_keys: int = 1_000_000  # keys a partition remembers; the least recently seen goes first
 
     @property

@@ -33,6 +33,40 @@ class PolicyRecord(msgspec.Struct, frozen=True, kw_only=True):
     text: str  # the pack file
 
 
+class RowsRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"list_name": "list"}):
+    """`control`: rows of a list that a later record puts in force. Key: `<pack>/<list>`.
+
+    {"kind":"rows","name":"doors","list":"blocked","rows":"b-17\nb-23\n"}
+    """
+
+    kind: str = "rows"
+    name: str
+    list_name: str
+    rows: str  # lines, each a key or a key, a tab and a value, in the order of their bytes
+
+
+class ListRecord(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"list_name": "list", "key_type": "type", "value_type": "value"}
+):
+    """`control`: a list is to take effect. Key: `<pack>/<list>`.
+
+    {"kind":"list","name":"doors","list":"blocked","version":1,"digest":"<64 hex>","rows":2,"type":"string",
+     "value":null,"by":"anna","at":807256900000,"chunks":[4]}
+    """
+
+    kind: str = "list"
+    name: str
+    list_name: str
+    version: int
+    digest: str  # SHA-256 over the rows of all chunks: what `LC_ALL=C sort FILE | sha256sum` says
+    rows: int
+    key_type: Literal["string", "int"]
+    value_type: Literal["string", "int"] | None = None  # None: rows are keys alone
+    by: str  # who activated it
+    at: int  # when, by the activating person's clock, ms
+    chunks: tuple[int, ...]  # offsets on `control` of the records of kind `rows`, in the order of the rows
+
+
 class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`dry.checkpoints`: a signed head of one chain. Key: the partition's number as text.
 
@@ -158,7 +192,7 @@ def letter(headers: Sequence[tuple[str, bytes]] | Mapping[str, bytes]) -> Letter
     return msgspec.convert(named, Letter, strict=False)
 
 
-class DecisionEntry(entry.Decision, frozen=True):
+class DecisionEntry(entry.Decision, frozen=True, kw_only=True):
     """`dry.decisions`, kind `decision`: one event, decided."""
 
     hash: str
@@ -187,6 +221,12 @@ class PolicyEntry(entry.PolicyChange, frozen=True):
     hash: str
 
 
+class ListEntry(entry.ListChange, frozen=True):
+    """`dry.decisions`, kind `list`: from the next entry on other rows of a list are asked."""
+
+    hash: str
+
+
 class GapEntry(entry.Gap, frozen=True):
     """`dry.decisions`, kind `gap`: inputs are gone, and a person decided to go on."""
 
@@ -199,13 +239,14 @@ class EpochEntry(entry.Epoch, frozen=True):
     hash: str
 
 
-Entry = DecisionEntry | DuplicateEntry | RejectedEntry | PolicyEntry | GapEntry | EpochEntry
+Entry = DecisionEntry | DuplicateEntry | RejectedEntry | PolicyEntry | ListEntry | GapEntry | EpochEntry
 
 ENTRIES: Final[Mapping[str, type[Entry]]] = {
     "decision": DecisionEntry,
     "duplicate": DuplicateEntry,
     "rejected": RejectedEntry,
     "policy": PolicyEntry,
+    "list": ListEntry,
     "gap": GapEntry,
     "epoch": EpochEntry,
 }
@@ -254,12 +295,15 @@ __all__ = [
     "GapEntry",
     "Letter",
     "Level",
+    "ListEntry",
+    "ListRecord",
     "Metadata",
     "Next",
     "PolicyEntry",
     "PolicyRecord",
     "Reason",
     "RejectedEntry",
+    "RowsRecord",
     "Score",
     "Tap",
     "decode_entry",

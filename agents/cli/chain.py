@@ -1,7 +1,7 @@
 """`verify`, `replay`, `account` and `explain`: what a stranger can ask of a chain, in a file or on its topic."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from sidechain.agents.chain_proofs import Place, check
 from sidechain.agents.cli.asking import ask
 from sidechain.agents.cli.connection import Connection, ExportFolder
 from sidechain.agents.cli.output import Json, Progress, emit
-from sidechain.agents.cli.policies import policy_of
+from sidechain.agents.cli.policies import ListFiles, lists_of, policy_of
 from sidechain.agents.cli.proofs import (
     CertificateFiles,
     Day,
@@ -29,6 +29,7 @@ from sidechain.agents.cli.proofs import (
     repairs_line,
 )
 from sidechain.agents.cli.report import answer_reported
+from sidechain.agents.control_log import ControlLog
 from sidechain.agents.explained import events_of_file, find
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
@@ -39,6 +40,8 @@ from sidechain.agents.verify_files import lines_of, partition_of, records_of
 from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Replayer
 from sidechain.models.explain import explain as sentences
+from sidechain.models.list_file import offline_control
+from sidechain.models.list_rows import ListRows
 from sidechain.models.policy import Policy
 from sidechain.models.proof.replay_check import ReplayCheck
 
@@ -116,6 +119,7 @@ def replay(
     snapshot: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Begin behind what `sidechain snapshot` wrote.")
     ] = None,
+    lists: ListFiles = None,
     epoch: Annotated[int | None, typer.Option(min=0, help="Answer for this epoch of each chain only.")] = None,
     *,
     connection: Connection,
@@ -128,12 +132,14 @@ def replay(
         raise UsageProblem("--export holds its own events; leave --events and --decisions away")
     if events is not None and snapshot is not None:
         raise UsageProblem("--snapshot goes with the topics or with --export; leave --events and --decisions away")
+    if lists and events is None:
+        raise UsageProblem("--lists goes with --events; topics and exports hold the lists they were decided with")
     shot = Snapshot(snapshot) if snapshot is not None else None
     with Progress("entries replayed") as progress:
         if bundle is not None:
             proofs = Bundle(bundle).replay(connection.policy_if_named(), progress.advance, shot)
         elif events is not None and decisions is not None:
-            proofs = [_replay_files(connection.named_policy(), events, decisions, progress.advance)]
+            proofs = [_replay_files(connection.named_policy(), events, decisions, progress.advance, lists)]
         else:
             settings = connection.settings()
             proofs = asyncio.run(_replay_topic(settings, progress.advance, shot))
@@ -242,10 +248,13 @@ def proof_fields(one: Proof) -> dict[str, Any]:
     }
 
 
-def _replay_files(policy: Policy, events: Path, decisions: Path, advance: Any) -> Proof:
-    inputs = Inputs(lambda: (Line(at, None, value) for at, value in enumerate(lines_of(events))), {})
+def _replay_files(
+    policy: Policy, events: Path, decisions: Path, advance: Any, lists: Sequence[str] | None = None
+) -> Proof:
+    control = ControlLog(offline_control(policy, lists_of(policy, lists)))
+    inputs = Inputs(lambda: (Line(at, None, value) for at, value in enumerate(lines_of(events))), control)
     partition = partition_of(decisions)
-    check = ReplayCheck(Replayer(policy, partition, inputs.of, keyed=False))
+    check = ReplayCheck(Replayer(policy, partition, inputs.of, keyed=False, rows=ListRows(control).of))
     lines = records_of(decisions)
     while batch := list(islice(lines, TOLD_EVERY)):
         check.take(batch)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from sidechain.agents.cli.policies import PolicyNamed
+from sidechain.agents.cli.policies import ListFiles, PolicyNamed, lists_of
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.decider import Decider
 from sidechain.models.dry import DeadLetter
@@ -20,15 +20,19 @@ LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # a longer line is held by nobody, so n
 def decide(
     named: PolicyNamed,
     partition: Annotated[int, typer.Option(min=0, help="The partition this input stands for.")] = 0,
+    lists: ListFiles = None,
     dead_letters: Annotated[Path | None, typer.Option(help="Where undecidable lines go, with the reason.")] = None,
     events: Annotated[Path | None, typer.Argument(help="A file of events; standard input when absent or -.")] = None,
 ) -> None:
     """Decide events (one JSON object a line) and print their sealed entries, one a line.
 
     The bytes are those a topic would hold if the same lines were the partition's records: the same chain, the same
-    hashes. `sidechain verify` and `sidechain replay` read the output. Empty lines are passed over.
+    hashes. `sidechain verify` and `sidechain replay` read the output. Empty lines are passed over. Lists are activated
+    before the first event, and have their entries there; `sidechain replay` needs the same files.
     """
-    decider = Decider(named.named_policy(), partition=partition)
+    policy = named.named_policy()
+    decider = Decider(policy, partition=partition, lists=lists_of(policy, lists))
+    sys.stdout.buffer.write(b"".join(one + b"\n" for one in decider.opening))
     source = sys.stdin.buffer if events is None or str(events) == "-" else _reading(events)
     letters = _writing(dead_letters) if dead_letters else None
     rejected = 0
@@ -44,7 +48,10 @@ def decide(
             letters.close()
     if rejected:
         where = f"see {dead_letters}" if dead_letters else "--dead-letters FILE keeps them"
-        print(f"{rejected} of {decider.fold.seq} events could not be decided ({where})", file=sys.stderr)
+        print(
+            f"{rejected} of {decider.fold.seq - len(decider.opening)} events could not be decided ({where})",
+            file=sys.stderr,
+        )
 
 
 def _reading(file: Path) -> BufferedReader:

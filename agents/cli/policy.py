@@ -93,6 +93,13 @@ def _described(policy: Policy) -> Iterator[str]:
     yield "Features"
     for feature in policy.features:
         yield f"  {feature.name:28} {_feature(feature):26} {feature.title}".rstrip()
+    if policy.lists:
+        yield ""
+        yield "Lists, activated apart"
+    for one in policy.lists:
+        rows = f"{one.key_type} to {one.value_type}" if one.value_type else one.key_type
+        default = "" if one.default is None else f"{one.default!r} without a row"
+        yield f"  {one.name:28} {rows:26} {', '.join(filter(None, (one.title, default)))}".rstrip()
     yield ""
     yield "Rules, strictest demand wins"
     for rule in policy.rules:
@@ -133,6 +140,10 @@ def _summary(policy: Policy) -> dict[str, Any]:
             for one in policy.features
         ],
         "signals": [one.name for one in policy.signals],
+        "lists": [
+            {"name": one.name, "type": one.key_type, "value": one.value_type, "default": one.default}
+            for one in policy.lists
+        ],
         "rules": [
             {"id": one.id, "when": one.when.source, "then": one.then, "points_bp": one.points_bp, "reason": one.reason}
             for one in policy.rules

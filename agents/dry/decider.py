@@ -32,7 +32,7 @@ async def decide_batch(batch: Batch) -> list[Output]:
     for partition, fold in batch.folds.items():
         entries, dead_letters = [], []
         for record in batch.control:
-            folded = fold.control(record, batch.load)
+            folded = fold.control(record, batch.load, batch.rows)
             entries += folded.entries
             dead_letters += folded.dead_letters
         records = batch.events.get(partition, ())

@@ -16,6 +16,7 @@ from sidechain.agents.dry.decider import decider
 from sidechain.agents.lane.assignor import partitions_of
 from sidechain.agents.lane.lane import Lane
 from sidechain.agents.lane.layout import Layout, check_layout, count_alike, partition_counts, read_layouts
+from sidechain.agents.lane.lists import ListLoader
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, reader
 from sidechain.agents.lane.membership import Membership
 from sidechain.agents.lane.policies import Policies
@@ -59,6 +60,7 @@ class DryWorker:
         self._ends = Ends(options)
         self._membership = Membership(options, config, self._assigned, self._revoked)
         self._policies = Policies(policy, load, options, config.topic("control"))
+        self._lists = ListLoader(options, config.topic("control"))
         self._metadata_name = metadata_name
         self._lanes: dict[int, Lane] = {}
         self._ours: set[int] = set()
@@ -83,6 +85,7 @@ class DryWorker:
             self._membership.confirm,
             self._has_checkpoints,
             self._keys,
+            self._lists,
         )
         for shard in range(-(-layout.partitions // layout.shard_size)):
             channel = self._app.channel(maxsize=1)
@@ -93,6 +96,7 @@ class DryWorker:
     async def close(self) -> None:
         """Disconnect; also after a `prepare` that failed."""
         await self._membership.stop()
+        await self._lists.stop()
         await self._ends.stop()
 
     async def run(self, stop: asyncio.Event) -> None:

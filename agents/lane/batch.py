@@ -9,6 +9,7 @@ from aiokafka import ConsumerRecord
 
 from sidechain.agents.lane.pipeline import Output
 from sidechain.models.dry import Fold, Latest
+from sidechain.models.dry.lists import Rows, no_rows
 from sidechain.models.policy import Policy
 
 _OF_CONTROL: Final = b',"source":["control",'  # quotes inside a string are escaped: only a field begins so
@@ -26,12 +27,14 @@ class Batch:
         latest: Mapping[int, Latest],
         load: Callable[[bytes], Policy],
         hand_over: HandOver,
+        rows: Rows = no_rows,
     ) -> None:
         self.folds = folds
         self.events = events
         self.control = control
         self.latest = latest
         self.load = load
+        self.rows = rows
         self.fetched_at = time.perf_counter()
         self.fault: BaseException | None = None
         self._hand_over = hand_over

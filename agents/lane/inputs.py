@@ -7,16 +7,18 @@ ours: values grow old and then are unknown.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from sidechain.agents.lane.control_queue import ControlQueue
+from sidechain.agents.lane.lists import ListLoader
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, reader
 from sidechain.agents.lane.metadata import MetadataTable
 from sidechain.agents.settings import Config
+from sidechain.models.dry.lists import Activation, Table
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,12 @@ class SideInputs:
     """Metadata of the shard's partitions, and the control topic."""
 
     def __init__(
-        self, options: Mapping[str, Any], config: Config, partitions: Sequence[int], name: Callable[[str], str]
+        self,
+        options: Mapping[str, Any],
+        config: Config,
+        partitions: Sequence[int],
+        name: Callable[[str], str],
+        lists: ListLoader,
     ) -> None:
         """`name`: an event's key -> the key its metadata stands under."""
         self.tables = {one: MetadataTable(name) for one in partitions}
@@ -83,7 +90,7 @@ class SideInputs:
         self._metadata = {TopicPartition(config.topic("wet.metadata"), one): one for one in partitions}
         self._timeout_s = config.metadata_timeout_s
         self._consumer: AIOKafkaConsumer = reader(options, max_partition_fetch_bytes=FETCH_BYTES)
-        self._control: deque[ConsumerRecord] = deque()
+        self._control = ControlQueue(lists)
         self._complained = float("-inf")
 
     async def start(self) -> None:
@@ -92,7 +99,22 @@ class SideInputs:
 
     async def stop(self) -> None:
         """Disconnect."""
+        self._control.close()
         await self._consumer.stop()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether control records are here that are not obeyed yet."""
+        return bool(len(self._control))
+
+    def rows(self, offset: int, activation: Activation) -> Table | None:
+        """The rows of a list that a control record of this round puts in force."""
+        return self._control.rows(offset, activation)
+
+    async def catch_up(self) -> dict[int, Sequence[ConsumerRecord]]:
+        """Wait a little for the rows of a list, if control records wait for them; no events come of it."""
+        await self._control.wait(POLL_MS / 1_000)
+        return {}
 
     async def load(self, ends: Ends, has_metadata: bool, control_from: int) -> None:
         """Read metadata and control up to their ends as of now, within the time metadata may take.
@@ -115,7 +137,10 @@ class SideInputs:
             self._sort(await self._consumer.getmany(timeout_ms=100))
 
     async def poll(self) -> list[ConsumerRecord]:
-        """Take in what has come, without waiting; returns the control records to obey now. A lost side is no fault."""
+        """Take in what has come, without waiting; returns the control records to obey now. A lost side is no fault.
+
+        What is returned is to be decided before the next call.
+        """
         if len(self._control) > CONTROL_HELD:
             self._consumer.pause(self._control_tp)
         elif self._consumer.paused():
@@ -127,7 +152,7 @@ class SideInputs:
             if now - self._complained > COMPLAIN_S:
                 self._complained = now
                 log.warning("metadata or control cannot be read at the moment: %r", fault)
-        return [self._control.popleft() for _ in range(min(len(self._control), CONTROL_A_ROUND))]
+        return self._control.ready(CONTROL_A_ROUND)
 
     def _sort(self, got: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
         for tp, records in got.items():

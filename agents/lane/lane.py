@@ -184,13 +184,17 @@ class Lane:
         try:
             while not self._stopping.is_set() and pipeline.failure is None:
                 control = await held.side.poll()
-                is_informed = is_informed or not control  # every policy that is active already comes before any event
+                is_informed = is_informed or not (
+                    control or held.side.is_behind
+                )  # every policy that is active already comes before any event
                 await asyncio.sleep(ready_at - time.perf_counter())
                 suspected = self._suspected(held)
-                events = await held.events.poll(self._limit, suspected) if is_informed else {}
+                reading = held.events.poll(self._limit, suspected) if is_informed else held.side.catch_up()
+                events = await reading
                 if events or control:
                     ready_at = time.perf_counter() + PACE_S
-                    await self._round(Batch(held.folds, events, control, latest, self._load, self._hand_over), pipeline)
+                    batch = Batch(held.folds, events, control, latest, self._load, self._hand_over, held.side.rows)
+                    await self._round(batch, pipeline)
                 else:
                     await pipeline.sign()
             await pipeline.drained()

@@ -26,6 +26,7 @@ from sidechain.agents.checkpoints import Keys
 from sidechain.agents.lane.bookkeeping import open_books
 from sidechain.agents.lane.inputs import Events, SideInputs
 from sidechain.agents.lane.layout import LAYOUT_KEY, Layout, take_layout
+from sidechain.agents.lane.lists import ListLoader
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, Span, reader
 from sidechain.agents.lane.pipeline import Output
 from sidechain.agents.lane.policies import Policies
@@ -59,6 +60,13 @@ class Grounds:
     confirm: Confirm
     has_checkpoints: bool = False  # whether the topic exists
     keys: Keys | None = None  # without them nothing is signed
+    lists: ListLoader | None = None  # None: nothing is decided here, so no rows are asked for
+
+    @property
+    def rows(self) -> ListLoader:
+        """Who reads the rows of lists."""
+        assert self.lists is not None
+        return self.lists
 
 
 @dataclass
@@ -86,7 +94,7 @@ async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> 
     """Raises Refused, Revoked, EnvironmentProblem, TimeoutError or what Kafka answers; holds nothing then."""
     config, options = grounds.config, grounds.options
     events = Events(options, config, partitions)
-    side = SideInputs(options, config, partitions, grounds.metadata_name)
+    side = SideInputs(options, config, partitions, grounds.metadata_name, grounds.rows)
     tail_reader = reader(options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50)
     fencing = asyncio.create_task(open_producers(options, config, shard))
     is_ready = False
@@ -153,9 +161,10 @@ async def _fold(grounds: Grounds, partition: int, standing: Standing) -> Fold:
     assert standing.head is not None
     take_layout(standing.state, partition, grounds.layout)
     policy = await grounds.policies.by_ref(Fold.policy_ref_of(standing.head), grounds.ends, standing.state)
+    tables = await grounds.lists.standing(standing.state, grounds.ends) if grounds.lists is not None else {}
     try:
         # Seconds for a million keys: other lanes go on meanwhile, and so does the heartbeat.
-        return await asyncio.to_thread(Fold.restore, partition, standing.head, standing.state.items(), policy)
+        return await asyncio.to_thread(Fold.restore, partition, standing.head, standing.state.items(), policy, tables)
     except StateMismatch as fault:
         raise Refused(
             f"{fault}. Somebody else wrote to dry.decisions or dry.state, or one of them was restored without the "

@@ -5,8 +5,8 @@
 What is here means what it means in CEL, checked by a differential test against another implementation; everything
 else of CEL is refused at load, with line, column and what to write instead.
 
-    types       int (64 bit), double, bool, string, list(...)
-    operators   + - * / %  unary - !  == != < <= > >=  && ||  ?:  in  x[i]
+    types       int (64 bit), double, bool, string, list(...), table(key) and table(key, value)
+    operators   + - * / %  unary - !  == != < <= > >=  && ||  ?:  in  x[i]; of a table in and [key] alone
     functions   has(a.b)  size(x) x.size()  x.startsWith(y) x.endsWith(y) x.contains(y)  int() double() string()
 
 Unknown is a value. An input that is not there and a run-time error (overflow, division by zero, a bad index, a failed
@@ -19,7 +19,7 @@ Code is built as a tree from a fixed set of Python nodes, never as text, and run
 
 from sidechain.models.cel.expression import Expression, check, evaluator, lower
 from sidechain.models.cel.helpers import HELPERS
-from sidechain.models.cel.language import BOOL, DOUBLE, INT, STRING, CelError, Type, Variable, list_of
+from sidechain.models.cel.language import BOOL, DOUBLE, INT, STRING, CelError, Type, Variable, list_of, table_of
 
 __all__ = [
     "BOOL",
@@ -35,4 +35,5 @@ __all__ = [
     "evaluator",
     "list_of",
     "lower",
+    "table_of",
 ]

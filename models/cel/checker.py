@@ -182,16 +182,36 @@ class _Checker:
 
     def _index(self, syntax: Syntax) -> Node:
         args = self._nodes(syntax.args)
+        if args[0].type.key is not None:
+            return self._lookup(syntax, *args)
         if args[0].type.item is None:
             raise self._error(syntax, f"only lists have an index, not {_a(args[0].type)}")
         if args[1].type != INT:
             raise self._error(syntax.args[1], f"an index is an int, not {_a(args[1].type)}")
         return Node("index", args[0].type.item, args, unknown=True, fails=True, nan=True)
 
+    def _lookup(self, syntax: Syntax, table: Node, key: Node) -> Node:
+        """The value of a key; what is not in the table is unknown, or the table's default."""
+        kind = table.type
+        if kind.value is None:
+            hint = f"{_dotted(syntax.args[1]) or '...'} in {_dotted(syntax.args[0]) or '...'}"
+            raise self._error(syntax, "this list says only who is on it, its rows have no values", hint)
+        if key.type != kind.key:
+            raise self._error(syntax.args[1], f"its keys are {kind.key}, not {key.type}")
+        fails = kind.default is None
+        unknown = _any_unknown((table, key)) or fails
+        return Node("lookup", kind.value, (table, key), kind.default, unknown=unknown, fails=fails)
+
+    def _no_tables(self, syntax: Syntax, args: tuple[Node, ...]) -> None:
+        for one, operand in zip(args, syntax.args, strict=True):
+            if one.type.key is not None:
+                raise self._error(operand, f"{_dotted(operand) or 'a table'} can only be asked, with in or [...]")
+
     def _list(self, syntax: Syntax) -> Node:
         if not syntax.args:
             raise self._error(syntax, "an empty list has no type", "size(x) == 0")
         args = self._nodes(syntax.args)
+        self._no_tables(syntax, args)
         for one, item in zip(args, syntax.args, strict=True):
             if one.type != args[0].type:
                 raise self._error(item, f"a list has items of one type: {args[0].type} before, {one.type} here")
@@ -199,6 +219,9 @@ class _Checker:
 
     def _operator(self, syntax: Syntax) -> Node:
         op, args = syntax.text, self._nodes(syntax.args)
+        if op == "in" and args[1].type.key is not None:
+            return self._in_table(syntax, *args)
+        self._no_tables(syntax, args)
         if op in ("&&", "||", "!_"):
             return self._logic(syntax, args)
         if op == "?:":
@@ -220,6 +243,11 @@ class _Checker:
             nan = left.nan or right.nan  # NaN has no order: asking for it is an error
             return Node(op, BOOL, args, unknown=_any_unknown(args) or nan, fails=nan)
         return self._arithmetic(syntax, left, right)
+
+    def _in_table(self, syntax: Syntax, left: Node, right: Node) -> Node:
+        if left.type != right.type.key:
+            raise self._error(syntax, f"in looks for {_a(left.type)}, and the keys of this list are {right.type.key}")
+        return Node("in", BOOL, (left, right), unknown=_any_unknown((left, right)))
 
     def _logic(self, syntax: Syntax, args: tuple[Node, ...]) -> Node:
         op = syntax.text.rstrip("_")

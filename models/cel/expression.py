@@ -8,7 +8,7 @@ from types import CodeType, FunctionType
 from typing import Any, Final
 
 from sidechain.models.cel.checker import Node, check_types
-from sidechain.models.cel.helpers import HELPERS
+from sidechain.models.cel.helpers import HELPERS, int_of_string
 from sidechain.models.cel.language import BOOL, DOUBLE, INT, INT_MAX, INT_MIN, STRING, CelError, Type, Variable
 from sidechain.models.cel.lowering import Access, Lowering
 from sidechain.models.cel.parser import parse
@@ -90,6 +90,8 @@ def _fit(name: str, kind: Type, value: object) -> object:
         items = [_fit(name, kind.item, item) for item in value]
         if None not in items:
             return items
+    elif kind.key is not None:
+        return _fit_table(name, kind, value)
     elif kind == INT and type(value) is int and INT_MIN <= value <= INT_MAX:
         return value
     elif kind == DOUBLE and type(value) in (int, float) and -_HUGE <= value <= _HUGE:  # type: ignore[operator]
@@ -97,6 +99,20 @@ def _fit(name: str, kind: Type, value: object) -> object:
     elif (kind == BOOL and type(value) is bool) or (kind == STRING and type(value) is str):
         return value
     raise TypeError(f"{name} is {kind}, and {value!r:.60} does not fit")
+
+
+def _fit_table(name: str, kind: Type, given: object) -> dict[object, object]:
+    """A table of an example: keys alone as a list, keys and values as a mapping, whose names YAML reads as text."""
+    assert kind.key is not None
+    if kind.value is None and isinstance(given, list | tuple):
+        return {_fit(name, kind.key, one): None for one in given}
+    if kind.value is not None and isinstance(given, Mapping):
+        keys = [int_of_string(one) if kind.key == INT and isinstance(one, str) else one for one in given]
+        return {
+            _fit(name, kind.key, key): _fit(name, kind.value, value)
+            for key, value in zip(keys, given.values(), strict=True)
+        }
+    raise TypeError(f"{name} is {kind}, and {given!r:.60} does not fit")
 
 
 _HUGE: Final = 1.7976931348623157e308  # the largest finite double

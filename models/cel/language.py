@@ -35,12 +35,17 @@ def error_at(source: str, offset: int, message: str, suggestion: str | None = No
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """One of the four scalar types, or a list of one type."""
+    """One of the four scalar types, a list of one type, or a table: keys, and what each has for a value."""
 
     name: str
     item: "Type | None" = None  # of a list
+    key: "Type | None" = None  # of a table
+    value: "Type | None" = None  # of a table whose keys have one
+    default: int | str | None = None  # of a table: the value of a key that is not in it; None: unknown
 
     def __str__(self) -> str:
+        if self.key is not None:
+            return f"{self.name}({self.key}{f', {self.value}' if self.value else ''})"
         return self.name if self.item is None else f"{self.name}({self.item})"
 
 
@@ -53,6 +58,11 @@ STRING: Final = Type("string")
 def list_of(item: Type) -> Type:
     """A Python list whose items are all known."""
     return Type("list", item)
+
+
+def table_of(key: Type, value: Type | None = None, default: int | str | None = None) -> Type:
+    """A Python mapping, far too large to be written down in an expression; it can be asked, and that is all."""
+    return Type("table", key=key, value=value, default=default)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,9 @@ class Lowering:
             return _in(operands[1], operands[0])
         if op == "in":
             return _in(*operands)
+        if op == "lookup":
+            default = [ast.Constant(node.value)] if node.value is not None else []
+            return ast.Call(ast.Attribute(operands[0], "get", ast.Load()), [operands[1], *default], [])
         if op == "list":
             return ast.List(list(operands), ast.Load())
         if op == "!_":

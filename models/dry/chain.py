@@ -27,6 +27,7 @@ from sidechain.models.dry.entry import (
     stated,
 )
 from sidechain.models.dry.fold import Fold, LatestOf, LoadPolicy, nothing_learned
+from sidechain.models.dry.lists import Activation, Rows, RowsGone, Table, rows_from
 from sidechain.models.dry.program import SignalValue, UnknownSignal
 from sidechain.models.dry.records import InputRecord
 from sidechain.models.policy import Policy
@@ -177,6 +178,16 @@ def _named(names: tuple[int | None, str | None]) -> str:
 InputOf = Callable[[str, int], InputRecord | None]  # logical topic, offset -> the record, None when it is gone
 
 
+def rows_of_inputs(input_of: InputOf) -> Rows:
+    """The rows of lists, out of the control records among the inputs of a chain."""
+
+    def value(offset: int) -> bytes | None:
+        record = input_of("control", offset)
+        return None if record is None else record.value
+
+    return lambda offset, activation: rows_from(value, offset, activation)
+
+
 class Replayer:
     """Decides a chain anew from its genesis and compares every byte."""
 
@@ -190,23 +201,31 @@ class Replayer:
         load: LoadPolicy = nothing_learned,
         use_signals: bool = True,
         known: Iterable[Policy] = (),
+        rows: Rows | None = None,
     ) -> None:
         """`policy` is the one in force at genesis; `load` reads the texts of those activated later.
 
-        `known`: further policies an epoch may begin under; those met on the way are remembered.
+        `rows`: those of lists; by default they are looked up among the inputs, each time anew. `known`: further policies an epoch may begin under; those met on the way are remembered.
         """
         self.fold = Fold(policy, partition, keyed=keyed)
         self._input_of = input_of
         self._load = load
+        self._rows = rows or rows_of_inputs(input_of)
         self._use_signals = use_signals
         self._known = {one.ref: one for one in (*known, policy)}
 
     @classmethod
     def behind(
-        cls, fold: Fold, input_of: InputOf, *, load: LoadPolicy = nothing_learned, known: Iterable[Policy] = ()
+        cls,
+        fold: Fold,
+        input_of: InputOf,
+        *,
+        load: LoadPolicy = nothing_learned,
+        known: Iterable[Policy] = (),
+        rows: Rows | None = None,
     ) -> "Replayer":
         """A replay that goes on where a restored fold stands; what came before is believed."""
-        self = cls(fold.policy, fold.partition, input_of, load=load, known=known)
+        self = cls(fold.policy, fold.partition, input_of, load=load, known=known, rows=rows)
         self.fold = fold
         return self
 
@@ -238,15 +257,28 @@ class Replayer:
             return Fault(
                 self.fold.seq, wanted.seq, "its input is gone", where, "nothing: retained or exported too short"
             )
-        if topic == "control":
-            entries = self.fold.control(record, self._load).entries
-            self._known[self.fold.policy.ref] = self.fold.policy
-        else:
-            recorded = self._recorded(wanted.signals)
-            entries = self.fold.events([record], lambda _key: recorded, self._recorded_of(wanted.signals)).entries
+        try:
+            entries = self._entries(topic, record, wanted)
+        except RowsGone as gone:
+            return Fault(self.fold.seq, wanted.seq, "its input is gone", "the rows of every list in force", str(gone))
         if len(entries) != 1:
             return Fault(self.fold.seq, wanted.seq, "its input yields no entry", "one entry", "none")
         return entries[0][1]
+
+    def _entries(self, topic: str, record: InputRecord, wanted: "_Wanted") -> list[tuple[bytes | None, bytes]]:
+        if topic != "control":
+            recorded = self._recorded(wanted.signals)
+            return self.fold.events([record], lambda _key: recorded, self._recorded_of(wanted.signals)).entries
+
+        def rows(offset: int, activation: Activation) -> Table | None:
+            table = self._rows(offset, activation)
+            if table is None and wanted.kind == "list":
+                raise RowsGone(f"the rows of {activation.ref}, at {_few(activation.chunks)}, are not on `control`")
+            return table
+
+        entries = self.fold.control(record, self._load, rows).entries
+        self._known[self.fold.policy.ref] = self.fold.policy
+        return entries
 
     def _changed(self, line: bytes) -> bytes | Fault:
         """A policy entry whose control record is gone: the text it cites says all but who sent it, and when."""
@@ -341,6 +373,10 @@ class _Used(msgspec.Struct):
     as_of: int = 0
     offset: int = 0
     unknown: str = ""  # why there was no value
+
+
+def _few(offsets: Sequence[int]) -> str:
+    return f"offset {offsets[0]}" if len(offsets) == 1 else f"{len(offsets)} offsets from {min(offsets, default=0)} on"
 
 
 def _shown(value: bytes) -> str:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from sidechain.models.dry.fold import Control
+from sidechain.models.dry.lists import is_rows, read_activation
 from sidechain.models.dry.parse import ambiguous
 from sidechain.models.dry.records import InputRecord
 
@@ -34,6 +35,10 @@ class Booked(msgspec.Struct):
     next: dict[str, int] = {}
     policy: str = ""
     previous: str | None = None  # of a policy entry
+    key: str | None = None
+    content: str = ""  # of a list entry, as are the next two
+    list_ref: str = msgspec.field(default="", name="list")
+    replaces: str | None = None
     topic: str = ""  # of a gap
     to: int = 0
     epoch: int = 0  # of an epoch's first entry
@@ -75,6 +80,7 @@ class Completeness:
         self.missing_control: list[int] = []  # that must make an entry, and a later one has it
         self.due = 0  # the offset the next event's entry is for, at least
         self._control_due = 0
+        self._lists: dict[str, str] = {}  # list -> the version in force, as far as its entry was seen
         self._counted = -1  # offset of the last event that was counted
         self._passed_here = 0  # records passed over since the last right entry
         self._held: deque[InputRecord] = deque()
@@ -180,6 +186,7 @@ class Completeness:
         """A gap or an epoch: what lies before the event it goes on with is explained."""
         if entry.kind == "epoch":
             self.broken = ""
+            self._lists = {}  # an empty state
             self._control_due = entry.next.get("control", 0)
         elif entry.kind == "gap" and entry.topic == "control":
             self._control_due = entry.to
@@ -207,9 +214,11 @@ class Completeness:
             _note(self.altered_control, offset)
         in_force = entry.previous or entry.policy  # until this entry
         for between, record in self._control.items():
-            if self._control_due <= between < offset and _makes_entry(record, in_force):
+            if self._control_due <= between < offset and _makes_entry(record, in_force, self._lists):
                 _note(self.missing_control, between)
         self._control_due = offset + 1
+        if entry.kind == "list":
+            self._lists[entry.list_ref.partition("@")[0]] = entry.list_ref
 
 
 def _goes_on(entry: Booked) -> int | None:
@@ -223,9 +232,14 @@ def _below(offset: int, offsets: list[int]) -> list[int]:
     return [one for one in offsets if one < offset]
 
 
-def _makes_entry(record: InputRecord, in_force: str) -> bool:
+def _makes_entry(record: InputRecord, in_force: str, lists: Mapping[str, str]) -> bool:
     """Whether a chain under this policy must have an entry of a control record: as `Fold.control` decides it."""
     value = record.value or b""
+    if is_rows(value):
+        return False
+    if (activation := read_activation(value)) is not None and ambiguous(value) is None:
+        is_passed = activation.name != in_force.partition("@")[0] or lists.get(activation.list_name) == activation.ref
+        return not is_passed
     try:
         change = msgspec.json.decode(value, type=Control)
     except (ValueError, RecursionError):

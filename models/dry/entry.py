@@ -8,6 +8,7 @@ numbers are integers, and integers have one spelling.
 """
 
 import re
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
@@ -47,6 +48,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     signals: Any  # the value used, or why there was none
     route: None
     budget: None
+    lists: Mapping[str, str | None] | msgspec.UnsetType = msgspec.UNSET  # list -> version in force; where there are any
 
 
 class Duplicate(msgspec.Struct, frozen=True):
@@ -103,6 +105,27 @@ class PolicyChange(msgspec.Struct, frozen=True):
     by: str
 
 
+class ListChange(msgspec.Struct, frozen=True, rename={"list_ref": "list"}):
+    """From the next entry on, other rows of a list are asked."""
+
+    v: int
+    seq: int
+    prev: str
+    kind: str
+    id: None
+    key: str  # `<pack>/<list>`
+    at: int  # as the control record states it
+    source: tuple[str, int, int]
+    digest: str
+    next: Next
+    policy: str
+    list_ref: str  # the version in force from here on: `blocked@3:5d41402abc4b`
+    content: str  # SHA-256 of its rows
+    rows: int
+    replaces: str | None  # the version in force until here
+    by: str
+
+
 class Gap(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     """A person decided to go on although inputs are gone; the state stays as it is. Written by `sidechain repair`."""
 
@@ -152,7 +175,7 @@ class Epoch(msgspec.Struct, frozen=True):
     why: str
 
 
-Sealed = Decision | Duplicate | Rejected | PolicyChange | Gap | Epoch
+Sealed = Decision | Duplicate | Rejected | PolicyChange | ListChange | Gap | Epoch
 
 _encode = msgspec.json.Encoder().encode
 

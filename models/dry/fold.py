@@ -8,7 +8,7 @@ Replaying the inputs must yield the same bytes, because `chain.replay` compares 
 A `Fold` has no way back: when its output could not be committed, throw it away and restore one from the log.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -22,12 +22,14 @@ from sidechain.models.dry.entry import (
     Duplicate,
     Epoch,
     Gap,
+    ListChange,
     Next,
     PolicyChange,
     Rejected,
     Sealed,
     seal,
 )
+from sidechain.models.dry.lists import Activation, Content, Rows, Table, is_rows, list_ref, no_rows
 from sidechain.models.dry.memory import Memory
 from sidechain.models.dry.parse import Rejection, ambiguous
 from sidechain.models.dry.program import Program, SealedSignals, SignalValue, UnknownSignal
@@ -109,12 +111,18 @@ class Fold:
 
     @classmethod
     def restore(
-        cls, partition: int, head_entry: bytes, state: Iterable[tuple[bytes, bytes | None]], policy: Policy
+        cls,
+        partition: int,
+        head_entry: bytes,
+        state: Iterable[tuple[bytes, bytes | None]],
+        policy: Policy,
+        tables: Mapping[Content, Table] | None = None,
     ) -> "Fold":
         """Continue behind `head_entry`, the last entry of the chain, with the changelog's records up to it, in order.
 
-        Raises `StateMismatch` when the changelog's head is another entry, when its records are not those the head sums
-        up or not such as this version knows, or when `policy` is not the one in force.
+        `tables`: the rows of the lists in force. Raises `StateMismatch` when the changelog's head is another entry,
+        when its records are not those the head sums up or not such as this version knows, or when `policy` is not the
+        one in force.
         """
         self = cls(policy, partition)
         records = dict(state)  # of several records for one name the last counts
@@ -130,6 +138,8 @@ class Fold:
                 f"partition {partition}: the state is not the one that stood at entry {head.seq}: its records sum up "
                 f"to {self.state_digest}, and its head states {head.digest}"
             )
+        self._memory.lists.fill(tables or {})
+        self._take_lists()
         return self
 
     @staticmethod
@@ -180,30 +190,33 @@ class Fold:
             entries.append((key, self._append(sealed)))
         return Folded(entries, dead_letters)
 
-    def control(self, record: InputRecord, load: LoadPolicy = nothing_learned) -> Folded:
-        """Fold one control record in: a `policy` entry, a rejection, or nothing when that policy is in force already.
+    def control(self, record: InputRecord, load: LoadPolicy = nothing_learned, rows: Rows = no_rows) -> Folded:
+        """Fold one control record in: a `policy` or `list` entry, a rejection, or nothing when it is in force already.
 
-        Records behind the position the chain has reached are passed over, as are other packs' policies.
+        Records behind the position the chain has reached are passed over, as are other packs' policies and lists, and
+        the rows of lists, which take effect through the record that names them.
         """
-        dead_letters: list[DeadLetter] = []
-        if record.offset < self.next["control"]:
+        if record.offset < self.next["control"] or is_rows(record.value):
             return Folded([], [])
         try:
-            if ambiguous(record.value or b"") is not None:
-                raise ValueError("not strict JSON")  # noqa: TRY301 - one place says what a bad control record becomes
-            change = msgspec.json.decode(record.value or b"", type=Control)
-            if change.kind != "policy" or change.name != self.policy.name or change.digest == self.policy.digest:
-                return Folded([], [])
-            policy = load(change.text.encode())
-            is_as_stated = (policy.digest, policy.name) == (change.digest, change.name)
+            change = _read_control(record.value or b"")
         except ValueError:
-            is_as_stated = False
-        if not is_as_stated:
-            entry = self._reject("control", record, Rejection("bad-control"), dead_letters)
-            return Folded([entry], dead_letters)
+            return self._refused_control(record)
+        if change.name != self.policy.name:
+            return Folded([], [])
         digest = sha256(record.value or b"").hexdigest()
+        if isinstance(change, Activation):
+            return self._activated(change, record, digest, rows)
+        if change.kind != "policy" or change.digest == self.policy.digest:
+            return Folded([], [])
+        try:
+            policy = load(change.text.encode())
+        except ValueError:
+            return self._refused_control(record)
+        if (policy.digest, policy.name) != (change.digest, change.name):
+            return self._refused_control(record)
         sealed = self.change_policy(policy, record.offset, digest, at_ms=change.at, by=change.by)
-        return Folded([(policy.name.encode(), sealed)], dead_letters)
+        return Folded([(policy.name.encode(), sealed)], [])
 
     def change_policy(self, policy: Policy, offset: int, digest: str, *, at_ms: int, by: str) -> bytes:
         """The `policy` entry of the control record at `offset` with this digest; from the next entry on it decides."""
@@ -226,6 +239,33 @@ class Fold:
             policy.ref,
             previous,
             by,
+        )
+        return self._append(sealed)
+
+    def change_list(self, activation: Activation, offset: int, digest: str, table: Table) -> bytes:
+        """The `list` entry of the control record at `offset` with this digest; from the next on these rows count."""
+        name, lists = activation.list_name, self._memory.lists
+        before = lists.standing(name)
+        lists.put(activation, offset, table)
+        self._take_lists()
+        self.next["control"] = offset + 1
+        sealed = ListChange(
+            VERSION,
+            self.seq,
+            self.head_hash,
+            "list",
+            None,
+            f"{activation.name}/{name}",
+            activation.at,
+            ("control", 0, offset),
+            digest,
+            self.next,
+            self._program.ref,
+            activation.ref,
+            activation.digest,
+            activation.rows,
+            None if before is None else list_ref(name, before.version, before.digest),
+            activation.by,
         )
         return self._append(sealed)
 
@@ -318,6 +358,23 @@ class Fold:
         self._seq_written = self.seq
         self._memory.forget_changes()
 
+    def _activated(self, activation: Activation, record: InputRecord, digest: str, rows: Rows) -> Folded:
+        lists, name = self._memory.lists, activation.list_name
+        if lists.is_in_force(activation):
+            return Folded([], [])
+        declared = next((one for one in self.policy.lists if one.name == name), None)
+        table = None
+        if lists.has_room(name) and (declared is None or activation.is_of(declared)):
+            table = rows(record.offset, activation)
+        if table is None:
+            return self._refused_control(record)
+        sealed = self.change_list(activation, record.offset, digest, table)
+        return Folded([(f"{activation.name}/{name}".encode(), sealed)], [])
+
+    def _refused_control(self, record: InputRecord) -> Folded:
+        dead_letters: list[DeadLetter] = []
+        return Folded([self._reject("control", record, Rejection("bad-control"), dead_letters)], dead_letters)
+
     def _decide(
         self,
         event: Any,
@@ -384,6 +441,7 @@ class Fold:
             used,
             None,
             None,
+            self._lists_cited,
         )
 
     def _counted_at(self, at_ms: int) -> tuple[int, tuple[str, ...]]:
@@ -480,6 +538,15 @@ class Fold:
         self._key_updates = [one.update for one in program.key_steps]
         self._partition_updates = [one.update for one in program.partition_steps]
         self._no_signals = program.signals_type() if not program.signal_names else None
+        self._take_lists()
+
+    def _take_lists(self) -> None:
+        """What the policy's expressions ask, and decisions cite, as of the lists in force."""
+        declared, lists = self.policy.lists, self._memory.lists
+        for one in declared:
+            self._program.use_rows(one.name, lists.rows(one))
+        # Replaced, never changed: entries may not be encoded yet that cite it.
+        self._lists_cited = {one.name: lists.cited(one) for one in declared} if declared else msgspec.UNSET
 
     def _continue(self, head_entry: bytes, head: Head | None) -> Head:
         tail = msgspec.json.decode(head_entry, type=_Tail)
@@ -508,6 +575,18 @@ def _head(partition: int, value: bytes | None) -> Head | None:
         return None if value is None else msgspec.json.decode(value, type=Head)
     except (ValueError, RecursionError) as fault:  # any bytes may stand there
         raise StateMismatch(f"partition {partition}: state record {HEAD_KEY!r} cannot be read: {fault}") from fault
+
+
+class _Kind(msgspec.Struct):
+    kind: str
+
+
+def _read_control(value: bytes) -> Control | Activation:
+    """What a control record asks for. Raises ValueError."""
+    if ambiguous(value) is not None:
+        raise ValueError("not strict JSON")
+    is_list = msgspec.json.decode(value, type=_Kind).kind == "list"
+    return msgspec.json.decode(value, type=Activation if is_list else Control)  # type: ignore[no-any-return]
 
 
 class _Tail(msgspec.Struct):

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import msgspec
 
+from sidechain.models.dry.lists import LIST_PREFIX, Lists
 from sidechain.models.dry.program import Program
 from sidechain.models.dry.state import (
     IDS_PREFIX,
@@ -37,6 +38,7 @@ class Memory:
         self.by_key = Table(KEY_PREFIX, by_key, program.policy.max_keys)
         self.by_partition = Table(PARTITION_KEY, by_partition, 1)
         self.ids = Ids(program.policy.event.duplicate_horizon)
+        self.lists = Lists()
 
     def follow(self, program: Program) -> None:
         """From here on this policy is in force; what features it shares with the one before goes on."""
@@ -48,7 +50,7 @@ class Memory:
     @property
     def digest(self) -> str:
         """Over every record, as the last `changes` left it or as it was read."""
-        return digest_text(self.by_key.total + self.by_partition.total + self.ids.total)
+        return digest_text(self.by_key.total + self.by_partition.total + self.ids.total + self.lists.total)
 
     def changes(self) -> list[Change]:
         """The records that changed since the last call."""
@@ -58,11 +60,12 @@ class Memory:
             *self.by_key.changes(),
             *self.by_partition.changes(),
             *self.ids.changes(),
+            *self.lists.changes(),
         ]
 
     def forget_changes(self) -> None:
         """Nobody writes them down."""
-        for one in (self.by_key, self.by_partition, self.ids):
+        for one in (self.by_key, self.by_partition, self.ids, self.lists):
             one.forget_changes()
 
     def read(self, records: Mapping[bytes, bytes | None], *, whole: bool) -> None:
@@ -98,6 +101,8 @@ class Memory:
             self.by_key.know(plan, definitions)
             self.by_partition.know(plan, definitions)
             self._plans_written.add(plan)
+        elif name.startswith(LIST_PREFIX):
+            self.lists.restore(name, value)
         elif name.startswith(POLICY_PREFIX):
             self._learn_policy(name.removeprefix(POLICY_PREFIX).decode(), value)
         else:

@@ -38,7 +38,7 @@ REASONS: Final = (
     "wrong-type",
     "out-of-bounds",  # length, minimum or maximum of a field
     "time-out-of-bounds",
-    "bad-control",  # a control record that is no valid policy
+    "bad-control",  # a control record that is no valid policy and no list whose rows are there
 )
 
 

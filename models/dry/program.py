@@ -89,6 +89,12 @@ class Program:
         )
         self._panes = sorted({(one.window_ms // one.panes, one.panes) for one in windowed if one.window_ms})
         self._never_late_ms = min((pane_ms * (panes - 1) for pane_ms, panes in self._panes), default=0)
+        # Lists are names of their own that compiled code looks up: a new version is one assignment.
+        self._names: dict[str, Any] = {
+            "__builtins__": {},
+            **HELPERS,
+            **{_list_name(one.name): None for one in policy.lists},
+        }
         self.derive = self._compile_derive(values, by_key, by_partition)
         # None: every signal is about the event's key.
         self.subjects = self._compile_subjects() if any(one.of for one in policy.signals) else None
@@ -113,6 +119,10 @@ class Program:
             outcome = self._outcomes[(mask, *inputs)] = conclude(self.policy.trust, fired, *inputs)
         return outcome
 
+    def use_rows(self, name: str, rows: Any) -> None:
+        """From here on `lists.<name>` has these rows, a mapping; None: it is unknown."""
+        self._names[_list_name(name)] = rows
+
     def is_late(self, at_ms: int, watermark_ms: int) -> bool:
         """Whether some window that has reached the watermark no longer counts an event of `at_ms`."""
         if watermark_ms - at_ms < self._never_late_ms:
@@ -124,7 +134,7 @@ class Program:
     ) -> Callable[[Any], Any]:
         """event -> (id, key, time, values, (where, of) of the key's steps, (where, of) of the partition's)."""
         schema = self.policy.event
-        build = _Function("derive", ("event",), {})
+        build = _Function("derive", ("event",), {}, self._names)
         build.returns(
             ast.Tuple(
                 [
@@ -181,7 +191,7 @@ class Program:
         places.update({f"features.{one}": ("features", at) for at, one in enumerate(self.feature_names)})
         places.update({f"signals.{one}": ("signals", at) for at, one in enumerate(self.signal_names)})
         local = {variable: variable.replace(".", "_") for variable in sorted(wanted) if variable in places}
-        build = _Function(name, parameters, local)
+        build = _Function(name, parameters, local, self._names)
         for variable, target in local.items():
             source, at = places[variable]
             item = ast.Subscript(_name(source), ast.Constant(at), ast.Load())
@@ -237,16 +247,19 @@ def conclude(trust: Trust, fired: Fired, alignment_bp: int, risk_bp: int, band_b
 class _Function:
     """A Python function under construction, one syntax node at a time."""
 
-    def __init__(self, name: str, parameters: tuple[str, ...], local: Mapping[str, str]) -> None:
+    def __init__(self, name: str, parameters: tuple[str, ...], local: Mapping[str, str], names: dict[str, Any]) -> None:
         self.name = name
         self.parameters = parameters
         self.local = local  # dotted variable -> local name
+        self.names = names  # what its code can call, and the lists
         self.body: list[ast.stmt] = []
         self.temporaries: Iterator[str] = (f"t{number}" for number in count())
 
     def access(self, variable: str) -> ast.expr:
         if variable.startswith("event."):
             return _attribute(variable.removeprefix("event."))
+        if variable.startswith("lists."):
+            return _name(_list_name(variable.removeprefix("lists.")))
         return _name(self.local.get(variable, variable))
 
     def lowered(self, expression: Expression) -> ast.expr:
@@ -264,9 +277,13 @@ class _Function:
         arguments = ast.arguments([], [ast.arg(one) for one in self.parameters], None, [], [], None, [])
         function = ast.FunctionDef(self.name, arguments, self.body, [], None)
         module = ast.fix_missing_locations(ast.Module([function], []))
-        namespace: dict[str, Any] = {"__builtins__": {}, **HELPERS}
-        exec(compile(module, f"<policy {self.name}>", "exec"), namespace)  # noqa: S102 - a tree of our own nodes
-        return namespace[self.name]  # type: ignore[no-any-return]
+        found: dict[str, Any] = {}
+        exec(compile(module, f"<policy {self.name}>", "exec"), self.names, found)  # noqa: S102 - a tree of our own nodes
+        return found[self.name]  # type: ignore[no-any-return]
+
+
+def _list_name(name: str) -> str:
+    return f"lists_{name}"
 
 
 def _name(name: str) -> ast.expr:

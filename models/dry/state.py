@@ -4,15 +4,16 @@
     p:             the same, for features over the whole partition
     plan:<plan>    ["count|60000|12|0|key||",…]   the definitions the slots of that plan follow
     ids:<n>        [12,[["<32 hex>",3100],…]]   block 12: hashes of the ids decided in it, and by which entry
+    list:<name>    {"version":3,"digest":"5d…",…}   the version of a list in force; its rows stand on `control`
     policy:<sha>   the text of a policy that came into force, so that the log alone says what the chain was decided by
     head           {"seq":41,"hash":"4d…",…}   where the chain stood when this was written
 
 Keys are bounded: the least recently seen one is evicted first, an order that depends on the entries alone.
 
-`head` also holds a digest over every `k:`, `p:` and `ids:` record that lives: the sum modulo 2^128 of the `share` of
-each. A sum does not ask in which order they were written, and one record more, less or other changes it. It finds what
-was lost or mixed up; whoever may write the topic can write a sum that fits. Plans and policies are not in it: their
-names are the digests of what they say.
+`head` also holds a digest over every `k:`, `p:`, `ids:` and `list:` record that lives: the sum modulo 2^128 of the
+`share` of each. A sum does not ask in which order they were written, and one record more, less or other changes it. It
+finds what was lost or mixed up; whoever may write the topic can write a sum that fits. Plans and policies are not in
+it: their names are the digests of what they say.
 """
 
 from collections import OrderedDict

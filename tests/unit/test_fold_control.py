@@ -53,7 +53,7 @@ AFTER = policy(version=2)
         control(policy()),  # in force already
         control(policy(), text="not even its text"),
         control(policy(name="other", version=2)),  # another pack's
-        control(AFTER, kind="list"),
+        control(AFTER, kind="wish"),
     ],
 )
 def test_control_records_that_change_nothing_make_no_entry(record):
