@@ -205,7 +205,8 @@ class Replayer:
     ) -> None:
         """`policy` is the one in force at genesis; `load` reads the texts of those activated later.
 
-        `rows`: those of lists; by default they are looked up among the inputs, each time anew. `known`: further policies an epoch may begin under; those met on the way are remembered.
+        `rows`: those of lists; by default they are looked up among the inputs, each time anew. `known`: further
+        policies an epoch may begin under; those met on the way are remembered.
         """
         self.fold = Fold(policy, partition, keyed=keyed)
         self._input_of = input_of

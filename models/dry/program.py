@@ -152,7 +152,7 @@ class Program:
 
     def _compile_subjects(self) -> Callable[[Any], tuple[str | None, ...]]:
         """event -> what each signal is about, in the order of the policy; None where `of` is unknown or not given."""
-        build = _Function("subjects", ("event",), {})
+        build = _Function("subjects", ("event",), {}, self._names)
         build.returns(build.tuple_of([one.of for one in self.policy.signals], absent=None))
         return build.compiled()
 
