@@ -32,7 +32,7 @@ class ListRows:
 
     def standing(self, state: Mapping[bytes, bytes]) -> dict[Content, Table]:
         """The rows of the lists in force, as a changelog's records say; those that are gone are not among them."""
-        found = {}
+        found: dict[Content, Table] = {}
         for one in standing_in(state):
             activation = read_activation(self._value(one.offset))
             if activation is not None and activation.kind_of_rows == one.kind_of_rows:

@@ -585,8 +585,9 @@ def _read_control(value: bytes) -> Control | Activation:
     """What a control record asks for. Raises ValueError."""
     if ambiguous(value) is not None:
         raise ValueError("not strict JSON")
-    is_list = msgspec.json.decode(value, type=_Kind).kind == "list"
-    return msgspec.json.decode(value, type=Activation if is_list else Control)  # type: ignore[no-any-return]
+    if msgspec.json.decode(value, type=_Kind).kind == "list":
+        return msgspec.json.decode(value, type=Activation)
+    return msgspec.json.decode(value, type=Control)
 
 
 class _Tail(msgspec.Struct):

@@ -31,7 +31,7 @@ event:
 """
 LOST = "  lost: {type: string}\n"
 LIMITS = "  limits: {type: string, value: int%s}\n"
-RULES = 'rules:\n  - {id: never, when: event.badge.size() > 99, then: note, reason: None.}\n'
+RULES = "rules:\n  - {id: never, when: event.badge.size() > 99, then: note, reason: None.}\n"
 LOST_RULE = "  - {id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}\n"
 LIMIT_RULE = '  - {id: over, when: "lists.limits[event.badge] < 5", then: review, reason: Over.}\n'
 COUNTED = 'features:\n  - {name: lost_1m, aggregate: count, window: 1m, where: "event.badge in lists.lost"}\n'

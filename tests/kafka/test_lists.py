@@ -1,0 +1,131 @@
+"""Very many rows put in force on running workers: decisions go on, and everybody finds the same rows.
+
+A hundred thousand of them; `SIDECHAIN_TEST_LIST_ROWS=1000000` for the million that a list may well have.
+"""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from sidechain.agents.local_kafka import LocalKafka
+from tests.lanes import Process, config_of, made, send, visible, wait_decided
+
+ROWS = int(os.environ.get("SIDECHAIN_TEST_LIST_ROWS", "100000"))
+PACK = """\
+pack: doors
+version: 1
+event:
+  fields:
+    id: {type: string, role: id}
+    badge: {type: string, role: key}
+    at: {type: int, role: time}
+lists:
+  lost: {type: string}
+  limits: {type: string, value: int, default: 9}
+features:
+  - {name: seen_1h, aggregate: count, window: 1h}
+rules:
+  - {id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}
+  - {id: often, when: "features.seen_1h > lists.limits[event.badge]", then: review, reason: Often.}
+"""
+
+
+def events(first: int, count: int) -> list[tuple[int, bytes, bytes]]:
+    """Every other badge is on the list of lost ones."""
+    found = []
+    for number in range(first, first + count):
+        badge = f"b-{number * 7919 % (2 * ROWS):07d}"
+        value = json.dumps({"id": f"e-{number}", "badge": badge, "at": 1_700_000_000_000 + number}).encode()
+        found.append((number % 4, badge.encode(), value))
+    return found
+
+
+@pytest.fixture
+def config(broker: LocalKafka, prefix: str, tmp_path: Path):
+    (tmp_path / "doors.yaml").write_text(PACK)
+    return made(config_of(broker.bootstrap, prefix, policy=tmp_path / "doors.yaml"))
+
+
+def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path, sidechain) -> None:
+    """Each partition seals the list between two decisions; killed workers, replays and exports find the same rows."""
+    options = ["--policy", str(config.policy), "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
+    lost, limits = tmp_path / "lost.txt", tmp_path / "limits.csv"
+    lost.write_text("".join(f"b-{number:07d}\n" for number in reversed(range(ROWS))))
+    limits.write_text("b-0000000,1\nb-0007919,3\n")
+    with Process(config, tmp_path / "worker.log") as worker:
+        send(config, events(0, 400))
+        wait_decided(config, 400, [worker])
+        done = threading.Event()
+
+        def flow() -> int:
+            at = 400
+            while not done.wait(0.05):
+                send(config, events(at, 40))
+                at += 40
+            return at
+
+        sent: list[int] = []
+        sender = threading.Thread(target=lambda: sent.append(flow()))
+        sender.start()
+        try:
+            asked = ["lists", "activate", str(lost), "--list", "lost", "--version", "7", "--by", "anna", *options]
+            answer = sidechain(*asked, "--json")
+        finally:
+            done.set()
+            sender.join()
+        assert answer.returncode == 0, answer.stderr
+        said = json.loads(answer.stdout)
+        assert (said["rows"], said["new"], sorted(said["sealed_at_seq"])) == (ROWS, True, ["0", "1", "2", "3"])
+        again = sidechain(*asked, "--json")
+        assert (again.returncode, json.loads(again.stdout)["new"]) == (0, False), again.stderr
+        other = sidechain(*[str(limits) if one == str(lost) else one for one in asked])
+        assert (other.returncode, "has a value, and the list has none" in other.stderr) == (2, True)
+        wait_decided(config, sent[0], [worker])
+        worker.kill()
+
+    with Process(config, tmp_path / "heir.log") as heir:
+        send(config, events(sent[0], 400))
+        asked = ["lists", "activate", str(limits), "--list", "limits", "--version", "1", "--by", "ben", *options]
+        answer = sidechain(*asked)
+        assert answer.returncode == 0, answer.stderr
+        send(config, events(sent[0] + 400, 400))
+        wait_decided(config, sent[0] + 800, [heir])
+        assert f"{ROWS} rows loaded" in heir.said()
+        assert heir.stop() == 0, heir.said()
+
+    check_entries(config, said["list"], sent[0] + 800)
+    shown = json.loads(sidechain("lists", "show", *options, "--json").stdout)
+    assert [one["by"] for one in shown["activated"]] == ["anna", "ben"]
+    assert {one["lost"] for one in shown["cited"].values()} == {said["list"]}
+    for command in (["replay", *options], ["account", *options]):
+        done_ = sidechain(*command)
+        assert done_.returncode == 0, done_.stdout + done_.stderr
+    folder, shot = tmp_path / "audit", tmp_path / "shot"
+    assert sidechain("export", str(folder), "--with-events", *options).returncode == 0
+    assert sidechain("snapshot", str(shot), *options).returncode == 0
+    offline = sidechain("replay", "--export", str(folder), "--snapshot", str(shot))
+    assert offline.returncode == 0, offline.stdout + offline.stderr
+    complete = sidechain("verify", "--export", str(folder), "--against-events")
+    assert complete.returncode == 0, complete.stdout + complete.stderr
+
+
+def check_entries(config, ref: str, count: int) -> None:
+    """Decisions follow the rows from the list's entry on; meanwhile none waited."""
+    decided, meanwhile = 0, 0
+    for records in visible(config, "dry.decisions").values():
+        in_force, lists = None, 0
+        for one in (json.loads(record.value) for record in records):
+            if one["kind"] == "list":
+                in_force, lists = (one["list"], lists + 1) if one["key"] == "doors/lost" else (in_force, lists)
+                continue
+            decided += 1
+            meanwhile += in_force is None and int(one["id"][2:]) >= 400
+            assert one["lists"]["lost"] == in_force
+            on_it = in_force is not None and int(one["key"][2:]) < ROWS
+            assert (one["action"] == "block") == on_it, one
+        assert (in_force, lists) == (ref, 1)
+    assert decided == count
+    assert meanwhile > 40  # decided while the rows were written and loaded
