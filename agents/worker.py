@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from prometheus_client import CollectorRegistry
 
 from sidechain.agents.app import App, make_app, running
@@ -86,10 +86,24 @@ def work(name: str, make: Callable[[Setting], Role], config: Config) -> int:
     except KafkaConnectionError as fault:
         log.error("no Kafka answers at %s (%s); is it up?", config.bootstrap, fault)  # noqa: TRY400 - nor here
         return EnvironmentProblem.exit_code
-    except Exception:
+    except Exception as fault:
+        if _is_of_the_cluster(fault):
+            log.error(  # noqa: TRY400 - nor here
+                "the %s worker ends: Kafka at %s says %s; is the cluster well, and may we use it? (`sidechain doctor`)",
+                name,
+                config.bootstrap,
+                fault,
+            )
+            return EnvironmentProblem.exit_code
         log.exception("the %s worker ends: a fault of ours", name)
         return FAULT_EXIT
     return 0
+
+
+def _is_of_the_cluster(fault: Exception) -> bool:
+    """It is not ready, or refuses who we are: nothing that another release would do better."""
+    refused = any(word in type(fault).__name__ for word in ("Authorization", "Authentication"))
+    return isinstance(fault, KafkaError) and (refused or bool(fault.retriable) or isinstance(fault, KafkaTimeoutError))
 
 
 async def _work(name: str, make: Callable[[Setting], Role], policy: Policy, config: Config) -> None:

@@ -5,13 +5,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    TopicAuthorizationFailedError,
+)
 
 from sidechain.agents.config import load
 from sidechain.agents.lane import producers
 from sidechain.agents.lane.membership import Membership
 from sidechain.agents.lane.problems import is_passing
 from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.worker import work
 
 
 def test_producers_that_find_no_broker_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +54,29 @@ def test_a_membership_that_aiokafka_ends_is_the_environment() -> None:
     membership._consumer, membership.fault = SimpleNamespace(getmany=broken), None
     with pytest.raises(EnvironmentProblem, match="membership in the group of the workers has ended"):
         asyncio.run(membership.watch())
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        (NodeNotReadyError("node None"), 3, "is the cluster well"),  # seen in the half-hour fault run
+        (KafkaTimeoutError("30 s"), 3, "is the cluster well"),
+        (TopicAuthorizationFailedError("sidechain.web.events"), 3, "may we use it"),
+        (KafkaConnectionError("refused"), 3, "no Kafka answers at"),
+        (IllegalStateError("we asked at the wrong time"), 70, "a fault of ours"),
+        (ValueError("we computed nonsense"), 70, "a fault of ours"),
+    ],
+)
+def test_a_worker_that_cannot_begin_says_whose_fault_it_is(
+    fault: Exception, code: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def failing() -> None:
+        raise fault
+
+    async def nothing() -> None:
+        """Nothing was opened."""
+
+    role: Any = SimpleNamespace(prepare=failing, close=nothing)
+    config = load({"prefix": "t.", "pack": "web", "metrics_port": "0"}, environ={}).config
+    assert work("dry", lambda _setting: role, config) == code
+    assert said in caplog.text
