@@ -16,6 +16,7 @@ import msgspec
 from sidechain.agents.admin import ensure
 from sidechain.agents.bench.load import numbered
 from sidechain.agents.bench.place import Place, machine, place
+from sidechain.agents.child import Child
 from sidechain.agents.config import load
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import EnvironmentProblem
@@ -55,7 +56,7 @@ async def _run(here: Place, rate: float, seconds: float, partitions: int) -> dic
     await ensure(config)
     name = f"dry{partitions}"
     with here.process(name, ["-m", "sidechain.agents", "worker", "dry"], **settings) as worker:
-        await decided(here, config, name, worker, 0, FIRST)
+        await decided(config, worker, 0, FIRST)
         steady = Steady(FIRST, rate, seconds, WARM_S)
         return {"partitions": partitions, **await waits(here, config, f"send{partitions}", steady, **settings)}
 
@@ -95,15 +96,14 @@ async def waits(here: Place, config: Config, name: str, steady: Steady, **settin
 _SHARES: Final = (("p50_ms", 0.5), ("p99_ms", 0.99), ("p999_ms", 0.999))
 
 
-async def decided(here: Place, config: Config, name: str, worker: Any, first: int, count: int) -> None:
+async def decided(config: Config, worker: Child, first: int, count: int) -> None:
     """Send so many events and wait until they are decided: a worker's start is not what is measured."""
     policy = load_pack(config.pack_name)
     events = keyed(numbered(policy, count, first), policy.event)
     await produce(kafka_options(config), config.topic("events"), events)
     async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader, asyncio.timeout(DECIDED_S):
         while sum((await reader.ends(list(range(config.partitions)))).values()) < first + count:
-            if (code := worker.poll()) is not None:
-                raise here.ended(name, code)
+            worker.check()
             await asyncio.sleep(0.1)
 
 

@@ -5,9 +5,6 @@ import contextlib
 import os
 import platform
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sidechain.agents.admin import administrator
+from sidechain.agents.child import Child
 from sidechain.agents.config import load
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.local_kafka import LocalKafka
@@ -25,7 +23,6 @@ from sidechain.agents.settings import Config
 from sidechain.topics.catalog import catalog
 
 LOOK_S: Final = 0.02
-STOP_S: Final = 20.0
 
 
 class Place:
@@ -45,31 +42,13 @@ class Place:
         return {**self._environ, **{f"SIDECHAIN_{name.upper()}": value for name, value in settings.items()}}
 
     @contextmanager
-    def process(self, name: str, words: Sequence[str], **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A Python process with these words behind the interpreter; SIGTERM at the end, SIGKILL after STOP_S."""
-        with (self.folder / f"{name}.log").open("ab") as log:
-            started = subprocess.Popen(
-                [sys.executable, *words],
-                env=self.environ(**settings),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                yield started
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    started.send_signal(signal.SIGTERM)
-                try:
-                    started.wait(STOP_S)
-                except subprocess.TimeoutExpired:
-                    started.kill()
-                    started.wait(STOP_S)
-
-    def ended(self, name: str, code: int) -> EnvironmentProblem:
-        """What to say when a process ended by itself."""
-        last = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
-        return EnvironmentProblem(f"{name} ended with exit code {code}:\n" + "\n".join(last))
+    def process(self, name: str, words: Sequence[str], **settings: str) -> Iterator[Child]:
+        """A Python process with these words behind the interpreter, until the end of the block."""
+        child = Child(name, words, self.folder / f"{name}.log", self.environ(**settings))
+        try:
+            yield child
+        finally:
+            child.stop()
 
 
 @asynccontextmanager
@@ -100,9 +79,7 @@ async def discard(config: Config) -> None:
         await client.delete_topics([config.topic(one) for one in catalog()])
 
 
-async def growth(
-    place: Place, config: Config, name: str, process: subprocess.Popen[bytes], until: int, within_s: float
-) -> list[tuple[float, int]]:
+async def growth(config: Config, child: Child, until: int, within_s: float) -> list[tuple[float, int]]:
     """How dry.decisions grows, as a read_committed reader could see it: (seconds, offsets over all partitions).
 
     Offsets count transaction markers too: one per partition and transaction, the same for everybody measured so.
@@ -112,10 +89,11 @@ async def growth(
         partitions = list(range(config.partitions))
         deadline = time.perf_counter() + within_s
         while not seen or seen[-1][1] < until:
-            if (code := process.poll()) is not None:
-                raise place.ended(name, code)
+            child.check()
             if time.perf_counter() > deadline:
-                raise EnvironmentProblem(f"{name} wrote {seen[-1][1]:,} of {until:,} records within {within_s:.0f} s")
+                raise EnvironmentProblem(
+                    f"{child.name} wrote {seen[-1][1]:,} of {until:,} records within {within_s:.0f} s"
+                )
             seen.append((time.perf_counter(), sum((await reader.ends(partitions)).values())))
             await asyncio.sleep(LOOK_S)
     return seen

@@ -197,11 +197,10 @@ async def _taken_over(here: Place, config: Config, when: str, told: Callable[[st
     with here.process(name, ["-m", "sidechain.agents", "worker", "dry"], **settings) as process:
         deadline = time.perf_counter() + WITHIN_S
         while True:
-            said = (here.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+            said = process.said()
             if found := TAKEN_OVER.search(said):
                 break
-            if (code := process.poll()) is not None:
-                raise here.ended(name, code)
+            process.check()
             if time.perf_counter() > deadline or "stands still" in said:
                 raise EnvironmentProblem("the worker did not take the shard over: " + said[-800:])
             await asyncio.sleep(LOOK_S)

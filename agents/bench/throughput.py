@@ -75,6 +75,6 @@ async def _rate(here: Place, name: str, words: list[str], events: int, **more: s
     config = here.config(**settings)
     await ensure(config)
     with here.process(name, words, **settings) as process:
-        seen = await growth(here, config, name, process, events, WITHIN_S)
+        seen = await growth(config, process, events, WITHIN_S)
     warm = next(one for one in seen if one[1] >= events * WARM_SHARE)
     return (seen[-1][1] - warm[1]) / (seen[-1][0] - warm[0])

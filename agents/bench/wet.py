@@ -14,7 +14,7 @@ reported for each part.
 
 import asyncio
 import contextlib
-import subprocess
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from functools import partial
@@ -26,6 +26,7 @@ from sidechain.agents.bench.cpu import Meter, used_s
 from sidechain.agents.bench.latency import Steady, decided, waits
 from sidechain.agents.bench.load import numbered
 from sidechain.agents.bench.place import Place, discard, growth, machine, place
+from sidechain.agents.child import Child
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.produce import keyed, produce
@@ -121,7 +122,7 @@ class _Round:
     async def _latency(self, steady: Steady, wet_side: "_WetSide | None") -> tuple[Row, dict[str, float]]:
         config, send = self._config, f"{self._name}-send"
         with self.process("dry", *WORKER, "dry") as dry:
-            await decided(self._here, config, f"{self._name}-dry", dry, 0, TRAINING)
+            await decided(config, dry, 0, TRAINING)
             if wet_side is not None:
                 await self._advised()
                 wet_side.begin()
@@ -137,24 +138,20 @@ class _Round:
             base = sum((await reader.ends(partitions)).values())
         with self.process("dry", *WORKER, "dry") as dry:
             meter = self._meter(dry, wet_side)
-            seen = await growth(self._here, config, f"{self._name}-dry", dry, base + events, WITHIN_S)
+            seen = await growth(config, dry, base + events, WITHIN_S)
             shares = meter.shares()
         warm = next(one for one in seen if one[1] >= base + events * WARM_SHARE)
         return (seen[-1][1] - warm[1]) / (seen[-1][0] - warm[0]), shares
 
-    def process(self, name: str, *words: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    def process(self, name: str, *words: str) -> AbstractContextManager[Child]:
         """A process of this installation."""
         return self._here.process(f"{self._name}-{name}", words, **self._settings)
-
-    def ended(self, name: str, code: int) -> EnvironmentProblem:
-        """What to say when one ended by itself."""
-        return self._here.ended(f"{self._name}-{name}", code)
 
     def wet_worker(self) -> Sequence[str]:
         """What the wet worker of this mode runs."""
         return (*UNRULY_WORKER, self.mode, "worker", "wet") if self.mode in ("slow", "lying") else (*WORKER, "wet")
 
-    def _meter(self, dry: subprocess.Popen[bytes], wet_side: "_WetSide | None") -> Meter:
+    def _meter(self, dry: Child, wet_side: "_WetSide | None") -> Meter:
         used = {"dry": partial(used_s, dry.pid), "broker": partial(used_s, self._here.broker_pid)}
         return Meter({**used, "wet": wet_side.seconds} if wet_side is not None else used)
 
@@ -176,7 +173,7 @@ class _WetSide:
     def __init__(self, owner: _Round) -> None:
         self._owner = owner
         self._stack = ExitStack()
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[Child] = []
         self._killing: asyncio.Task[None] | None = None
         self._spent = 0.0  # by those that were killed
 
@@ -207,7 +204,7 @@ class _WetSide:
             self._spent = self.seconds()
             ended, self._processes = self._processes, []
             for one in ended:
-                one.kill()
+                one.signal(signal.SIGKILL)
             await asyncio.to_thread(self._stack.close)
             self._start()
 
@@ -217,6 +214,5 @@ class _WetSide:
 
     def check(self) -> None:
         """Raise when one ended that nobody killed: without a wet side there is nothing to compare."""
-        for name, one in zip(("tap", "wet"), self._processes, strict=False):
-            if self._killing is None and (code := one.poll()) is not None:
-                raise self._owner.ended(name, code)
+        for one in self._processes if self._killing is None else ():
+            one.check()

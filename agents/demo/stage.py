@@ -9,9 +9,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,58 +16,15 @@ from pathlib import Path
 from typing import Final
 
 from sidechain.agents.admin import ensure
+from sidechain.agents.child import Child
 from sidechain.agents.config import load
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.own_keys import own_keys
-from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.settings import Config
 from sidechain.models.proof.note import VerifierKey
 
 ROLES: Final = ("dry", "tap", "wet")
-STOP_S: Final = 20.0
-LOG_LINES: Final = 12
 ABOUT_THE_MACHINE: Final = ("SIDECHAIN_CACHE", "SIDECHAIN_JARS", "SIDECHAIN_WET_NICE")  # and no other installation
-
-
-class Worker:
-    """One worker in a process of its own, its output in a file."""
-
-    def __init__(self, role: str, folder: Path, environ: Mapping[str, str]) -> None:
-        self.role = role
-        self.log = folder / f"{role}.log"
-        self._output = self.log.open("ab")
-        command = [sys.executable, "-m", "sidechain.agents", "worker", role]
-        # A session of its own: Ctrl-C reaches us alone, and we end the workers in order.
-        self._process = subprocess.Popen(
-            command, env=environ, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-
-    @property
-    def pid(self) -> int:
-        """The process."""
-        return self._process.pid
-
-    def check(self) -> None:
-        """Raise EnvironmentProblem when it is gone."""
-        if (code := self._process.poll()) is not None:
-            last = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
-            raise EnvironmentProblem(f"the {self.role} worker ended with exit code {code}:\n" + "\n".join(last))
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-
-    def stop(self) -> int:
-        """SIGTERM, then SIGKILL after STOP_S; returns the exit code."""
-        self.signal(signal.SIGTERM)
-        try:
-            code = self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait(STOP_S)
-        self._output.close()
-        return code
 
 
 class Stage:
@@ -83,12 +37,13 @@ class Stage:
         self.folder = folder
         self.secret = secret
         self.root = root  # the public half: all it takes to check what the worker signed
-        self.workers: dict[str, Worker] = {}
+        self.workers: dict[str, Child] = {}
         self._environ = environ
 
-    def start(self, role: str) -> Worker:
+    def start(self, role: str) -> Child:
         """Start one worker."""
-        worker = self.workers[role] = Worker(role, self.folder, self._environ)
+        words, log = ["-m", "sidechain.agents", "worker", role], self.folder / f"{role}.log"
+        worker = self.workers[role] = Child(f"the {role} worker", words, log, self._environ)
         return worker
 
     def check(self) -> None:
