@@ -11,6 +11,7 @@ import resource
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -331,3 +332,13 @@ FAULTS: Final[dict[str, Fault]] = {
     "slow consumer": slow_consumer,
     "full queues": full_queues,
 }
+
+
+def impossible(system: str) -> dict[str, str]:
+    """Kinds of fault that this system (`sys.platform`) does not let us inflict, and why."""
+    if system == "linux":
+        return {}
+    return {"disk full": f"only Linux sets a limit on a process that runs (prlimit), and this is {system}"}
+
+
+IMPOSSIBLE: Final = impossible(sys.platform)

@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,7 @@ class Outcome:
     ends: Counter[int] = field(default_factory=Counter)
     witnessed: list[str] = field(default_factory=list)  # faults the witness found
     problem: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)  # kinds that cannot be inflicted here, and why
 
     def seen(self, scene: Scene) -> None:
         """Take over what the scene and the witness know."""
@@ -101,6 +103,7 @@ class Outcome:
             "entries": self.entries,
             "checkpoints": self.checkpoints,
             "witnessed": self.witnessed,
+            "left_out": list(self.left_out),
             "machine": machine(),
         }
 
@@ -134,6 +137,7 @@ def written(outcome: Outcome) -> str:
         "- workers that ended and were started again, by exit code: "
         + (", ".join(f"{code}: {count}" for code, count in sorted(outcome.ends.items())) or "none"),
     ]
+    lines += [f"- NOT INFLICTED, {kind}: {why}" for kind, why in outcome.left_out.items()]
     if outcome.problem:
         lines.append(f"- ended early: {outcome.problem}")
     lines += ["", "| kind of fault | times | failed |", "|---|---|---|"]
