@@ -1,9 +1,8 @@
-"""The proofs a stranger can repeat over a running system's topics: verify, replay, account, compare.
+"""The proofs a stranger can repeat over a running system's topics: verify, replay, account.
 
 verify    every entry's seal and link
 replay    every entry decided anew from its input, byte for byte
 account   every visible event has exactly one entry, every rejected one a dead letter
-compare   the same chain without what the wet side said: which decisions would differ
 """
 
 from collections import Counter, deque
@@ -26,9 +25,9 @@ from sidechain.agents.known_policies import (
     policies_by_digest,
     policy_in,
 )
-from sidechain.agents.problems import UsageProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
+from sidechain.agents.topic_inputs import TopicInputs
 from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.completeness import Passage
 from sidechain.models.dry.records import InputRecord
@@ -112,19 +111,6 @@ class Account:
         return due - self.dead_letters
 
 
-@dataclass
-class Difference:
-    """One decision that would have been another without what the wet side said."""
-
-    id: str
-    key: str
-    partition: int
-    seq: int
-    action: str
-    without_signals: str
-    signals: Mapping[str, Any]
-
-
 class Topics:
     """The topics of one installation, to be read. Use as an async context manager."""
 
@@ -189,27 +175,6 @@ class Topics:
             must_be_known(check.finish())
             proofs.append(Proof.replayed(partition, check.epochs))
         return proofs
-
-    async def differences(self, policy: Policy) -> AsyncIterator[Difference]:
-        """Decisions whose action differs when the same inputs are decided without any signal."""
-        async for partition, replayer, fault, batches in self._replayers(policy, use_signals=False):
-            must_be_known([EpochCheck(0, fault=fault)])
-            async for lines in batches:
-                for line in lines:
-                    again = replayer.again(line)
-                    if isinstance(again, Fault):
-                        raise UsageProblem(f"partition {partition}: {again}")
-                    live, silent = msgspec.json.decode(line), msgspec.json.decode(again)
-                    if live["kind"] == "decision" and live["action"] != silent["action"]:
-                        yield Difference(
-                            live["id"],
-                            live["key"],
-                            partition,
-                            live["seq"],
-                            live["action"],
-                            silent["action"],
-                            live["signals"],
-                        )
 
     async def entries_of(self, identifier: str) -> AsyncIterator[tuple[bytes, int]]:
         """Every entry that names an event id, and its partition."""
@@ -280,10 +245,10 @@ class Topics:
         return accounts
 
     async def _checks(self, policy: Policy) -> AsyncIterator[tuple[int, ReplayCheck, AsyncIterator[Sequence[bytes]]]]:
-        async for partition, replayer, fault, batches in self._replayers(policy, use_signals=True):
+        async for partition, replayer, fault, batches in self.replayers(policy, use_signals=True):
             yield partition, ReplayCheck(replayer, fault), batches
 
-    async def _replayers(
+    async def replayers(
         self, policy: Policy, *, use_signals: bool
     ) -> AsyncIterator[tuple[int, Replayer, Fault | None, AsyncIterator[Sequence[bytes]]]]:
         """Per partition: a replayer, why the first entry's epoch cannot be replayed, and the entries."""
@@ -374,73 +339,3 @@ async def _take(check: ChainCheck, records: Sequence[ConsumerRecord], points: _P
         done += step.taken
         if step.fault:
             check.epoch.where = f"offset {records[done - 1].offset:,}"
-
-
-class TopicInputs:
-    """The inputs of one partition, read along with its entries."""
-
-    def __init__(self, events: Reader, partition: int, control: Mapping[int, InputRecord]) -> None:
-        self._events = events
-        self._partition = partition
-        self._control = control
-        self._held: dict[int, InputRecord] = {}
-        self._reached = -1
-        self._batches = self._from(0)
-
-    def of(self, topic: str, offset: int) -> InputRecord | None:
-        return self._control.get(offset) if topic == "control" else self._held.pop(offset, None)
-
-    async def beside(self, entries: Reader, *, entry: int = 0, event: int = 0) -> AsyncIterator[Sequence[bytes]]:
-        """Batches of sealed entries whose inputs are at hand. `entry`, `event`: offsets to begin at.
-
-        An entry that consumes no event stands first in its batch. No more than one batch of events is held.
-        """
-        self._batches = self._from(event)
-        async for records in entries.to_end([self._partition], start={self._partition: entry}):
-            ready: list[bytes] = []
-            for one in records:
-                line = one.value or b""
-                at = _read(line)
-                needed = at.event()
-                if ready and (needed is None or needed > self._reached):
-                    yield ready
-                    ready = []
-                if needed is not None:
-                    await self._reach(needed)
-                elif (goes_on := at.goes_on()) is not None:
-                    self._batches = self._from(goes_on)
-                ready.append(line)
-            yield ready
-
-    def _from(self, offset: int) -> AsyncIterator[Sequence[ConsumerRecord]]:
-        self._held, self._reached = {}, -1
-        return self._events.to_end([self._partition], start={self._partition: offset})
-
-    async def _reach(self, offset: int) -> None:
-        while self._reached < offset and (batch := await anext(self._batches, None)) is not None:
-            self._held = {one.offset: one for one in batch if one.offset >= offset}
-            self._reached = batch[-1].offset
-
-
-class _Entry(msgspec.Struct, rename={"next_": "next"}):
-    kind: str = ""
-    source: tuple[str, int, int] | None = None
-    topic: str = ""
-    next_: dict[str, int] = {}
-
-    def event(self) -> int | None:
-        """Offset of the event it is the entry of."""
-        return self.source[2] if self.source is not None and self.source[0] == "events" else None
-
-    def goes_on(self) -> int | None:
-        """The event offset a person's decision leads to."""
-        decided = self.kind == "epoch" or (self.kind == "gap" and self.topic == "events")
-        return max(0, self.next_.get("events", 0)) if decided else None
-
-
-def _read(line: bytes) -> _Entry:
-    """What can be read of a record, which may be no entry at all."""
-    try:
-        return msgspec.json.decode(line, type=_Entry)
-    except (ValueError, RecursionError):
-        return _Entry()

@@ -11,10 +11,11 @@ import msgspec
 from sidechain.agents.demo.signed import Signed, last_checkpoints
 from sidechain.agents.demo.stage import Stage
 from sidechain.agents.demo.watch import Watch
+from sidechain.agents.differences import Difference, differences
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.produce import keyed, produce
-from sidechain.agents.proof import Account, Difference, Proof, Topics
+from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.agents.pseudonym import pseudonym
 from sidechain.models import samples
 from sidechain.models.policy import Policy
@@ -56,6 +57,7 @@ class Report:
     checkpoints: list[Signed] = field(default_factory=list)
     replayed: list[Proof] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)  # why, where a decision could not be made again without
 
     @property
     def is_proved(self) -> bool:
@@ -88,7 +90,8 @@ async def play(stage: Stage, policy: Policy, rate: float, watch: Watch, told: To
         told("replaying every decision")
         report.replayed = await topics.replay(policy)
         told("deciding everything again without signals")
-        report.differences = [one async for one in topics.differences(policy)]
+        compared = await differences(topics, policy)
+        report.differences, report.not_compared = compared.decisions, compared.faults
         await _by_origin(report, topics, policy, planted)
     _wet(report, stage, policy, watch, planted)
     return report

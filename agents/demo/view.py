@@ -107,6 +107,7 @@ def summary(report: Report) -> Iterator[str]:
     for diff in report.differences[:SHOWN]:
         used = ", ".join(f"{name} {one['value']}" for name, one in diff.signals.items() if "value" in one)
         yield f"  {diff.id}: {diff.action} with {used}, {diff.without_signals} without"
+    yield from (f"  not compared: {fault}" for fault in report.not_compared)
     yield ""
     yield "Every event has exactly one entry; rejected = dead letters"
     yield from (f"  {line}" for line in account_lines(report.accounts))

@@ -1,7 +1,7 @@
 """What does not belong into a chain stands in its export too: the files are judged as the topics are."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from sidechain.agents.proof import Proof, Topics
 from sidechain.agents.verify_files import verify_files
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.entry import stated
+from tests.in_memory import MemoryTopics
 from tests.signed import EVENTS, POLICY
 
 FOREIGN = {
@@ -71,37 +72,6 @@ def test_what_no_export_writes_stands_for_itself(line: bytes) -> None:
     assert as_record(line) == line
 
 
-class _Reader:
-    """The records of one topic."""
-
-    def __init__(self, topic: str, held: Mapping[int, Sequence[Line]]) -> None:
-        self.topic = topic
-        self._held = held
-
-    async def exists(self) -> bool:
-        return bool(self._held)
-
-    async def partitions(self) -> list[int]:
-        return sorted(self._held)
-
-    async def to_end(
-        self, partitions: Sequence[int], *, start: Mapping[int, int] | None = None
-    ) -> AsyncIterator[Sequence[Line]]:
-        for one in partitions:
-            if found := [record for record in self._held[one] if record.offset >= (start or {}).get(one, 0)]:
-                yield found
-
-
-class _Topics(Topics):
-    """Topics in memory."""
-
-    def __init__(self, held: Mapping[str, Mapping[int, Sequence[Line]]]) -> None:
-        self._held = held
-
-    async def reader(self, topic: str):
-        return _Reader(topic, self._held.get(topic, {}))
-
-
 def repaired(foreign: bytes | None, *, at: int = 5) -> list[bytes | None]:
     """A chain somebody wrote this into, and the epoch a person began behind it."""
     lines: list[bytes | None] = [line for _, line in Fold(POLICY, 0).events(INPUTS[:at]).entries]
@@ -110,12 +80,12 @@ def repaired(foreign: bytes | None, *, at: int = 5) -> list[bytes | None]:
     return [*lines, foreign, opening, *(line for _, line in fold.events(INPUTS[at:]).entries)]
 
 
-def topics_of(*chains: Sequence[bytes | None]) -> _Topics:
+def topics_of(*chains: Sequence[bytes | None]) -> MemoryTopics:
     events = dict.fromkeys(range(len(chains)), INPUTS)
     entries = {
         one: [Line(offset, b"k", value) for offset, value in enumerate(chain)] for one, chain in enumerate(chains)
     }
-    return _Topics({"dry.decisions": entries, "events": events, "control": {0: []}})
+    return MemoryTopics({"dry.decisions": entries, "events": events, "control": {0: []}})
 
 
 def exported(topics: Topics, folder: Path) -> Bundle:
