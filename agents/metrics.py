@@ -18,6 +18,7 @@ SCRAPE_S: Final = 10.0
 Metric = TypeVar("Metric", bound=MetricWrapperBase)
 
 ENTRY_KINDS = ("decision", "duplicate", "rejected", "policy")
+REPAIRS = ("gap", "epoch")  # kinds of entries no worker writes, only `sidechain repair`
 TAKEOVER_RESULTS = ("genesis", "restored", "continued", "failed")
 SIGNAL_STATES = ("value", "absent", "stale", "future", "bounds")
 # Edges around what is promised: 45 ms from intended send to a read_committed reader.
@@ -81,6 +82,9 @@ class DryMetrics:
         )
         self.takeovers = _bound(
             counter("takeovers_total", "Shards taken over, by result.", ["result"]), TAKEOVER_RESULTS
+        )
+        self.repairs = _bound(
+            counter("repairs_total", "Chains taken over right behind what a person sealed, by kind.", ["kind"]), REPAIRS
         )
         self.takeover_seconds = histogram("takeover_seconds", "Time to take over one shard.")
         self.fenced = counter("fenced_total", "Lanes ended because another worker took their shard.")

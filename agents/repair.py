@@ -172,7 +172,7 @@ class _Repair:
     async def _look(self) -> _Look:
         fold: Fold | None = None
         try:
-            fold = (await restore(self._grounds, self._consumer, [self._partition]))[self._partition]
+            fold = (await restore(self._grounds, self._consumer, [self._partition]))[self._partition].fold
             await stand_by_checkpoints(self._grounds, self._consumer, {self._partition: fold})
             await input_positions(self._grounds, {self._partition: fold})
         except Refused as why:

@@ -172,7 +172,9 @@ class Lane:
         names = Names(*(config.topic(one) for one in written))
         self.held = held = await take_over(self._grounds, self.shard, self.partitions)
         self._pipeline = Pipeline(held.producers, names, config.commit_timeout_s, self._committed, held.books)
-        return self.held.how
+        for kind in held.repairs:
+            self._metrics.repairs[kind].inc()
+        return held.how
 
     async def _decide(self) -> None:
         held, pipeline = self.held, self._pipeline

@@ -1,6 +1,6 @@
 """How a lane can end, by what has to happen next."""
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from aiokafka.errors import (
     InvalidProducerEpoch,
@@ -16,7 +16,8 @@ from aiokafka.errors import (
 
 from sidechain.agents.problems import EnvironmentProblem, Problem
 
-Remedy = Literal["gap", "epoch"]  # what `sidechain repair` can do about it
+Remedy = Literal["gap", "epoch"]  # what `sidechain repair` can do about it; the kind of the entry it then seals
+REMEDIES: Final[tuple[Remedy, ...]] = get_args(Remedy)
 
 
 class Refused(EnvironmentProblem):

@@ -14,7 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from sidechain.agents.lane.log_ends import Ends, Span, read_spans
-from sidechain.agents.lane.problems import Refused
+from sidechain.agents.lane.problems import REMEDIES, Refused, Remedy
 from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.entry import is_epoch
 
@@ -41,6 +41,12 @@ class Standing:
     def head(self) -> bytes | None:
         """The last entry; None for a chain that has not begun."""
         return self.entries[-1] if self.entries else None
+
+    @property
+    def repair(self) -> Remedy | None:
+        """What `sidechain repair` sealed, if that is the last entry."""
+        opening = (self.head or b"")[:192]  # nothing but fixed fields stands before the kind
+        return next((one for one in REMEDIES if b'"kind":"%b"' % one.encode() in opening), None)
 
 
 class _Place(msgspec.Struct):

@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -30,7 +30,7 @@ from sidechain.agents.lane.lists import ListLoader
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, Span, reader
 from sidechain.agents.lane.pipeline import Output
 from sidechain.agents.lane.policies import Policies
-from sidechain.agents.lane.problems import Refused
+from sidechain.agents.lane.problems import Refused, Remedy
 from sidechain.agents.lane.producers import close_producers, open_producers
 from sidechain.agents.lane.signed import Books
 from sidechain.agents.lane.standing import Standing, is_unbegun, read_state, read_tails
@@ -79,6 +79,7 @@ class Held:
     side: SideInputs
     how: str  # genesis: no chain had begun; restored otherwise
     unbegun: set[int]  # partitions whose first transaction will seal the layout
+    repairs: Sequence[Remedy] = ()  # what people sealed last, where nothing was decided since
     books: Books | None = None  # None: nothing is signed
 
     def sealed(self, output: Output, layout: Layout) -> Output:
@@ -101,7 +102,8 @@ async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> 
     try:
         async with asyncio.timeout(config.takeover_timeout_s):
             await asyncio.gather(fencing, events.start(), side.start(), tail_reader.start())
-            folds = await restore(grounds, tail_reader, partitions)
+            restored = await restore(grounds, tail_reader, partitions)
+            folds = {one: found.fold for one, found in restored.items()}
             positions = await input_positions(grounds, folds)
             books = await stand_by_checkpoints(grounds, tail_reader, folds)
             await side.load(grounds.ends, grounds.has_metadata, min(fold.next["control"] for fold in folds.values()))
@@ -114,7 +116,8 @@ async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> 
             await asyncio.shield(_give_up(fencing, events, side))
     unbegun = {one for one, fold in folds.items() if fold.seq == 0}
     how = "genesis" if len(unbegun) == len(folds) else "restored"
-    return Held(folds, fencing.result(), events, side, how, unbegun, books)
+    repairs = [one.repair for one in restored.values() if one.repair is not None]
+    return Held(folds, fencing.result(), events, side, how, unbegun, repairs, books)
 
 
 async def still_stands(grounds: Grounds, held: Held) -> bool:
@@ -135,17 +138,25 @@ async def still_stands(grounds: Grounds, held: Held) -> bool:
         await tail_reader.stop()
 
 
-async def restore(grounds: Grounds, tail_reader: Any, partitions: Sequence[int]) -> dict[int, Fold]:
-    """Each partition's fold as of its last entry; it only reads. Raises Refused for what cannot be continued."""
+class Restored(NamedTuple):
+    """A partition's fold as of its last entry, and what that is if a person sealed it."""
+
+    fold: Fold
+    repair: Remedy | None = None
+
+
+async def restore(grounds: Grounds, tail_reader: Any, partitions: Sequence[int]) -> dict[int, Restored]:
+    """Each partition as of its last entry; it only reads. Raises Refused for what cannot be continued."""
     config = grounds.config
     await _settle(grounds, partitions)
     tails = await read_tails(tail_reader, grounds.ends, config.topic("dry.decisions"), partitions)
     await grounds.confirm({one: _events_position(entries) for one, entries in tails.items()})
     states = await read_state(tail_reader, grounds.ends, config.topic("dry.state"), partitions)
-    folds = {}
+    restored = {}
     for one in partitions:
-        folds[one] = await _fold(grounds, one, Standing(tails[one], states.pop(one)))
-    return folds
+        standing = Standing(tails[one], states.pop(one))
+        restored[one] = Restored(await _fold(grounds, one, standing), standing.repair)
+    return restored
 
 
 async def stand_by_checkpoints(grounds: Grounds, tail_reader: Any, folds: Mapping[int, Fold]) -> Books | None:

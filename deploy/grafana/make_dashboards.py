@@ -47,6 +47,8 @@ COLOURS: Final = {
     "raised": "orange",
     "critical": "red",
     "failed": "red",
+    "gap": "orange",
+    "epoch": "orange",
     "dropped": "red",
     "halted": "red",
     "unreadable": "red",
@@ -162,9 +164,10 @@ DRY_ROW: Final = (
     Graph(
         title="Takeovers by result",
         description="Shards taken over per second, by how. Restored: after another owner; continued: "
-        "came back unchanged; genesis: a new chain; failed: tried again.",
+        "came back unchanged; genesis: a new chain; failed: tried again. Gap and epoch: right behind what a person "
+        "sealed with `sidechain repair`.",
         unit=PER_SECOND,
-        queries=(rate_by("result", DRY.takeovers),),
+        queries=(rate_by("result", DRY.takeovers), rate_by("kind", DRY.repairs)),
         width=12,
     ),
     Graph(
@@ -206,9 +209,10 @@ WET_ROW: Final = (
     ),
     Graph(
         title="Risks told by level",
-        description="Metadata records per second written for the dry side to read with a later decision.",
+        description="Metadata records per second written for the dry side to read with a later decision. Forgotten: "
+        "keys given up because a partition's table was full; what was said of them stands until it is too old.",
         unit=PER_SECOND,
-        queries=(rate_by("level", WET.metadata),),
+        queries=(rate_by("level", WET.metadata), rate_of(WET.forgotten, "keys forgotten")),
         width=12,
         stacked=True,
     ),

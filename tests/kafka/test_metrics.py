@@ -59,6 +59,7 @@ def test_every_series_is_at_zero_before_the_first_event(role):
         ("dry", "dead_letters_total", "reason", REASONS),
         ("dry", "entries_total", "kind", ("decision", "duplicate", "rejected", "policy")),
         ("dry", "signals_total", "found", ("value", "absent", "stale", "future", "bounds")),
+        ("dry", "repairs_total", "kind", ("gap", "epoch")),
         ("dry", "takeovers_total", "result", ("genesis", "restored", "continued", "failed")),
         ("tap", "taps_total", "result", ("sent", "sampled_out", "dropped")),
         ("wet", "scores_total", "state", ("scored", "warming")),

@@ -18,7 +18,7 @@ import pytest
 import sidechain.agents.repair as repairing
 from sidechain.agents.cli.proofs import answer_replayed
 from sidechain.agents.lane.layout import LAYOUT_KEY
-from sidechain.agents.lane.problems import Remedy
+from sidechain.agents.lane.problems import REMEDIES, Remedy
 from sidechain.agents.lane.producers import open_producers
 from sidechain.agents.local_kafka import LocalKafka, free_port
 from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem, UsageProblem
@@ -120,6 +120,7 @@ class Mended(NamedTuple):
     after_fenced: Records
     found: dict[int, Found]
     after: Records
+    counted: dict[str, float]  # repairs that the worker behind them met
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +135,13 @@ def mended(broken: Broken) -> Mended:
     send(config, [(TEXT, b"k", b"junk again")], "dry.decisions")
     found[TEXT] = mend(config, TEXT, "epoch", DEED)
     send(config, [one for partition in range(PARTITIONS) for one in events(partition, 5_000, LATER)])
-    with Process(config, broken.folder / "mended.log", shard_size=1) as worker:
+    port = free_port()
+    with Process(config, broken.folder / "mended.log", shard_size=1, metrics_port=port) as worker:
         until(lambda: is_decided(config), worker.said)
+        counted = {one: metric(port, f'sidechain_repairs_total{{kind="{one}"}}') for one in REMEDIES}
         assert "stands still" not in worker.said()
         assert worker.stop() == 0
-    return Mended(config, broken.before, dead, after_dead, fenced, after_fenced, found, records(config))
+    return Mended(config, broken.before, dead, after_dead, fenced, after_fenced, found, records(config), counted)
 
 
 def mend(config: Config, partition: int, remedy: Remedy | None, deed: Deed | None, at: int | None = None) -> Found:
@@ -353,6 +356,10 @@ def test_a_gap_names_what_is_missing_and_the_chain_goes_on(
     assert sources == [one.offset for one in visible(mended.config, "events")[partition] if one.offset >= goes_on]
     known = [msgspec.json.decode(line)["features"]["gap"] for line in lines[at + 1 :]]
     assert None not in known, "the host was known before"
+
+
+def test_the_next_worker_counts_what_people_sealed(mended: Mended) -> None:
+    assert mended.counted == {"gap": len(GAPS), "epoch": len(EPOCHS)}
 
 
 def test_two_repairs_in_a_row_name_each_other(mended: Mended) -> None:

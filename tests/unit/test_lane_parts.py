@@ -18,10 +18,12 @@ from sidechain.agents.lane.layout import Layout, check_layout, count_alike
 from sidechain.agents.lane.metadata import MetadataTable
 from sidechain.agents.lane.pipeline import Committed, Output
 from sidechain.agents.lane.problems import Refused, Revoked, is_fenced, is_passing
+from sidechain.agents.lane.standing import Standing
 from sidechain.agents.lane.tally import count
 from sidechain.agents.metrics import DryMetrics
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.models.dry import Fold, SignalValue
+from sidechain.models.dry.entry import stated
 from sidechain.models.policy import Signal
 from tests.support import event, policy, records, rule
 
@@ -157,3 +159,13 @@ def test_the_layout_is_for_ever() -> None:
     check_layout([(0, ours), (3, ours)], ours)
     with pytest.raises(Refused, match="partition 3 was begun with 8 partitions in shards of 4"):
         check_layout([(0, ours), (3, Layout(partitions=8, shard_size=4))], ours)
+
+
+def test_a_chain_says_whether_a_person_had_the_last_word() -> None:
+    """By the kind alone: an event whose id reads like one changes nothing."""
+    fold = Fold(policy(), 0)
+    decided = [line for _, line in fold.events(records([event(1, id='","kind":"epoch"')])).entries]
+    gap = fold.gap("events", 7, at_ms=1, by="anna", why="a drill")
+    _, epoch = Fold.begin_epoch(policy(), 0, 1, stated(gap, 1), {"events": 7}, at_ms=1, by="anna", why="a drill")
+    tails = [[], decided, [*decided, gap], [gap, epoch], [gap, *decided]]
+    assert [Standing(one).repair for one in tails] == [None, None, "gap", "epoch", None]
