@@ -18,7 +18,7 @@ from sidechain.agents.dry.decider import decide_batch
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.lane.batch import Batch
 from sidechain.agents.lane.pipeline import Output
-from sidechain.agents.local_kafka import LocalKafka, free_port
+from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.metrics import DryMetrics, registry
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load, load_file
@@ -52,7 +52,8 @@ def begun(config: Config, tmp_path: Path) -> Config:
     send(config, ordinary(80))
     with Process(config, tmp_path / "begun.log") as worker:
         wait_decided(config, 80, [worker])
-        assert worker.stop() == 0
+        worker.process.send_signal(signal.SIGINT)  # Ctrl-C is an order like SIGTERM
+        assert worker.ended() == 0
     return config
 
 
@@ -228,21 +229,3 @@ async def _run_until(config: Config, metrics: DryMetrics, is_done: Any) -> None:
                 await run
     finally:
         await worker.close()
-
-
-def test_the_broker_may_go_and_come_back(private_broker: Any, prefix: str, tmp_path: Path) -> None:
-    """The worker outlives a broker that is killed and started again, and nothing is lost or repeated."""
-    broker = private_broker(port=free_port())
-    broker.start()
-    config = made(config_of(broker.bootstrap, prefix, policy=pinned(tmp_path)))
-    with Process(config, tmp_path / "worker.log", commit_timeout_s=5) as worker:
-        send(config, ordinary(500))
-        wait_decided(config, 500, [worker])
-        broker.kill()
-        broker.start()
-        send(config, ordinary(500, 500))
-        wait_decided(config, 1_000, [worker])
-        assert worker.process.poll() is None
-        worker.process.send_signal(signal.SIGINT)
-        assert worker.ended() == 0
-    assert_balanced(config)
