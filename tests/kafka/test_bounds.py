@@ -1,6 +1,6 @@
 """A broker that hangs, a port that is taken, a wet side that floods: every wait ends when its setting says.
 
-What needs no broker is in tests/unit/test_bounds.py; the table of all bounds is in deploy/README.md.
+What needs no broker is in tests/unit/test_bounds_*.py; the table of all bounds is in deploy/README.md.
 """
 
 import asyncio
