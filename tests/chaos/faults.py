@@ -22,7 +22,8 @@ from aiokafka import AIOKafkaProducer
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.lane.producers import IDS, IN_USE
 from tests.chaos import side
-from tests.chaos.scene import OURS, PREFIX, Scene, Worker
+from tests.chaos.crew import OURS, Worker
+from tests.chaos.scene import PREFIX, Scene
 from tests.chaos.sender import STEP_MS, event
 from tests.lanes import open_transactions
 

@@ -25,9 +25,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.chaos.crew import ROOT
 from tests.chaos.faults import FAULTS, IMPOSSIBLE
 from tests.chaos.report import Inflicted, Outcome, written
-from tests.chaos.scene import PREFIX, ROOT, Scene, Terms
+from tests.chaos.scene import PREFIX, Scene, Terms
 from tests.lanes import Process
 
 MARGIN = 1.05  # of the rate asked for: the mean must hold over the time it takes to stop as well

@@ -11,11 +11,9 @@ unless the witness found all of it right.
 import asyncio
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -29,22 +27,18 @@ from aiokafka.errors import KafkaError
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.local_kafka import LocalKafka, free_port
 from sidechain.agents.settings import Config
+from tests.chaos.crew import ROOT, STOP_S, Child, Worker
 from tests.chaos.observer import Report
 from tests.chaos.sender import partition_of
 from tests.chaos.signing import keys_for
 from tests.conftest import local_kafka
-from tests.lanes import Process, config_of, made, open_transactions, pinned, until
+from tests.lanes import config_of, made, open_transactions, pinned
 
 PREFIX: Final = "chaos."
-HERE: Final = Path(__file__).parent
-ROOT: Final = HERE.parent.parent
 POLL_S: Final = 0.05
 ASK_S: Final = 5.0
-STOP_S: Final = 60.0
 # Ways a worker may end in a run of faults: as told, because its cluster was away too long, killed.
 ORDINARY_ENDS: Final = frozenset({0, 3, -signal.SIGKILL})
-OURS: Final = 70
-OURS_SAID: Final = re.compile(r"^obeys plan| sidechain\.")
 BROKER: Final = {
     "log.segment.bytes": "67108864",  # a broker that was killed reads its active segments again before it serves
     "num.recovery.threads.per.data.dir": "2",
@@ -77,109 +71,6 @@ class Told(msgspec.Struct):
     made: int = 0
     acknowledged: int = 0
     at: int = 0
-
-
-class Worker(Process):
-    """A dry worker that fails on command."""
-
-    def __init__(self, scene: "Scene", number: int, **plan: Any) -> None:
-        self.number = number
-        self._plan = scene.folder / f"worker-{number}.json"
-        self._plans = 0
-        self._heard, self._read = "", 0
-        self._heard_of: subprocess.Popen[bytes] | None = None  # the process `_heard` is of
-        self._write(plan)
-        super().__init__(
-            scene.config,
-            scene.folder / f"worker-{number}.log",
-            program=[str(HERE / "faulty.py"), str(self._plan)],
-            shard_size=scene.terms.shard_size,
-            session_timeout_s=scene.terms.session_s,
-            shutdown_timeout_s=10,
-            commit_timeout_s=15,
-            **scene.keys,
-        )
-
-    @property
-    def ended_with(self) -> int | None:
-        """Its exit code; None while it runs."""
-        return self.process.poll()
-
-    @property
-    def shards(self) -> list[int]:
-        """What the group gave it last."""
-        found = re.findall(r"shards of this worker: (.+)", self.heard())
-        return [int(one) for one in found[-1].split()] if found and found[-1] != "none" else []
-
-    def heard(self) -> str:
-        """What it said of itself since its last start, without the tracebacks of libraries: those grow without end."""
-        if self._heard_of is not self.process:
-            self._heard_of, self._heard, self._read = self.process, "", self._seen
-        with self.log.open("rb") as log:
-            log.seek(self._read)
-            new = log.read()
-        new = new[: new.rfind(b"\n") + 1]
-        self._read += len(new)
-        self._heard += "".join(f"{one}\n" for one in new.decode(errors="replace").splitlines() if OURS_SAID.search(one))
-        return self._heard
-
-    def told(self, **plan: Any) -> None:
-        """Fail like this from now on; without words: no more. Returns when the worker, if it runs, knows."""
-        self._write(plan)
-        if self.ended_with is None:
-            until(lambda: self.says(rf"obeys plan {self._plans}\b") or self.ended_with is not None, self.heard)
-
-    def start(self) -> "Worker":
-        """Start it with the plan it has."""
-        assert self._running is None or self._running.poll() is not None, f"worker {self.number} runs already"
-        super().start()
-        return self
-
-    def marked(self) -> int:
-        """How much it has said; `says` looks behind it."""
-        return len(self.heard())
-
-    def says(self, pattern: str, mark: int = 0) -> int:
-        """How often its log matches behind the mark."""
-        return len(re.findall(pattern, self.heard()[mark:]))
-
-    def _write(self, plan: Any) -> None:
-        self._plans += 1
-        new = self._plan.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode({**plan, "number": self._plans}))
-        new.replace(self._plan)
-
-
-class Child:
-    """A process that reports line by line; the last line is what counts."""
-
-    def __init__(self, words: Sequence[str], log: Path, type_: type[Any], first: Any) -> None:
-        self.last = first
-        self._type = type_
-        self.log = log
-        with log.open("ab") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
-            )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.last = msgspec.json.decode(line, type=self._type)
-
-    def end(self) -> None:
-        """SIGTERM, and every line read."""
-        self.process.terminate()
-        self.process.wait(STOP_S)
-        self._reader.join(STOP_S)
-
-    def kill(self) -> None:
-        """Whatever it does."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(STOP_S)
 
 
 class Scene:

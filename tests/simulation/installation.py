@@ -28,9 +28,10 @@ from sidechain.models.proof.certificate import parse
 from sidechain.topics.catalog import catalog
 from sidechain.topics.records import Score, Tap
 from tests.proofs import OLD, ROOT, certificate
-from tests.simulation.clients import App, Wire
+from tests.simulation.app import App
 from tests.simulation.cluster import Cluster
 from tests.simulation.machine import PROCESS, Machine, Process
+from tests.simulation.wire import Wire
 from tests.support import feature, loader, policy, rule, trust
 
 RESTART_S: Final = 0.5
