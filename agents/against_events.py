@@ -31,7 +31,7 @@ async def books_of(source: ChainSource, partition: int, told: Told) -> Completen
             is_begun = True
             fault = _fault(verifier, line, entry, partition, is_broken=bool(books.broken))
             if fault is not None or entry is None:
-                books.pass_over(fault or "no entry", entry and entry.kind)
+                books.pass_over(fault or "no entry", None if entry is None else entry.kind)
                 continue
             if books.turns(entry):
                 events = source.events(partition, books.due)

@@ -27,7 +27,7 @@ START_S: Final = 30.0
 STOP_S: Final = 10.0
 
 
-class _AgentsOnly(BootStrategy):  # type: ignore[misc]
+class _AgentsOnly(BootStrategy):
     """`producer_only` is the mode in which Faust waits neither for tables nor for an assignment."""
 
     def producer_only(self) -> Iterable[Any]:
@@ -35,7 +35,7 @@ class _AgentsOnly(BootStrategy):  # type: ignore[misc]
         return [self.app.agents]
 
 
-class App(faust.App):  # type: ignore[misc]
+class App(faust.App):
     """Faust without Kafka."""
 
     BootStrategy = _AgentsOnly
@@ -45,14 +45,16 @@ class App(faust.App):  # type: ignore[misc]
         self._on_errors: dict[str, OnError] = {}
         super().__init__(name, **options)
 
-    def agent(self, channel: Any, *, name: str, on_error: OnError, **options: Any) -> Callable[[Any], Any]:
+    def agent(  # type: ignore[override]
+        self, channel: Any, *, name: str, on_error: OnError, **options: Any
+    ) -> Callable[[Any], Any]:
         """Declare an agent on a channel; `on_error` is awaited with the agent and what it raised.
 
         Stock Faust logs what an agent raised and goes on with the next batch. Whoever feeds the channel must know
         instead, before another batch is put, so there is no default.
         """
         self._on_errors[name] = on_error
-        return super().agent(channel, name=name, **options)  # type: ignore[no-any-return]
+        return super().agent(channel, name=name, **options)
 
     async def _on_agent_error(self, agent: Any, fault: BaseException) -> None:
         await self._on_errors[agent.name](agent, fault)

@@ -18,8 +18,9 @@ import msgspec
 from sidechain.agents.bundle import Bundle, Inputs
 from sidechain.agents.jobs import Told, in_processes
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
-from sidechain.agents.proof import TopicInputs, Topics
+from sidechain.agents.proof import Topics
 from sidechain.agents.settings import Config
+from sidechain.agents.topic_inputs import TopicInputs
 from sidechain.agents.verify_files import blocks, lines_of, partition_of
 from sidechain.models.candidate import Candidate, InputOf, Mismatch
 from sidechain.models.compare import Comparison

@@ -30,7 +30,6 @@ from sidechain.agents.settings import Config
 from sidechain.agents.topic_inputs import TopicInputs
 from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.completeness import Passage
-from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
@@ -152,7 +151,7 @@ class Topics:
         for partition in await entries.partitions():
             held = [one for one in trust.held if one.checkpoint.origin.partition == partition]
             tally = ask.tally(partition) if ask is not None else None
-            check = ChainCheck(held, with_points=is_there, seen=tally and tally.take)
+            check = ChainCheck(held, with_points=is_there, seen=None if tally is None else tally.take)
             points = _Points(signed, partition, Believer(trust, partition, log)) if is_there else None
             if points is not None:
                 await points.begin()  # before the entries: what is signed by now is in the log by then
@@ -316,17 +315,21 @@ class _Points:
 
     async def begin(self) -> None:
         """Fix the end; nothing written later is looked at."""
-        self._held.extend(await anext(self._batches, None) or ())
+        await self._read()
 
     async def reach(self, check: ChainCheck, lines: int) -> None:
         """Give the check all it needs to take so many lines."""
         while check.wants(lines):
             if not self._held:
-                self._held.extend(await anext(self._batches, None) or ())
+                await self._read()
                 if not self._held:
                     return
             one = self._held.popleft()
             self._believer.tell(check, one.value, f"dry.checkpoints, offset {one.offset:,}")
+
+    async def _read(self) -> None:
+        batch = await anext(self._batches, None)
+        self._held.extend(batch or ())
 
 
 async def _take(check: ChainCheck, records: Sequence[ConsumerRecord], points: _Points | None) -> None:

@@ -36,7 +36,8 @@ class Wanted(NamedTuple):
     epoch: int | None = None
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True)
+class Found:
     """An entry, and where it stands."""
 
     partition: int

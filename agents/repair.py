@@ -198,7 +198,8 @@ class _Repair:
         head = read_head(head_value)
         end = (await self._span("events")).end
         begin = self._begin(believed(last, head_value, self._partition, end), resume_at, end)
-        broken = stated(last[-1][1], last[-1][0]) if last else Broken(head and head.seq, head and head.hash, None)
+        lost = Broken(None, None, None) if head is None else Broken(head.seq, head.hash, None)
+        broken = stated(last[-1][1], last[-1][0]) if last else lost
         number = 1 + max(verifier.epoch, head.epoch if head is not None else 0, await self._signed_epoch())
         policy = await self._policy(begin.policy)
         plan = plan_epoch(self._partition, number, broken, begin, policy, keys, self._grounds.layout, deed)

@@ -10,7 +10,7 @@ chosen by position, and beyond `tap_max_lag` records it skips ahead; both are co
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 from zlib import crc32
 
 import msgspec
@@ -30,17 +30,38 @@ WHOLE_BP: Final = 10_000
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What the tap reads of an entry; the rest of it stays where it is."""
 
+    kind: Literal["decision"]
+    seq: int
+    id: str
+    key: str
+    at: int
+    action: str
+    tier: str
+    trust_bp: int
+    score_bp: int
+    policy: str
+    features: dict[str, int | None]
+
+
+class _Entry(msgspec.Struct):
+    """What every other entry is told by."""
+
     kind: str
     seq: int
-    id: str | None = None
-    key: str | None = None
-    at: int | None = None
-    action: str | None = None
-    tier: str | None = None
-    trust_bp: int | None = None
-    score_bp: int | None = None
-    policy: str = ""
-    features: dict[str, int | None] = {}
+
+
+_decision = msgspec.json.Decoder(Decision).decode
+_entry = msgspec.json.Decoder(_Entry).decode
+
+
+def decision_in(line: bytes) -> Decision | None:
+    """The decision an entry holds; None for another kind of entry. Raises one of `UNREADABLE` for what is neither."""
+    try:
+        return _decision(line)  # nearly all are
+    except UNREADABLE:
+        if _entry(line).kind == "decision":
+            raise
+        return None
 
 
 class Mask:
@@ -145,16 +166,16 @@ class TapWorker:
             self._metrics.taps["sampled_out"].inc(len(decisions) - len(taps))
 
     def _decisions(self, records: Any) -> list[Decision]:
-        decode, found = msgspec.json.Decoder(Decision).decode, []
+        found = []
         for record in records:
             try:
-                entry = decode(record.value or b"")
+                decision = decision_in(record.value or b"")
             except UNREADABLE as fault:
                 self._metrics.unreadable.inc()
                 log.warning("%s/%d@%d is no entry: %s", record.topic, record.partition, record.offset, fault)
                 continue
-            if entry.kind == "decision":
-                found.append(entry)
+            if decision is not None:
+                found.append(decision)
         return found
 
     def _measure(self, feed: Feed) -> None:

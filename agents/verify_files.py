@@ -58,7 +58,8 @@ def verify_files(
 
     Raises `UsageProblem` for a file that cannot be read or holds no entry.
     """
-    each = list(zip(files, partitions or [None] * len(files), strict=True))
+    numbers: Sequence[int | None] = partitions or [None] * len(files)
+    each = list(zip(files, numbers, strict=True))
     return in_processes(partial(_verify_one, beside, ask), each, 1 if STDIN in files else jobs, told)
 
 
@@ -113,7 +114,7 @@ def verify_file(
 def _check(partition: int, beside: Beside, tally: Tally | None) -> tuple[ChainCheck, "_Points"]:
     held = [one for one in beside.trust.held if one.checkpoint.origin.partition == partition]
     records = beside.records.get(partition)
-    check = ChainCheck(held, with_points=records is not None, seen=tally and tally.take)
+    check = ChainCheck(held, with_points=records is not None, seen=None if tally is None else tally.take)
     return check, _Points(records, Believer(beside.trust, partition, beside.log))
 
 

@@ -70,19 +70,19 @@ class Steady(NamedTuple):
     warm_s: float
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """How many are sent in all."""
         return int((self.seconds + self.warm_s) * self.rate)
 
 
 async def waits(here: Place, config: Config, name: str, steady: Steady, **settings: str) -> dict[str, Any]:
     """Send them from a process of its own; returns how long their decisions took to reach a consumer."""
-    lead = LEAD_S + steady.count / PREPARED_PER_S
+    lead = LEAD_S + steady.total / PREPARED_PER_S
     start = time.monotonic() + lead
-    words = ["-m", "sidechain.agents.bench.latency", *map(str, (start, steady.rate, steady.first, steady.count))]
+    words = ["-m", "sidechain.agents.bench.latency", *map(str, (start, steady.rate, steady.first, steady.total))]
     with here.process(name, words, **settings):
         arrived = await _arrivals(config, steady, steady.seconds + steady.warm_s + lead + PATIENCE_S)
-    counted = range(int(steady.warm_s * steady.rate), steady.count)
+    counted = range(int(steady.warm_s * steady.rate), steady.total)
     sorted_ms = sorted((arrived[steady.first + one] - (start + one / steady.rate)) * 1000 for one in counted)
     return {
         "rate": steady.rate,
@@ -109,7 +109,7 @@ async def decided(config: Config, worker: Child, first: int, count: int) -> None
 
 async def _arrivals(config: Config, steady: Steady, within_s: float) -> dict[int, float]:
     """When the entry of the n-th event was first seen, on the clock all processes share."""
-    begin, total = steady.first, steady.count
+    begin, total = steady.first, steady.total
     arrived: dict[int, float] = {}
     decode = msgspec.json.Decoder(_Entry).decode
     async with Reader(kafka_options(config), config.topic("dry.decisions")) as reader:

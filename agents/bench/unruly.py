@@ -53,17 +53,17 @@ def lying() -> None:
     def scored(_: Scorer, taps: Sequence[Tap]) -> list[Score]:
         return [_lie(one, lot.choice(EXTREMES)) for one in taps]
 
-    def told(self: RiskAgent, risk: Any) -> Out:
+    def said(self: RiskAgent, told: Any) -> Out:
         false = replace(
-            risk,
+            told,
             risk_bp=lot.choice(RISKS) if lot.random() < 0.2 else lot.randint(0, 10_000),
-            as_of=risk.as_of + (lot.choice((-YEAR_MS, YEAR_MS)) if lot.random() < 0.2 else 0),
+            as_of=told.as_of + (lot.choice((-YEAR_MS, YEAR_MS)) if lot.random() < 0.2 else 0),
         )
         out = tell(self, false)
         return out._replace(value=lot.choice(NO_RECORDS)) if lot.random() < 0.1 else out
 
-    Scorer.score = scored  # type: ignore[method-assign]
-    RiskAgent._metadata = told  # type: ignore[method-assign] # noqa: SLF001
+    Scorer.score = scored  # type: ignore[method-assign,assignment]
+    RiskAgent._metadata = said  # type: ignore[method-assign] # noqa: SLF001
 
 
 def _lie(tap: Tap, score: float) -> Score:

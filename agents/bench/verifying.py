@@ -121,7 +121,7 @@ def _pass(name: str, path: Path, root: VerifierKey) -> tuple[float, int]:
     )
     if not Path("/proc/self/status").exists():
         raise EnvironmentProblem("the most memory a process held is read from /proc, which only Linux has")
-    command = [sys.executable, "-c", code, path, _records(path), str(root)]
+    command = [sys.executable, "-c", code, str(path), str(_records(path)), str(root)]
     done = subprocess.run(command, capture_output=True, timeout=WITHIN_S, check=True)
     seconds, memory = msgspec.json.decode(done.stdout, type=tuple[float, int])
     return seconds, memory

@@ -111,7 +111,7 @@ class _Round:
                 wet_side = None if self.mode == "off" else await stack.enter_async_context(_WetSide(self))
                 steady = Steady(TRAINING, rate, seconds, WARM_S)
                 waited, at_rate = await self._latency(steady, wet_side)
-                per_s, at_full = await self._throughput(TRAINING + steady.count, events, wet_side)
+                per_s, at_full = await self._throughput(TRAINING + steady.total, events, wet_side)
                 if wet_side is not None:
                     wet_side.check()
         finally:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -33,7 +33,7 @@ def decide(
     policy = named.named_policy()
     decider = Decider(policy, partition=partition, lists=lists_of(policy, lists))
     sys.stdout.buffer.write(b"".join(one + b"\n" for one in decider.opening))
-    source = sys.stdin.buffer if events is None or str(events) == "-" else _reading(events)
+    source = cast("BufferedReader", sys.stdin.buffer) if events is None or str(events) == "-" else _reading(events)
     letters = _writing(dead_letters) if dead_letters else None
     rejected = 0
     try:

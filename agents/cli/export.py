@@ -50,8 +50,8 @@ def export(
         _tables(folder, bundle, connection, json)
         return
     settings = connection.settings()
-    for one in swept(folder.parent):
-        say(f"{one} was left by a command that was killed; it is removed")
+    for left in swept(folder.parent):
+        say(f"{left} was left by a command that was killed; it is removed")
     with Progress("records exported") as progress:
         manifest = asyncio.run(_export(settings, folder, progress.advance, with_events=with_events))
     for ref in manifest.lacking:
@@ -69,8 +69,8 @@ def export(
 
 def _tables(folder: Path, bundle: Path | None, connection: Connection, json: bool) -> None:
     tables.needs_pyarrow()
-    for one in swept(folder.parent):
-        say(f"{one} was left by a command that was killed; it is removed")
+    for left in swept(folder.parent):
+        say(f"{left} was left by a command that was killed; it is removed")
     with Progress("entries read, and read again to be written") as progress:
         files = ask(bundle, connection, lambda source: tables.write(source, folder, progress.advance))
     if foreign := sum(one.foreign for one in files):

@@ -19,7 +19,7 @@ def spelled_out(command: Callable[..., Any]) -> Callable[..., Any]:
     Raises `TypeError` when two of its options have one name: the second would hide the first.
     """
     signature = inspect.signature(command, eval_str=True)
-    groups = {name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)}
+    groups = {name: one.annotation for name, one in signature.parameters.items() if _is_group(one.annotation)}
     if not groups:
         return command
     options = [one for name, given in signature.parameters.items() for one in _options(given, groups.get(name))]
@@ -34,6 +34,10 @@ def spelled_out(command: Callable[..., Any]) -> Callable[..., Any]:
 
     run.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
     return run
+
+
+def _is_group(annotation: object) -> bool:
+    return isinstance(annotation, type) and is_dataclass(annotation)
 
 
 def _options(given: inspect.Parameter, group: Any) -> Iterator[inspect.Parameter]:

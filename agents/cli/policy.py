@@ -114,8 +114,8 @@ def _described(policy: Policy) -> Iterator[str]:
     trust = policy.trust
     yield ""
     yield f"Trust: block up to {trust.block_bp}, review up to {trust.review_bp}, monitor up to {trust.monitor_bp}"
-    for name, one in (("alignment", trust.alignment), ("risk", trust.risk), ("band", trust.band)):
-        yield f"  {name:10} {' '.join(one.value.source.split())}  (unknown: {one.unknown_bp})"
+    for name, asked in (("alignment", trust.alignment), ("risk", trust.risk), ("band", trust.band)):
+        yield f"  {name:10} {' '.join(asked.value.source.split())}  (unknown: {asked.unknown_bp})"
 
 
 def _feature(feature: Feature) -> str:

@@ -27,8 +27,8 @@ def snapshot(
     `sidechain replay --snapshot DIR` begins there, on the topics or, with --export, on an export.
     """
     settings = connection.settings()
-    for one in swept(folder.parent):
-        say(f"{one} was left by a command that was killed; it is removed")
+    for left in swept(folder.parent):
+        say(f"{left} was left by a command that was killed; it is removed")
     with Progress("state records read") as progress:
         manifest = asyncio.run(_snapshot(settings, folder, progress.advance))
     if json:

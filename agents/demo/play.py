@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -130,14 +130,14 @@ def _wet(report: Report, stage: Stage, policy: Policy, watch: Watch, planted: li
         )
 
 
-async def _while_up(stage: Stage, sending: "asyncio.Future[int] | object") -> int:
+async def _while_up(stage: Stage, sending: Coroutine[Any, Any, int]) -> int:
     """Await the sender, and notice a worker that ends meanwhile."""
-    task = asyncio.ensure_future(sending)  # type: ignore[arg-type]
+    task = asyncio.create_task(sending)
     try:
         while not task.done():
             await asyncio.wait([task], timeout=1.0)
             stage.check()
-        return int(task.result())
+        return task.result()
     finally:
         task.cancel()
 

@@ -41,8 +41,8 @@ def _checked(proof: Proof, root: VerifierKey, value: bytes | None) -> Signed:
         record = read_record(value)
         certified = certificates.verify(notes.parse(record.note), [notes.parse(record.certificate)], root)
         Frontier.load(certified.checkpoint.size, record.peaks, certified.checkpoint.root)
-    except (NotProved, Malformed, ValueError) as fault:
-        return Signed(proof.partition, 0, "", "", str(fault))
+    except (NotProved, Malformed, ValueError) as why:
+        return Signed(proof.partition, 0, "", "", str(why))
     stated, who = certified.checkpoint, certified.certificate
     is_end = (stated.size, stated.head) == (proof.entries, proof.head)
     fault = "" if is_end else f"the chain has {proof.entries:,} entries, head {(proof.head or '-')[:16]}"

@@ -6,7 +6,7 @@ owner of a shard asks the log.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -101,7 +101,8 @@ class DryWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the Faust app is running by then. Finishes what is under way and leaves the group."""
-        tasks = [asyncio.create_task(one) for one in (stop.wait(), self._member(), self._measure())]
+        duties: tuple[Coroutine[Any, Any, Any], ...] = (stop.wait(), self._member(), self._measure())
+        tasks = [asyncio.create_task(one) for one in duties]
         try:
             await asyncio.wait([*tasks, self._fatal], return_when=asyncio.FIRST_COMPLETED)
             for task in (*tasks, self._fatal):

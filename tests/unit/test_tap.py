@@ -10,7 +10,8 @@ import pytest
 
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.pseudonym import CACHED, Pseudonyms, pseudonym, read_secret
-from sidechain.agents.tap import Decision, Mask
+from sidechain.agents.tap import Decision, Mask, decision_in
+from sidechain.agents.wet.feed import UNREADABLE
 from sidechain.models import Decider
 from sidechain.models.policy import EventField, Policy, Wet
 from tests.support import FIELDS, event, feature, line, policy
@@ -132,3 +133,25 @@ def test_the_sample_is_a_share_chosen_by_position(sample_bp: int) -> None:
     assert taken[0] == taken[2]
     assert sum(taken[0]) == pytest.approx(4_000 * sample_bp / 10_000, abs=120)
     assert (taken[0] != taken[1]) is (sample_bp in (1_000, 5_000))
+
+
+@pytest.mark.parametrize(
+    ("line", "is_entry"),
+    [
+        (b'{"kind":"rejected","seq":1,"id":null}', True),
+        (b'{"kind":"gap","seq":1}', True),
+        (b'{"kind":"decision","seq":1}', False),  # somebody else's: a decision has an id, a key, a time
+        (b'{"kind":"decision","seq":1,"id":null,"key":null}', False),
+        (b'{"kind":"gap"}', False),
+        (b"", False),
+        (b"\xff", False),
+        (b"[]", False),
+    ],
+)
+def test_what_is_no_decision_is_passed_over_and_what_is_no_entry_is_said_to_be_none(line: bytes, is_entry: bool):
+    """It ended the agent before, again and again: a name was made of nothing."""
+    if is_entry:
+        assert decision_in(line) is None
+        return
+    with pytest.raises(UNREADABLE):
+        decision_in(line)
