@@ -201,6 +201,49 @@ def test_the_table_of_accounts_is_bounded_and_refuses_when_it_is_full():
     assert isinstance(spend(budgets, 5, 10, "c"), Reserved)
 
 
+def test_a_chain_that_has_no_place_for_all_its_accounts_opens_none():
+    """Person, day and month are three."""
+    assert spend(alone(max_accounts=2), 0, 10).reason == "too-many-accounts"
+    assert isinstance(spend(alone(max_accounts=3), 0, 10), Reserved)
+
+
+def test_a_shorter_timeout_overtakes_no_reservation_that_is_open():
+    """They expire in the order they were made in, so the oldest is always the next."""
+    budgets = alone()
+    assert spend(budgets, 0, 1).expires_ms == HOUR
+    budgets.change(plan(timeout_ms=5))
+    assert spend(budgets, 1, 1).expires_ms == HOUR
+    budgets.release(at(2), 0)
+    budgets.release(at(3), 1)
+    assert spend(budgets, 4, 1).expires_ms == 5
+
+
+def test_an_account_that_was_given_nothing_and_owes_is_not_forgotten():
+    """A limit of 1 is the first partition's; a cost on the second stands, and closes the account there."""
+    one = AccountPlan(name="day", unit="EUR", period_ms=DAY, limit=1, is_shared=True)
+    budgets = Budgets(BudgetPlan([one], timeout_ms=HOUR), 1, 2)
+    take(budgets, 0, 0)
+    budgets.settle(at(1), 0, 5)
+    assert take(budgets, 2, 0).reason == "owing"
+
+
+def test_ended_books_go_sixteen_at_a_time_and_in_the_same_order_for_a_new_owner():
+    """Thirty people, a day and a month; whoever takes over in between forgets the same ones next."""
+    budgets, log = alone(max_open=100), {}
+    for seq in range(30):
+        spend(budgets, seq, 1, f"{seq % 7}{seq}")
+        budgets.settle(at(seq), seq)
+    log.update(budgets.changes())
+    assert len(budgets.books) == 32
+    owner = alone(max_open=100)
+    owner.restore([one for one in reversed(log.items()) if one[1] is not None])
+    for seq, left in ((30, 16), (31, 1), (32, 1)):
+        for one in (budgets, owner):
+            one.advance(at(seq, DAY))
+            assert len(one.books) == left
+        assert list(budgets.changes()) == list(owner.changes())
+
+
 def test_open_reservations_are_bounded():
     """The third of two is refused until one has ended."""
     budgets = alone(max_open=2)
@@ -275,10 +318,15 @@ def test_a_cost_names_its_unit_where_two_are_held():
 def test_how_a_reservation_ended_is_remembered_over_as_many_entries_as_the_policy_says():
     """Through its own block of 256 entries and one more; then it is as unknown as one that never was."""
     budgets = alone(remembered=256)
-    spend(budgets, 255, 1)
+    for seq in (254, 255):
+        spend(budgets, seq, 1)
     budgets.settle(at(256), 255)
-    assert budgets.settle(at(511), 255).reason == "already-settled"
-    assert budgets.settle(at(512), 255).reason == "unknown-reservation"
+    for seq, reason in ((511, "already-settled"), (512, "unknown-reservation")):
+        budgets.advance(at(seq))
+        assert budgets.settle(at(seq), 255).reason == reason
+    assert dict(budgets.changes())[b"closed:0"] is None
+    assert budgets.settle(at(513), 254).how == "settled"
+    assert not [one for one, _ in budgets.changes() if one.startswith(b"closed:")]
 
 
 def test_a_new_policy_holds_for_books_that_are_opened_from_then_on():
@@ -337,6 +385,14 @@ def test_a_partition_that_runs_low_asks_another_and_is_given_what_that_can_spare
     assert balances(there, "day") == (69, 0, 0, 0)
     assert here.credit(at(3), debit.grant).amount == 31
     assert balances(here, "day") == (49, 82, 0, 0)
+
+
+def test_an_entry_asks_once_also_when_two_accounts_run_low():
+    """The lower one first, the upper one with the next entry."""
+    month = AccountPlan(name="month", unit="EUR", period_ms=30 * DAY, limit=200, is_shared=True)
+    day = AccountPlan(name="day", unit="EUR", period_ms=DAY, limit=200, parent="month", is_shared=True)
+    here = Budgets(BudgetPlan([month, day], timeout_ms=HOUR), 0, 2)
+    assert [take(here, 0, 90).ask.account, take(here, 1, 1).ask.account, take(here, 2, 1).ask] == ["day", "month", None]
 
 
 def test_a_refused_reservation_asks_for_what_it_needs_unless_nobody_could_have_it():
@@ -532,6 +588,15 @@ def test_no_book_is_made_that_does_not_balance():
         Book.new(0, 0, DAY, 100).send(101)
     with pytest.raises(ValueError, match="does not balance"):
         Book.new(0, 0, DAY, AMOUNT_MAX + 1)
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+@pytest.mark.parametrize("name", ["allotment", "initial", "remaining", "reserved", "committed", "received", "sent"])
+def test_one_unit_more_or_less_anywhere_is_refused(name, by):
+    """A hundred given, 30 received, 10 sent; 50 held, 40 spent, 30 left."""
+    book = Book(0, 0, DAY, 100, 120, 30, 50, 40, 0, 1, 30, 10, -1, 0, 0)
+    with pytest.raises(ValueError, match="does not balance"):
+        msgspec.structs.replace(book, **{name: getattr(book, name) + by})
 
 
 @pytest.mark.parametrize(

@@ -47,15 +47,23 @@ class Book(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         """Every book that exists balances."""
-        if (
-            self.remaining + self.reserved + self.committed != self.initial
-            or self.allotment + self.received - self.sent != self.initial
-            or min(self.remaining, self.reserved, self.committed, self.overrun, self.received, self.sent) < 0
-            or max(self.initial, self.overrun, self.received, self.sent, self.allotment) > AMOUNT_MAX
-            or (self.overrun and self.remaining)
-            or (self.reserved and not self.open)
-            or min(self.open, self.allotment, self.turn, self.opened) < 0
-            or self.from_ms >= self.until_ms
+        if not (
+            self.remaining + self.reserved + self.committed == self.initial
+            and self.allotment + self.received - self.sent == self.initial
+            and 0 <= self.remaining <= AMOUNT_MAX
+            and 0 <= self.reserved <= AMOUNT_MAX
+            and 0 <= self.committed <= AMOUNT_MAX
+            and 0 <= self.overrun <= AMOUNT_MAX
+            and 0 <= self.received <= AMOUNT_MAX
+            and 0 <= self.sent <= AMOUNT_MAX
+            and 0 <= self.allotment <= AMOUNT_MAX
+            and self.initial <= AMOUNT_MAX
+            and (not self.overrun or not self.remaining)
+            and (not self.reserved or self.open)
+            and self.open >= 0
+            and self.turn >= 0
+            and self.opened >= 0
+            and self.from_ms < self.until_ms
         ):
             raise ValueError(f"an account that does not balance: {msgspec.structs.asdict(self)}")
 

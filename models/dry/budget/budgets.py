@@ -95,7 +95,7 @@ class Budgets:
             return problem
         if len(self._memory.open) >= self.plan.max_open:
             return Refused("too-many-open")
-        books: dict[str, Book] = {}
+        books: list[tuple[str, Book]] = []
         opening = 0
         for one in parts:
             name, book = self._of_period(at, self.plan.accounts[one.account], one.key, one.from_ms)
@@ -105,9 +105,9 @@ class Budgets:
             if book.overrun:
                 return Refused("owing", one.account, one.key, one.amount, 0)
             if one.amount > book.remaining:
-                ask = self._ask(at, one, name, book)
+                ask = self._ask(at, one, name, book, needed=one.amount)
                 return Refused("exhausted", one.account, one.key, one.amount, book.remaining, ask)
-            books[name] = book.reserve(one.amount)
+            books.append((name, book.reserve(one.amount)))
         return self._hold(at, parts, books)
 
     def settle(
@@ -128,7 +128,7 @@ class Budgets:
             if (unit is None and len(units) > 1) or (unit is not None and unit not in units):
                 return Refused("unknown-unit")
             for one in held.parts:
-                if self._of(one).overrun + cost > AMOUNT_MAX:
+                if self._memory.books[book_name(one.account, one.from_ms, one.key)].overrun + cost > AMOUNT_MAX:
                     return Refused("balance-too-large", one.account, one.key)
 
         def real_cost(one: Part) -> int:
@@ -227,42 +227,39 @@ class Budgets:
                 parts.append(Part(account.name, key, account.period_of(at.now_ms), account.unit, want.amount))
         return parts, None
 
-    def _hold(self, at: Moment, parts: list[Part], books: dict[str, Book]) -> Reserved:
+    def _hold(self, at: Moment, parts: list[Part], books: list[tuple[str, Book]]) -> Reserved:
         memory = self._memory
         if not parts or at.seq in memory.open:
             raise ValueError(f"decision {at.seq} reserves nothing, or twice")
         expires_ms = at.now_ms + self.plan.timeout_ms
         if memory.open:  # a shorter timeout of a new policy overtakes none that is open
             expires_ms = max(expires_ms, next(reversed(memory.open.values())).expires_ms)
-        for name in sorted(books):
-            memory.put(name, books[name], at.now_ms)
-        memory.hold(at.seq, Held(expires_ms, tuple(parts)))
-        remaining = tuple(books[book_name(one.account, one.from_ms, one.key)].remaining for one in parts)
+        for name, book in sorted(books):
+            memory.put(name, book, at.now_ms)
+        held = Held(expires_ms, tuple(parts))
+        memory.hold(at.seq, held)
         ask = None
-        for one in parts:
-            name = book_name(one.account, one.from_ms, one.key)
-            if (ask := self._ask(at, one._replace(amount=0), name, books[name])) is not None:
-                break
-        return Reserved(tuple(parts), remaining, expires_ms, ask)
+        for part, (name, book) in zip(parts, books, strict=True):
+            if (ask := self._ask(at, part, name, book, needed=0)) is not None:
+                break  # an entry asks once
+        return Reserved(held.parts, tuple([book.remaining for _, book in books]), expires_ms, ask)
 
     def _close(self, at: Moment, reservation: int, how: How, cost_of: Callable[[Part], int]) -> Closed:
         memory = self._memory
         closings: list[Closing] = []
         for one in memory.open[reservation].parts:
-            before, cost = self._of(one), cost_of(one)
+            name, cost = book_name(one.account, one.from_ms, one.key), cost_of(one)
+            before = memory.books[name]
             after = before.settle(one.amount, cost)
             overrun = max(after.overrun - before.overrun, 0)
             closings.append(Closing(one.account, one.key, one.from_ms, one.amount, cost, overrun, after.remaining))
-            memory.put(book_name(one.account, one.from_ms, one.key), after, at.now_ms)
+            memory.put(name, after, at.now_ms)
         memory.close(reservation, how, at.seq)
         return Closed(reservation, how, tuple(closings))
 
     def _not_open(self, at: Moment, reservation: int) -> Refused:
         how = self._memory.how_closed(reservation, at.seq)
         return Refused("unknown-reservation" if how is None else _REPEATED[how])
-
-    def _of(self, part: Part) -> Book:
-        return self._memory.books[book_name(part.account, part.from_ms, part.key)]
 
     def _book(self, at: Moment, account: str, key: str) -> tuple[str, Book | None]:
         """Name and book of the current period, which may have to be opened."""
@@ -304,12 +301,12 @@ class Budgets:
     def _has_no_place(self, name: str) -> bool:
         return name not in self._memory.books and len(self._memory.books) >= self.plan.max_accounts
 
-    def _ask(self, at: Moment, part: Part, name: str, book: Book) -> Transfer | None:
+    def _ask(self, at: Moment, part: Part, name: str, book: Book, *, needed: int) -> Transfer | None:
         """A question to the next partition, where this account runs low and nobody is being asked."""
         plan = self.plan.accounts[part.account]
         if not plan.is_shared or self.partitions == 1 or at.now_ms < book.ask_after_ms:
             return None
-        amount = asked_amount(book, part.amount, plan.limit_of(part.key) or 0)
+        amount = asked_amount(book, needed, plan.limit_of(part.key) or 0)
         if not amount or self._has_no_place(name):
             return None
         book = asked(book, self.partition, self.partitions, at.now_ms)
