@@ -17,7 +17,7 @@ from sidechain.agents.whole_folder import no_room, whole_folder
 from sidechain.models.columns import Column, Named, Row, read
 from sidechain.models.dry.entry import is_epoch
 
-GROUP_ROWS: Final = 65_536
+GROUP_ROWS: Final = 16_384
 
 Told = Callable[[int], None]
 
