@@ -24,7 +24,7 @@ Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 BasisPoints = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 
 
-class Entry(msgspec.Struct):
+class Entry(msgspec.Struct, rename={"list_": "list"}):
     """What is read of an entry of any kind; None for what its kind has not."""
 
     seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -44,7 +44,13 @@ class Entry(msgspec.Struct):
     flags: list[str] | None = None
     features: dict[str, Int64 | None] = {}
     signals: dict[str, "Used"] = {}
+    lists: dict[str, str | None] = {}
     first: Int64 | None = None
+    settles: Int64 | None = None
+    label: str | None = None
+    cost_minor: Int64 | None = None
+    list_: str | None = None
+    rows: Int64 | None = None
     reason: str | None = None
     field: str | None = None
     length: Int64 | None = None
@@ -115,7 +121,13 @@ COMMON: Final = (
     _field("score_bp", "int32"),
     Column("reasons", "reasons", lambda row: _reasons(row.entry.reasons)),
     _field("flags", "names"),
+    Column("lists", "names", lambda row: [one for one in row.entry.lists.values() if one is not None]),
     _field("first", "int64"),
+    _field("settles", "int64"),
+    _field("label", "name"),
+    _field("cost_minor", "int64"),
+    Column("list", "name", lambda row: row.entry.list_),
+    _field("rows", "int64"),
     _field("reason", "name"),
     _field("field", "name"),
     _field("length", "int64"),

@@ -36,7 +36,8 @@ def timed(entries):
     for one in entries:
         if one["kind"] == "decision":
             reached = one["at"]
-        found.append((one["at"] if one["kind"] == "duplicate" else reached, one))
+        own = one["at"] if one["kind"] in ("duplicate", "settlement", "refused-outcome") else None
+        found.append((reached if own is None else own, one))
     return found
 
 
@@ -119,6 +120,8 @@ def totals(chains, gates, since=None, until=None):
         pairs = [(reason[1], reason[-1]) for _, reason in reasons if reason[0] == sort]
         return {name: count(asks for it, asks in pairs if it == name) for name in count(it for it, _ in pairs)}
 
+    settled = [one for one in inside if one["kind"] == "settlement"]
+    costs = [one["cost_minor"] for one in settled if one["cost_minor"] is not None]
     named = count(name for one in decisions for name in one["signals"])
     by_policy = count(one["policy"] for one in inside)
     return {
@@ -153,6 +156,11 @@ def totals(chains, gates, since=None, until=None):
         },
         "flags": count(flag for one in decisions for flag in one["flags"]),
         "rejected": count(one["reason"] for one in inside if one["kind"] == "rejected"),
+        "outcomes": {
+            "labels": {name: sum(one["label"] == name for one in settled) for name in ("good", "bad")},
+            "costs": {"outcomes": len(costs), "sum_minor": sum(costs)},
+            "refused": count(one["reason"] for one in inside if one["kind"] == "refused-outcome"),
+        },
         "signals": {name: signal(name, decisions) for name in named},
         "what_if": {
             "scenarios": {name: scenario(decisions, gates, shift) for name, shift in SHIFTS.items()},

@@ -122,8 +122,27 @@ def _decided(fold: Fold, events: Sequence[Line], seeded: random.Random) -> list[
     return lines
 
 
+def _settled(lines: list[bytes]) -> list[bytes]:
+    """The chain with what outcomes and lists add to one, sealed by hand behind its end."""
+    added = [
+        {"kind": "settlement", "at": T0 + 400_000, "settles": 2, "label": "bad", "cost_minor": None},
+        {"kind": "settlement", "at": T0 + 900_000, "settles": 2, "label": None, "cost_minor": 1_250},
+        {"kind": "settlement", "at": T0 + 900_000, "settles": 3, "label": "good", "cost_minor": 99},
+        {"kind": "refused-outcome", "at": T0 + 400_000, "reason": "already-settled", "cost_minor": 5},
+        {"kind": "refused-outcome", "at": None, "reason": "not-json", "cost_minor": None},
+        {"kind": "list", "at": T0, "list": "lost@1:d3fa11034b31", "rows": 2, "replaces": None, "by": "anna"},
+    ]
+    for one in added:
+        last = msgspec.json.decode(lines[-1])
+        shared = {"id": None, "key": None, "source": ["outcomes", 1, last["seq"]], "next": last["next"]}
+        entry = {"v": 1, "seq": last["seq"] + 1, "prev": last["hash"], **one, **shared, "policy": SECOND.ref}
+        body = msgspec.json.encode(entry)[:-1]
+        lines = [*lines, b'%b,"hash":"%b"}' % (body, sha256(body).hexdigest().encode())]
+    return lines
+
+
 # Right entries only; the third is repaired and has junk among them.
-CHAINS = {0: chain(0, 240), 1: chain(1, 150), 2: chain(2, 90, is_repaired=True)}
+CHAINS = {0: chain(0, 240), 1: _settled(chain(1, 150)), 2: chain(2, 90, is_repaired=True)}
 WHOLE = {0: CHAINS[0], 1: CHAINS[1]}
 
 

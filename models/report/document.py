@@ -30,8 +30,7 @@ MOST: Final = 2**63 - 1
 # What a reader may look for and does not find, because no entry of this release says it.
 ABSENT: Final = {
     "groups": "entries hold no field of an event but its id and key, so nothing is grouped by one",
-    "spend": "no entry states a cost",
-    "savings": "no entry states a cost",
+    "savings": "no entry says what would have happened otherwise",
     "budgets": "no entry holds an account",
     "overrides": "reviews are asked for; what people answered is not in the chain",
 }
@@ -158,6 +157,11 @@ def _totals(chains: Sequence[Chain], inside: Totals) -> dict[str, Any]:
         "policies": _nested(inside, "policy"),
         "flags": inside.by_name("flag"),
         "rejected": inside.by_name("rejected"),
+        "outcomes": {
+            "labels": _closed(inside, "label", ("good", "bad")),
+            "costs": {**_closed(inside, "cost", ("outcomes",)), "sum_minor": _writable(inside.sums["cost_minor",])},
+            "refused": inside.by_name("refused"),
+        },
         "signals": {name: _signal(inside, name) for name in sorted(_nested(inside, "signal"))},
         "what_if": _what_if(inside),
     }
@@ -211,7 +215,7 @@ def _signal(totals: Totals, name: str) -> dict[str, Any]:
 
 
 def _writable(value: int) -> int:
-    """Ages that no honest entry has, made to fit what JSON readers hold."""
+    """Sums that no honest entries come to, made to fit what readers hold."""
     return max(-MOST, min(value, MOST))
 
 
@@ -234,7 +238,8 @@ def _cited(chains: Sequence[Chain], inside: Totals) -> list[str]:
     named = {ref for ref, _ in inside.of("policy")}
     for chain in chains:
         for one in chain.counted.changes:
-            named |= {one.fields["policy"], one.fields.get("previous", one.fields["policy"])}
+            named |= {one.fields["policy"]}
+            named |= {one.fields["previous"]} if one.kind == "policy" else set()
     return sorted(named)
 
 
@@ -248,7 +253,7 @@ def _policy(ref: str, known: Known) -> dict[str, Any]:
 
 
 def _changes(chains: Sequence[Chain]) -> dict[str, Any]:
-    names = {"policies": "policy", "gaps": "gap", "epochs": "epoch"}
+    names = {"policies": "policy", "lists": "list", "gaps": "gap", "epochs": "epoch"}
     listed = {
         name: [change.fields for chain in chains for change in chain.counted.changes if change.kind == kind]
         for name, kind in names.items()

@@ -31,7 +31,14 @@ def page(report: Document, sealed: bytes) -> str:
     lines: list[str] = []
     for part in (_head(report), _decided(report), _reasons(report), _policies(report), _signals(report)):
         lines += [*part, ""]
-    for part in (_what_if(report), _inputs(report), _people(report), _chains(report), _end(report, sealed)):
+    for part in (
+        _what_if(report),
+        _outcomes(report),
+        _inputs(report),
+        _people(report),
+        _chains(report),
+        _end(report, sealed),
+    ):
         lines += [*part, ""]
     return "\n".join(_single_blank(lines)).rstrip("\n")
 
@@ -126,6 +133,12 @@ def _policies(report: Document) -> Iterator[str]:
     yield from _table(("Policy", "By", "When", "Part.", "Entry"), people)
     if not people:
         yield "No policy was put in force: each chain still has the one it began with."
+    lists = [
+        (one["list"], one["rows"], one["by"], _time(one["at"]), _part(one), one["seq"])
+        for one in report["changes"]["lists"]
+    ]
+    yield ""
+    yield from _table(("List", "Rows", "By", "When", "Part.", "Entry"), lists)
 
 
 def _signals(report: Document) -> Iterator[str]:
@@ -173,6 +186,20 @@ def _scenarios(what_if: Mapping[str, Any]) -> Iterator[str]:
         for name in SHIFTS_BP
     ]
     yield from _table(("Scenario", "Block", "Review", "Monitor", "Allow", "Changed"), rows)
+
+
+def _outcomes(report: Document) -> Iterator[str]:
+    outcomes = report["totals"]["outcomes"]
+    labels, costs, refused = outcomes["labels"], outcomes["costs"], outcomes["refused"]
+    yield "## What really happened"
+    yield ""
+    if not any(labels.values()) and not costs["outcomes"] and not refused:
+        yield "No outcome came in this period."
+        return
+    yield f"- Decisions that turned out good: {labels['good']:,}, bad: {labels['bad']:,}"
+    yield f"- Costs stated of decisions: {costs['outcomes']:,}, together {costs['sum_minor']:,} minor units"
+    yield ""
+    yield from _table(("Outcome refused because", "Outcomes"), list(refused.items()))
 
 
 def _inputs(report: Document) -> Iterator[str]:

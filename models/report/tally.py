@@ -4,9 +4,9 @@
     tally.take(epoch, lines)          # entries that are right in themselves, in order
     tally.finish()
 
-Which period an entry is of: a decision and a duplicate say so themselves (`at`, event time). Every other entry has the
-time of the decision before it in its chain, and before the first decision that of the first: when a person acted is
-that person's clock, not event time. How the entries are split into batches changes nothing.
+Which period an entry is of: decisions, duplicates and outcomes say so themselves (`at`, event time). Every other entry
+has the time of the decision before it in its chain, and before the first decision that of the first: when a person
+acted is that person's clock, not event time. How the entries are split into batches changes nothing.
 """
 
 from collections import Counter
@@ -158,9 +158,10 @@ class Tally:
     def _entry(self, epoch: int, entry: "_Other") -> None:
         """Everything that is no decision."""
         kind = str(entry.__struct_config__.tag)
-        at_ms = entry.at if isinstance(entry, _Duplicate) else self._at
+        own_ms = entry.at if isinstance(entry, _OWN_TIME) else None
+        at_ms = self._at if own_ms is None else own_ms
         is_inside = None if at_ms is None else self._ask.period.holds(at_ms)
-        if isinstance(entry, (_Policy, _Gap, _Epoch)):
+        if isinstance(entry, (_Policy, _List, _Gap, _Epoch)):
             self._change(kind, epoch, entry, is_inside)
         if is_inside is False:
             self.outside.add("kind", (kind,))
@@ -170,8 +171,16 @@ class Tally:
         totals.add("policy", (entry.policy, kind))
         if isinstance(entry, _Rejected):
             totals.add("rejected", (entry.reason,))
+        elif isinstance(entry, _RefusedOutcome):
+            totals.add("refused", (entry.reason,))
+        elif isinstance(entry, _Settlement):
+            if entry.label is not None:
+                totals.add("label", (entry.label,))
+            if entry.cost_minor is not None:
+                totals.add("cost", ("outcomes",))
+                totals.add_sum(("cost_minor",), entry.cost_minor)
 
-    def _change(self, kind: str, epoch: int, entry: "_Policy | _Gap | _Epoch", is_inside: bool | None) -> None:
+    def _change(self, kind: str, epoch: int, entry: "_Policy | _List | _Gap | _Epoch", is_inside: bool | None) -> None:
         if self._listed[kind] >= LISTED_MAX:
             self.left_out[kind] += 1
             return
@@ -313,6 +322,19 @@ class _Rejected(msgspec.Struct, tag_field="kind", tag="rejected"):
     reason: str
 
 
+class _Settlement(msgspec.Struct, tag_field="kind", tag="settlement"):
+    at: Whole
+    policy: str
+    label: Literal["good", "bad"] | None
+    cost_minor: Whole | None
+
+
+class _RefusedOutcome(msgspec.Struct, tag_field="kind", tag="refused-outcome"):
+    at: Whole | None
+    policy: str
+    reason: str
+
+
 class _Policy(msgspec.Struct, tag_field="kind", tag="policy"):
     seq: Whole
     at: Whole
@@ -322,6 +344,20 @@ class _Policy(msgspec.Struct, tag_field="kind", tag="policy"):
 
     def listed(self) -> dict[str, Any]:
         return {"at": self.at, "by": self.by, "previous": self.previous}
+
+
+class _List(msgspec.Struct, tag_field="kind", tag="list", rename={"list_ref": "list"}):
+    seq: Whole
+    at: Whole
+    policy: str
+    list_ref: str
+    rows: Whole
+    replaces: str | None
+    by: str
+
+    def listed(self) -> dict[str, Any]:
+        place = {"list": self.list_ref, "rows": self.rows, "previous": self.replaces}
+        return {"at": self.at, "by": self.by, **place}
 
 
 class _Gap(msgspec.Struct, tag_field="kind", tag="gap", rename={"from_": "from"}):
@@ -361,8 +397,19 @@ class _Used(msgspec.Struct):
     unknown: str | None = None
 
 
-_Other = _Duplicate | _Rejected | _Policy | _Gap | _Epoch
-_KNOWN: Final = {"decision", "duplicate", "rejected", "policy", "gap", "epoch"}
+_Other = _Duplicate | _Rejected | _Settlement | _RefusedOutcome | _Policy | _List | _Gap | _Epoch
+_OWN_TIME: Final = (_Duplicate, _Settlement, _RefusedOutcome)
+_KNOWN: Final = {
+    "decision",
+    "duplicate",
+    "rejected",
+    "settlement",
+    "refused-outcome",
+    "policy",
+    "list",
+    "gap",
+    "epoch",
+}
 _LENGTHS: Final = {"rule": 3, "typology": 4, "trust": 3}  # of each sort of reason
 _decode = msgspec.json.Decoder(_Decision | _Other).decode
 _decode_common = msgspec.json.Decoder(_Common).decode

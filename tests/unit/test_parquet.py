@@ -57,14 +57,14 @@ def test_every_row_is_an_entry_and_every_entry_a_row(tables):
     for row, entry in ((row, entry) for at in found for row, entry in zip(found[at], ENTRIES[at], strict=True)):
         for name in ("seq", "kind", "id", "key", "policy", "hash"):
             assert row[name] == entry[name]
+        assert row["lists"] == []
+        for name in ("settles", "label", "cost_minor", "list", "rows"):
+            assert row[name] == entry.get(name)
         for name in ("action", "tier", "trust_bp", "score_bp", "flags", "first", "reason", "length", "by", "why"):
             assert row[name] == entry.get(name)
         assert ms(row["at"]) == entry["at"]
-        assert (
-            [row["source_topic"], row["source_offset"]] == [entry["source"][0], entry["source"][2]]
-            if entry["source"]
-            else True
-        )
+        source = entry["source"] or [None, None, None]
+        assert [row["source_topic"], row["source_offset"]] == [source[0], source[2]]
         inputs = [row[name] for name in ("alignment_bp", "risk_bp", "band_bp")]
         assert inputs == entry.get("trust_inputs_bp", [None] * 3)
         for name, value in entry.get("features", {}).items():
@@ -200,14 +200,16 @@ def test_the_notebook_runs_and_counts_flips_by_rule(tables):
     assert "feature_seen_1m" in said
 
 
-def test_the_notebook_s_reliability_uses_labels_where_there_are_some(tables, tmp_path):
-    (tmp_path / "tables").symlink_to(tables)
+def test_the_notebook_s_reliability_uses_the_labels_that_settled_decisions(tables):
+    rows = run(tables.parent)[0]["reliability"].to_pylist()
     decisions = [one for some in ENTRIES.values() for one in some if one["kind"] == "decision"]
-    bad = {one["id"] for one in decisions if one["score_bp"] > 2_000}
-    (tmp_path / "labels.csv").write_text(
-        "id,bad\n" + "".join(f"{one['id']},{int(one['id'] in bad)}\n" for one in decisions)
-    )
-    rows = run(tmp_path)[0]["reliability"].to_pylist()
-    assert sum(row["bad_sum"] for row in rows) == sum(one["id"] in bad for one in decisions)
-    assert sum(row["count_all"] for row in rows) == len(decisions)
+    by_place = {(at, one["seq"]): one for at in (0, 1) for one in ENTRIES[at]}
+    labels = [(by_place[1, one["settles"]], one["label"]) for one in ENTRIES[1] if one.get("label")]
     assert [row["band"] for row in rows] == sorted({one["trust_bp"] // 1_000 for one in decisions})
+    for row in rows:
+        inside = [one for one in decisions if one["trust_bp"] // 1_000 == row["band"]]
+        known = [label for one, label in labels if one["trust_bp"] // 1_000 == row["band"]]
+        assert row["count_all"] == len(inside)
+        assert row["stopped_sum"] == sum(one["action"] in ("review", "block") for one in inside)
+        assert (row["bad_count"], row["bad_sum"] or 0) == (len(known), known.count("bad"))
+    assert len(labels) == 2

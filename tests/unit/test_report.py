@@ -21,6 +21,7 @@ from tests.ruins import resealed
 
 POLICIES = {one.ref: one for one in (FIRST, SECOND)}
 ASK = Ask(gates=gates_of(POLICIES.values()))
+OUTCOMES = ("settlement", "refused-outcome")
 MIDDLE = Period(T0 + 300_000, T0 + 700_000)
 
 
@@ -53,7 +54,10 @@ def dumb(period: Period = EVER, gates: Any = GATES) -> dict[str, Any]:
 def test_the_chains_hold_what_the_totals_are_about():
     """Else equality would say little: every kind, action, tier, flag, reason, state of a signal, and a what-if."""
     totals = made()["totals"]
-    assert set(totals["entries"]["kinds"]) == {"decision", "duplicate", "rejected", "policy", "gap", "epoch"}
+    people = {"policy", "list", "gap", "epoch"}
+    assert set(totals["entries"]["kinds"]) == {"decision", "duplicate", "rejected", *OUTCOMES, *people}
+    assert totals["outcomes"]["costs"] == {"outcomes": 2, "sum_minor": 1_349}
+    assert totals["outcomes"]["labels"] == {"good": 1, "bad": 1}
     assert all(totals["actions"].values())
     assert all(totals["tiers"].values())
     assert set(totals["rules"]) == {"guest", "many", "large", "huge", "odd"}
@@ -106,7 +110,8 @@ def test_a_list_of_changes_says_who_and_where():
         (2, 0, "ben", 5)
     ]
     assert [(one["partition"], one["epoch"], one["seq"]) for one in changes["epochs"]] == [(2, 1, 0)]
-    assert changes["not_listed"] == {"policies": 0, "gaps": 0, "epochs": 0}
+    assert [(one["partition"], one["list"], one["rows"]) for one in changes["lists"]] == [(1, "lost@1:d3fa11034b31", 2)]
+    assert changes["not_listed"] == {"policies": 0, "lists": 0, "gaps": 0, "epochs": 0}
 
 
 def test_a_change_before_the_first_decision_is_of_the_first_decision_s_time():

@@ -293,6 +293,10 @@ The same decisions with the trust tiers moved; rules and history as they were.
 
 Not recomputed, for want of the policy's text: 1 doors@2:494507419426.
 
+## What really happened
+
+No outcome came in this period.
+
 ## What was not decided
 
 - Repeated events, decided once before: 1
