@@ -2,6 +2,7 @@
 
     budgets:
       timeout: 7d                          # a reservation waits so long for its outcome, in event time
+      cost_unit: EUR                       # of the cost an outcome states; needed where there are several units
       accounts:
         - {name: tenant_month, unit: EUR, period: 30d, limit: 2000000}
         - {name: team_day, unit: EUR, period: 1d, per: event.team, limits: {red: 50000}, parent: tenant_month}
@@ -57,6 +58,7 @@ class Budgeting:
     """What a pack says of budgets."""
 
     plan: BudgetPlan
+    cost_unit: str  # the unit of the cost that an outcome states; what is reserved in others is spent as reserved
     keys: MappingType[str, Expression] = field(
         default_factory=dict
     )  # account -> the text that tells its accounts apart
@@ -88,6 +90,7 @@ def read_budgets(problems: Problems, node: Node | None, variables: Variables, ke
         timeout_ms = section.duration("timeout")
         accounts, keys = _accounts(problems, section, of_event, key_field)
         reserves = _reserves(problems, section.need("reserve"), {**variables, SCORE: Variable(INT)}, accounts)
+        cost_unit = _cost_unit(section, accounts)
         on_timeout = section.choice("on_timeout", get_args(OnTimeout), "release")
         bounds = {
             "max_open": section.integer("max_open", 100_000, least=1, most=10_000_000),
@@ -97,7 +100,7 @@ def read_budgets(problems: Problems, node: Node | None, variables: Variables, ke
     if len(problems.found) > mistakes:
         return None
     plan = BudgetPlan(accounts.values(), timeout_ms=timeout_ms, on_timeout=on_timeout, **bounds)
-    return Budgeting(plan=plan, keys=keys, reserves=reserves)
+    return Budgeting(plan=plan, cost_unit=cost_unit, keys=keys, reserves=reserves)
 
 
 def read_governance(
@@ -184,6 +187,16 @@ def _account(
         is_shared=key is None or key.source.strip() != f"event.{key_field}",
     )
     return account, key
+
+
+def _cost_unit(section: Section, accounts: MappingType[str, AccountPlan]) -> str:
+    units = dict.fromkeys(one.unit for one in accounts.values())
+    if section.get("cost_unit") is None and len(units) == 1:
+        return next(iter(units))
+    given = section.text("cost_unit", limit=16)
+    if given and given not in units:
+        section.complain("cost_unit", f'no account counts "{given}"', closest(given, units))
+    return given
 
 
 def _check_parent(section: Section, account: AccountPlan, accounts: MappingType[str, AccountPlan]) -> None:

@@ -56,6 +56,28 @@ def test_a_state_written_down_at_any_moment_has_the_same_future(operations, cut)
                 here.log.pop(record, None) if value is None else here.log.update({record: value})
 
 
+@settings(max_examples=100, deadline=None)
+@given(operations)
+def test_how_operations_are_batched_changes_nothing(operations):
+    """Written down as the world commits, and only once at the end: the same answers, the same records, the same sum."""
+    world = World(2)
+    here, calls, do = world.places[0], [], world.places[0].do
+
+    def heard(name, *arguments):
+        calls.append((name, arguments, do(name, *arguments)))
+        return calls[-1][2]
+
+    here.do = heard
+    for name, partition, number in operations:
+        getattr(world, name)(world.places[partition % 2], number)
+    here.commit()
+    once = here.make()
+    for name, arguments, answer in calls:
+        assert getattr(once, name)(*arguments) == answer
+    assert {name: value for name, value in once.changes() if value is not None} == here.log
+    assert once.total == here.budgets.total
+
+
 def test_every_sequence_of_four_operations_in_a_small_world():
     """Two accounts, one above the other, amounts 0 to 3, clock steps within and across timeout and period."""
     assert every_sequence(4) == 12**4

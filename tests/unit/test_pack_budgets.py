@@ -21,6 +21,7 @@ SEES = {
 GOOD = """\
 budgets:
   timeout: 7d
+  cost_unit: EUR
   accounts:
     - {name: tenant_month, unit: EUR, period: 30d, limit: 2000000}
     - {name: team_day, unit: EUR, period: 1d, per: event.team, limits: {red: 50000, blue: 0}, parent: tenant_month}
@@ -39,6 +40,13 @@ governance:
   insights: {ttl: 1d, keep: 10}
 """
 
+ONE_UNIT = """\
+budgets:
+  timeout: 1h
+  accounts: [{name: day, unit: EUR, period: 1d, limit: 5}]
+  reserve: [{account: day, amount: "1"}]
+"""
+
 
 def read(text: str) -> tuple[Budgeting | None, Governing | None]:
     """Both sections; raises PackError."""
@@ -54,7 +62,7 @@ def read(text: str) -> tuple[Budgeting | None, Governing | None]:
 def test_what_a_pack_says_is_what_is_read():
     """Per event key: one partition has it all; anything else is shared."""
     budgets, governing = read(GOOD)
-    assert budgets.plan.timeout_ms == 7 * DAY
+    assert (budgets.plan.timeout_ms, budgets.cost_unit) == (7 * DAY, "EUR")
     assert budgets.plan.accounts["badge_day"] == AccountPlan(
         name="badge_day", unit="EUR", period_ms=DAY, limit=3_000, parent="team_day", is_per_key=True
     )
@@ -79,6 +87,11 @@ def test_what_a_pack_says_is_what_is_read():
     assert (governing.account, governing.entropy.source) == ("badge_day", "signals.entropy")
 
 
+def test_where_there_is_one_unit_it_is_the_cost_s():
+    """Nothing else could be meant."""
+    assert read(ONE_UNIT)[0].cost_unit == "EUR"
+
+
 def test_a_pack_without_the_sections_has_neither():
     """Nothing is budgeted, nothing governed."""
     assert read("pack: doors\n") == (None, None)
@@ -95,6 +108,8 @@ def test_what_governance_leaves_out_is_the_seeds_numbers():
     [
         ("timeout: 7d", "timeout: 0d", "0d", '"timeout" must be longer than zero in budgets'),
         ("  timeout: 7d\n", "", "timeout", 'missing field "timeout" in budgets'),
+        ("  cost_unit: EUR\n", "", "timeout", 'missing field "cost_unit" in budgets'),
+        ("cost_unit: EUR", "cost_unit: EURO", "EURO", 'no account counts "EURO" in budgets; did you mean "EUR"?'),
         ("timeout: 7d", "timeuot: 7d", "timeuot", 'unknown field "timeuot" in budgets; did you mean "timeout"?'),
         (
             "  reserve:",

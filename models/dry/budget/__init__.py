@@ -1,4 +1,18 @@
-"""Budgets: accounts that decisions reserve from and outcomes settle, conserved to the last unit."""
+"""Budgets: accounts that decisions reserve from and outcomes settle, conserved to the last unit.
+
+One `Budgets` for each partition; `at` is the seq of the entry in the making and the watermark behind its event.
+
+    entry        is made from                                             what it must record
+    decision     advance(at), then reserve(at, wants, keys)               what expired; what is reserved, or why not
+    settlement   settle(at, settles, cost, unit) where a cost is known    what it cost each account, and what is owed
+    debit        debit(at, transfer), of an `ask` in `dry.transfers`      what was given, or why not
+    credit       credit(at, transfer), of a `grant`                       what was added, and what lapsed
+    policy       change(plan)                                             nothing of its own
+
+The `ask` of a decision and the `grant` of a debit are produced with the entry, in one transaction, to the partition
+they name. `changes()` go to the changelog, where the records are those whose names begin with `PREFIXES`; `total` is
+their part of the state's digest.
+"""
 
 from sidechain.models.dry.budget.book import AMOUNT_MAX, Book, is_amount
 from sidechain.models.dry.budget.budgets import Budgets
