@@ -4,9 +4,12 @@ python -m tests.simulation --seeds 10000 --jobs 2        many more
 python -m tests.simulation --seed N --trace              one again, with what happened
 """
 
+import asyncio
+import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,22 @@ import pytest
 from tests.simulation.planted import PLANTED, planted
 from tests.simulation.schedule import run, simulated
 
+# What a killed process leaves is gone, in silence, when its schedule is over: nothing of it may surface here or later.
+pytestmark = [
+    pytest.mark.filterwarnings("error::RuntimeWarning"),
+    pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning"),
+]
 ROOT = Path(__file__).parents[2]
 SEEDS, PARTS = 1_000, 4
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """What a test left behind surfaces in it, not in the next."""
+    yield
+    asyncio.set_event_loop(None)  # with what was left on a loop of asyncio's own
+    gc.collect()
+    gc.collect()
 
 
 @pytest.mark.parametrize("part", range(PARTS))
