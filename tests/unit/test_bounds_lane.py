@@ -16,6 +16,7 @@ from aiokafka.errors import ProducerFenced
 from sidechain.agents import reader
 from sidechain.agents.lane import inputs, lane, log_ends, pipeline, producers
 from sidechain.agents.lane.batch import Batch
+from sidechain.agents.lane.lists import ListLoader
 from sidechain.agents.lane.log_ends import Span
 from sidechain.agents.problems import EnvironmentProblem
 from tests.lanes import config_of
@@ -139,7 +140,7 @@ def test_a_producer_that_does_not_close_is_cut_off(monkeypatch: pytest.MonkeyPat
 
 def side_inputs(silent: Silent, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> inputs.SideInputs:
     monkeypatch.setattr(inputs, "reader", lambda *_, **__: silent)
-    return inputs.SideInputs({}, config_of("nowhere:1", "t.", **settings), [0], str)
+    return inputs.SideInputs({}, config_of("nowhere:1", "t.", **settings), [0], str, ListLoader({}, "t.control"))
 
 
 @pytest.mark.parametrize("behind", ["wet.metadata", "control"])
@@ -170,7 +171,7 @@ def test_loading_what_the_wet_side_said_is_bounded(
 def test_control_records_are_held_in_small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood of them: a few a round, and no more are read until those held have been obeyed. None is lost."""
     control = TopicPartition("t.control", 0)
-    flood = [{control: [SimpleNamespace(offset=at * 100 + one) for one in range(100)]} for at in range(5)]
+    flood = [{control: [SimpleNamespace(offset=at * 100 + one, value=b"{}") for one in range(100)]} for at in range(5)]
     silent = Silent(flood)
 
     async def story() -> tuple[list[int], int]:
