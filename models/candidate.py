@@ -14,7 +14,8 @@ So a back-test equals what workers would have sealed that were started with the 
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -91,9 +92,12 @@ class Candidate:
             raise self._broken
 
     def _pair(self, was: "_Was", record: InputRecord) -> Pair:
+        try:
+            before, said = _judged(was), _heard(bytes(was.signals)).said
+        except (ValueError, RecursionError) as error:
+            raise Mismatch(f"entry {was.seq} is none this version reads: {error}") from None
         self.record = record
-        recorded = _recorded(was.signals)
-        self._fold.events([record], lambda _key: recorded, lambda _signal, _about: recorded)
+        self._fold.events([record], lambda _key: said, lambda _signal, _about: said)
         now = self._made.pop()
         if self._made or not isinstance(now, Decision | Duplicate | Rejected):
             raise AssertionError("an event made something else than one entry")
@@ -107,15 +111,9 @@ class Candidate:
         at_ms = now.at if was.at is None else was.at
         if at_ms is not None:
             self._last_ms = at_ms
-        return Pair(
-            self.partition,
-            was.seq,
-            was.policy,
-            now.id if was.id is None else was.id,
-            self._last_ms,  # an input nobody could read counts where it stands
-            was.judged(),
-            judged(now),
-        )
+        # An input nobody could read counts where it stands.
+        identifier = now.id if was.id is None else was.id
+        return Pair(self.partition, was.seq, was.policy, identifier, self._last_ms, before, judged(now))
 
     def _check_place(self, was: "_Was") -> None:
         if was.seq != self._due:
@@ -163,20 +161,42 @@ class _Was(msgspec.Struct, gc=False):
     id: str | None = None
     at: int | None = None
     action: str = ""
-    reasons: tuple[tuple[Any, ...], ...] = ()
+    reasons: msgspec.Raw = msgspec.Raw(b"[]")
     flags: tuple[str, ...] = ()
-    signals: dict[str, _Used] | None = None
+    signals: msgspec.Raw = msgspec.Raw(b"null")
     reason: str = ""
 
-    def judged(self) -> Judged:
-        """What it says."""
-        if self.kind != "decision":
-            return Judged(self.kind, reason=self.reason)
-        unknown = tuple(name for name, one in self.signals.items() if one.value is None) if self.signals else ()
-        return Judged(self.action, *names_of(self.reasons), unknown, self.flags)
+
+class _Heard(NamedTuple):
+    """What an entry records of its signals."""
+
+    said: SealedSignals | None
+    unknown: tuple[str, ...]
 
 
 _decode: Final = msgspec.json.Decoder(_Was).decode
+_decode_reasons: Final = msgspec.json.Decoder(tuple[tuple[Any, ...], ...]).decode
+_decode_signals: Final = msgspec.json.Decoder(dict[str, _Used] | None).decode
+
+
+# Most entries say the same as one a moment ago; read each text once. How many are remembered changes speed only.
+@lru_cache(maxsize=16_384)
+def _names(reasons: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return names_of(_decode_reasons(reasons))
+
+
+@lru_cache(maxsize=4_096)
+def _heard(signals: bytes) -> _Heard:
+    used = _decode_signals(signals)
+    if not used:
+        return _Heard(None, ())
+    said = {
+        name: UnknownSignal({name: one.unknown})
+        if one.value is None
+        else SignalValue(one.value, one.model, one.as_of, one.offset)
+        for name, one in used.items()
+    }
+    return _Heard(SealedSignals(said), tuple(name for name, one in used.items() if one.value is None))
 
 
 class _Kind(msgspec.Struct):
@@ -190,17 +210,10 @@ def _is_policy(value: bytes | None) -> bool:
         return True  # what was no control record then is none now
 
 
-def _recorded(signals: dict[str, _Used] | None) -> SealedSignals | None:
-    if not signals:
-        return None
-    return SealedSignals(
-        {
-            name: UnknownSignal({name: one.unknown})
-            if one.value is None
-            else SignalValue(one.value, one.model, one.as_of, one.offset)
-            for name, one in signals.items()
-        }
-    )
+def _judged(was: _Was) -> Judged:
+    if was.kind != "decision":
+        return Judged(was.kind, reason=was.reason)
+    return Judged(was.action, *_names(bytes(was.reasons)), _heard(bytes(was.signals)).unknown, was.flags)
 
 
 def _short(digest: str | None) -> str:

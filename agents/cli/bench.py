@@ -1,10 +1,11 @@
-"""`sidechain bench dry|latency|wet|verify|stream`: figures with the machine they were measured on."""
+"""`sidechain bench dry|latency|wet|verify|backtest|stream`: figures with the machine they were measured on."""
 
 import asyncio
 from typing import Annotated, Any
 
 import typer
 
+from sidechain.agents.bench.backtesting import backtesting as measure_backtest
 from sidechain.agents.bench.latency import latency as measure_latency
 from sidechain.agents.bench.stream import stream as measure_stream
 from sidechain.agents.bench.takeover import takeover as measure_takeover
@@ -112,6 +113,29 @@ def verify(
     emit(
         f"most memory {figures['rss_kib'] / 1024:.1f} MiB, "
         f"{figures['rss_kib_longer'] / 1024:.1f} MiB over {figures['longer']} times the entries"
+    )
+    emit(_machine(figures["machine"]))
+
+
+def backtest(
+    pack: Annotated[str, typer.Option(help="A pack with a sample.")] = "network",
+    events: Annotated[int, typer.Option(min=1_000, help="Events of all chains together.")] = 400_000,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Chains, each in a process.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; medians are reported.")] = 3,
+    json: Json = False,
+) -> None:
+    """Events a second that `policy backtest` holds a candidate against, and how many times real time that is."""
+    figures = measure_backtest(pack, events, jobs, rounds, say)
+    if json:
+        emit(figures, json)
+        return
+    emit(
+        f"{figures['events_per_s']:,} events/s in {jobs} processes, {figures['times_real_time']} times real time at "
+        f"10,000 events/s; {figures['events_per_cpu_s']:,} a second of a core"
+    )
+    emit(
+        f"medians of {rounds} rounds of {figures['events']:,} events, {figures['flips']:,} of which flip, "
+        f"pack {figures['pack']}, load {figures['load'][0]}"
     )
     emit(_machine(figures["machine"]))
 
