@@ -16,12 +16,13 @@ from typing import IO, Final, Protocol
 import msgspec
 
 from sidechain.agents.bundle import Bundle, Inputs
+from sidechain.agents.control_log import ControlLog
 from sidechain.agents.jobs import Told, in_processes
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 from sidechain.agents.proof import Topics
 from sidechain.agents.settings import Config
 from sidechain.agents.topic_inputs import TopicInputs
-from sidechain.agents.verify_files import blocks, lines_of, partition_of
+from sidechain.agents.verify_files import blocks, lines_of, partition_of, records_of
 from sidechain.models.candidate import Candidate, InputOf, Mismatch
 from sidechain.models.compare import Comparison
 from sidechain.models.dry import Line
@@ -113,10 +114,10 @@ class ExportChain:
     def walk(self, begin: Begin) -> None:
         bundle = Bundle(self.folder)
         events = bundle.files("events")[self.partition]
-        control = {one.offset: one for file in bundle.files("control").values() for one in bundle.records(file)}
+        control = ControlLog(one for file in bundle.files("control").values() for one in bundle.records(file))
         take = begin(self.partition, Inputs(lambda: bundle.records(events), control).of, True)
         count = 0
-        for line in lines_of(bundle.files("decisions")[self.partition]):
+        for line in records_of(bundle.files("decisions")[self.partition]):
             take(line)
             count += 1
         if count != (stated := self.entries()):

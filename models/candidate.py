@@ -2,7 +2,7 @@
 
 Rule 1: the inputs are those of the chain's entries, in the chain's order, decided by the same kernel.
 Rule 2: the candidate is in force from the chain's first entry on; `policy` entries are passed over. What it is held
-        against is what was sealed, whichever policies sealed it.
+        against is what was sealed, whichever policies sealed it. Lists come into force where they did.
 Rule 3: of signals it sees what the entries recorded, and applies its own bounds and ages to them. A signal that the
         policy of the time did not ask for, or had no value of, is unknown; so are all of what was not decided then.
 Rule 4: repetitions, rejections, windows and evictions are its own, worked out anew.
@@ -22,7 +22,7 @@ import msgspec
 from sidechain.models.compare import Judged, Pair, judged, names_of
 from sidechain.models.dry.chain import rows_of_inputs
 from sidechain.models.dry.entry import Decision, Duplicate, Rejected, Sealed
-from sidechain.models.dry.fold import nothing_learned
+from sidechain.models.dry.lists import Activation, Rows, RowsGone, Table
 from sidechain.models.dry.program import SealedSignals, SignalValue, UnknownSignal
 from sidechain.models.dry.records import InputRecord
 from sidechain.models.dry.rehearsal import Rehearsal
@@ -46,6 +46,7 @@ class Candidate:
         self.partition = partition
         self.record: InputRecord | None = None  # the input of the last pair
         self._input_of = input_of
+        self._rows_of = rows_of_inputs(input_of)
         self._keyed = keyed
         self._made: list[Sealed] = []
         self._fold = self._begun()
@@ -72,7 +73,7 @@ class Candidate:
             return None
         topic, partition, offset = was.source
         if topic == "control":
-            self._control(offset)
+            self._control(was, offset)
             return None
         if topic != "events":
             return None
@@ -130,13 +131,32 @@ class Candidate:
                 f"the decisions were made under pack {pack}, and the candidate is a policy of pack {self.policy.name}"
             )
 
-    def _control(self, offset: int) -> None:
+    def _control(self, was: "_Was", offset: int) -> None:
         """What came into force beside policies is in force for the candidate too."""
         record = self._input_of("control", offset)
+        if record is None and was.kind == "list":
+            raise Mismatch(
+                f"entry {was.seq} put a list in force, and its control record is not here: an export has them, and the "
+                "topics"
+            )
         if record is None or _is_policy(record.value):
             return
-        self._fold.control(record, nothing_learned, rows_of_inputs(self._input_of))
+        try:
+            self._fold.control(record, rows=self._rows(was))
+        except RowsGone as gone:
+            raise Mismatch(f"entry {was.seq}: {gone}") from None
         self._made.clear()
+
+    def _rows(self, was: "_Was") -> Rows:
+        """The rows of lists; those of one that was in force must be there."""
+
+        def rows(offset: int, activation: Activation) -> Table | None:
+            table = self._rows_of(offset, activation)
+            if table is None and was.kind == "list":
+                raise RowsGone(f"the rows of {activation.ref} are not on `control`")
+            return table
+
+        return rows
 
     def _begun(self) -> Rehearsal:
         return Rehearsal(self.policy, self.partition, self._made.append, keyed=self._keyed)

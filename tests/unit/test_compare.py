@@ -1,15 +1,19 @@
 """What a comparison counts, worked out by hand, and where its word changes."""
 
 from dataclasses import replace
+from hashlib import sha256
+from itertools import count
 
 import pytest
 
 from sidechain.models.candidate import Candidate, Mismatch
 from sidechain.models.compare import NO_WEEK, Comparison, Flips, Hits, Judged, Pair, week_of
-from sidechain.models.dry import Fold
+from sidechain.models.dry import Fold, Line
+from sidechain.models.dry.chain import rows_of_inputs
+from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy, Signal, Typology
 from sidechain.models.verdict import STATED, verdict
-from tests.support import T0, event, feature, policy, records, rule
+from tests.support import T0, event, feature, line, policy, records, rule
 
 WEEK_MS = 7 * 86_400_000
 
@@ -156,8 +160,8 @@ def compared(
 ) -> Comparison:
     """So many of each; labels: (stopped, of them bad), of 1,000 bad ones."""
     found = Comparison()
-    for count, was, now in ((stricter, "allow", "block"), (milder, "block", "allow"), (rejected, "allow", "rejected")):
-        for seq in range(count):
+    for times, was, now in ((stricter, "allow", "block"), (milder, "block", "allow"), (rejected, "allow", "rejected")):
+        for seq in range(times):
             found.add(Pair(0, seq, "p", None, None, Judged(was), Judged(now)))
     found.sums.inputs = inputs
     found.sums.hits_before, found.sums.hits_after = Hits(*before, 1_000), Hits(*after, 1_000)
@@ -197,3 +201,67 @@ def test_the_word_changes_beyond_its_limits(found: Comparison, word: str) -> Non
 def test_limits_can_be_stated_otherwise() -> None:
     """By whoever asks; the word follows."""
     assert verdict(compared(stricter=1), replace(STATED, flips_bp=0)).word == "REVIEW"
+
+
+LISTED = """
+pack: doors
+version: 1
+event: {fields: {id: {type: string, role: id}, badge: {type: string, role: key}, at: {type: int, role: time}}}
+lists: {lost: {type: string}}
+rules: [{id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}]
+"""
+
+
+def listed_chain() -> tuple[list[bytes], dict[tuple[str, int], Line]]:
+    """Four events of one badge; between them it is put on a list, and taken off again."""
+    fold, inputs, chain = Fold(load(LISTED.encode(), name="doors"), 0), {}, []
+    records = ["event", *listing("a\n", 0), "event", "event", *listing("b\n", 2), "event"]
+    offsets = {"events": count(), "control": count()}
+    rows = rows_of_inputs(lambda topic, offset: inputs.get((topic, offset)))
+    for at, one in enumerate(records):
+        topic = "events" if one == "event" else "control"
+        value = line({"id": f"e-{at}", "badge": "a", "at": 1_000 * at}) if one == "event" else line(one)
+        record = Line(next(offsets[topic]), b"a" if topic == "events" else b"doors/lost", value)
+        inputs[topic, record.offset] = record
+        made = fold.events([record]) if topic == "events" else fold.control(record, rows=rows)
+        chain += [sealed for _, sealed in made.entries]
+    return chain, inputs
+
+
+def listing(rows: str, offset: int) -> list[dict]:
+    """Rows, and behind them the record that puts them in force."""
+    named = {"name": "doors", "list": "lost"}
+    active = {"version": offset + 1, "digest": sha256(rows.encode()).hexdigest(), "rows": 1, "type": "string"}
+    stated = {"value": None, "by": "anna", "at": 5, "chunks": [offset]}
+    return [{"kind": "rows", **named, "rows": rows}, {"kind": "list", **named, **active, **stated}]
+
+
+def test_lists_come_into_force_where_they_did() -> None:
+    """The candidate asks the version that stood at each input; what it makes of it is its own."""
+    chain, inputs = listed_chain()
+    milder = load(LISTED.replace("then: block", "then: review").encode(), name="doors")
+    walk = Candidate(milder, 0, lambda topic, offset: inputs.get((topic, offset)))
+    made = [pair for one in chain if (pair := walk.take(one)) is not None]
+    assert [(one.before.verdict, one.after.verdict) for one in made] == [
+        ("allow", "allow"),
+        ("block", "review"),
+        ("block", "review"),
+        ("allow", "allow"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gone", "sentence"),
+    [
+        (("control", 1), "its control record is not here"),
+        (("control", 0), "the rows of lost@1:.* are not on `control`"),
+    ],
+)
+def test_a_list_that_is_gone_is_a_sentence(gone: tuple[str, int], sentence: str) -> None:
+    """Without it nobody could say what the candidate would have decided."""
+    chain, inputs = listed_chain()
+    del inputs[gone]
+    walk = Candidate(load(LISTED.encode(), name="doors"), 0, lambda topic, offset: inputs.get((topic, offset)))
+    walk.take(chain[0])
+    with pytest.raises(Mismatch, match=sentence):
+        walk.take(chain[1])
