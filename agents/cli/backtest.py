@@ -19,6 +19,7 @@ from sidechain.agents.backtest import (
 )
 from sidechain.agents.cli.connection import Cluster, ExportFolder
 from sidechain.agents.cli.output import Json, Progress, emit
+from sidechain.agents.cli.period import Since, Until, period_of
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.models.compare import VERDICTS, Comparison, Flip, Flips, Hits, Share, share_bp
 from sidechain.models.compare_fields import fields
@@ -38,10 +39,8 @@ def backtest_(
         list[Path] | None, typer.Option(metavar="FILE", help="The entries they were sealed as; once for each --events.")
     ] = None,
     bundle: ExportFolder = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Count from this event time on: a day, RFC 3339, or ms.")
-    ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="... and before this one.")] = None,
+    since: Since = None,
+    until: Until = None,
     value: Annotated[
         str | None, typer.Option(metavar="FIELD", help="The event's int field that is at stake; else the pack's.")
     ] = None,
@@ -64,6 +63,7 @@ def backtest_(
     had been in force from the first entry on. It is held against what was sealed, under whichever policies. PROMOTE,
     REVIEW or REJECT says what that gives by stated thresholds; a person decides.
     """
+    period = period_of(since, until)
     candidate = load_file(file)
     chains: Sequence[Chain]
     if events or decisions:
@@ -76,8 +76,8 @@ def backtest_(
     asked = Asked(
         policy=candidate.text.encode(),
         stake=stake,
-        since_ms=_moment("--since", since),
-        until_ms=_moment("--until", until),
+        since_ms=period.since,
+        until_ms=period.until,
         labels=labels,
         examples=examples,
     )
@@ -211,20 +211,6 @@ def _time(at_ms: int | None) -> str:
         return (_EPOCH + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")
     except OverflowError:  # a pack may take any time for possible
         return f"{at_ms} ms"
-
-
-def _moment(option: str, text: str | None) -> int | None:
-    """Event time in ms. Raises `UsageProblem`."""
-    if text is None:
-        return None
-    if text.isdigit():
-        return int(text)
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageProblem(f"{option} {text} is no time: 2026-11-21, 2026-11-21T13:00:00Z, or ms since 1970") from None
-    read = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
-    return (read - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _of_files(events: Sequence[Path], decisions: Sequence[Path], bundle: Path | None) -> list[Chain]:

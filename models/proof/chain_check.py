@@ -168,12 +168,23 @@ class ChainCheck:
             return
         while (due := self._due()) is not None and due[0].checkpoint.size <= self._books.size + len(lines):
             part = due[0].checkpoint.size - self._books.size
-            self._books.extend(lines[:part])
+            if self._book(lines[:part]):
+                self._compare(due.popleft())
             lines = lines[part:]
-            self._compare(due.popleft())
             if self.epoch.fault is not None:
                 return
-        self._books.extend(lines)
+        self._book(lines)
+
+    def _book(self, lines: Sequence[bytes]) -> bool:
+        """Enter these into the books; whether that could be done. Anybody with the code can seal what is no entry."""
+        try:
+            self._books.extend(lines)
+        except (ValueError, RecursionError) as problem:
+            position = self._books.size
+            self._blame(
+                Fault(position, None, "sealed, and not readable as an entry", "kind and next", str(problem)), ""
+            )
+        return self.epoch.fault is None
 
     def _due(self) -> deque[Point] | None:
         """Where the next point of this epoch stands."""

@@ -12,6 +12,7 @@ import pytest
 
 from sidechain.agents.believing import UNTRUSTING, Believer
 from sidechain.agents.checkpoints import Keys
+from sidechain.models.columns import read as read_row
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.entry import stated
 from sidechain.models.dry.parse import REASONS
@@ -274,6 +275,20 @@ def test_the_report_is_what_these_entries_come_to():
     sealed = seal(document([Chain(0, check.epochs, tally)], ask, Known(policies)))
     assert sealed == lines("report")[0]
     assert sha256(sealed[:-77]).hexdigest() == json.loads(sealed)["digest"]
+
+
+def test_a_report_and_a_table_can_read_every_entry_of_the_page():
+    """Those of kinds that no chain above has, too."""
+    sealed = [
+        line.encode() for block in BLOCKS.values() for line in block.splitlines() if line.startswith('{"v":1,"seq"')
+    ]
+    tally = Ask().tally(0)
+    for line in sealed:
+        tally.take(0, [line])
+    tally.finish()
+    assert tally.unreadable == 0
+    assert sum(tally.inside.by_name("kind").values()) == len(sealed) >= 7
+    assert all(read_row(line) is not None for line in sealed)
 
 
 def test_the_page_speaks_of_every_topic_and_of_no_other():

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from random import Random
 
+import msgspec
 import pytest
 
 from sidechain.agents.believing import Believer, Trust
@@ -103,6 +105,19 @@ def test_a_missing_end_is_found_against_the_last_checkpoint(left: int) -> None:
     assert found.fault is not None
     assert found.fault.problem == "the chain ends before what was signed at size 110"
     assert found.fault.found == str(left)
+
+
+@pytest.mark.parametrize("lacking", ["next", "kind"])
+def test_a_sealed_record_that_is_no_entry_is_a_fault_where_books_are_kept(lacking: str) -> None:
+    """Anybody with the code can seal one; it must not look like a mistake of ours."""
+    fields = msgspec.json.decode(LINES[-1])
+    del fields[lacking], fields["hash"]
+    body = msgspec.json.encode(fields)[:-1]
+    forged = b'%b,"hash":"%b"}' % (body, sha256(body).hexdigest().encode())
+    (found,) = checked([*LINES[:-1], forged], signed(110)).epochs
+    assert found.fault is not None
+    assert found.fault.problem == "sealed, and not readable as an entry"
+    assert found.checkpoints == 1
 
 
 FORK = chain(events=[EVENTS[0].replace(b"GET", b"PUT"), *EVENTS[1:]])
