@@ -22,7 +22,7 @@ from sidechain.models.policy import Policy
 from tests.signed import ndjson, note, record
 
 T0 = 1_700_000_000_000
-DEED = {"at_ms": 1_800_000_000_000, "by": "ben", "why": "The topic kept events | for an hour."}
+DEED = {"at_ms": 1_800_000_000_000, "by": "ben", "why": "The topic kept events | for\nan hour."}
 JUNK = b"somebody else wrote this"
 
 TEXT = """\

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.reported import CHAINS, JUNK, exported
 from tests.ruins import resealed
 
 dataset = pytest.importorskip("pyarrow.dataset", reason="pyarrow is not installed: pip install 'sidechain[analysis]'")
+parquet_file = pytest.importorskip("pyarrow.parquet")
 
 NOTEBOOK = Path(__file__).parents[2] / "deploy" / "examples" / "reading_an_export.ipynb"
 ENTRIES = {at: [json.loads(line) for line in lines if line != JUNK] for at, lines in CHAINS.items()}
@@ -92,17 +94,26 @@ def test_the_totals_of_the_tables_are_those_of_the_report(tables):
     assert dumb_report.count(fired) == {name: one["decisions"] for name, one in totals["rules"].items()}
 
 
-def test_rows_are_written_group_by_group(tmp_path, monkeypatch):
-    """So that memory does not grow with the entries; the rows are the same."""
-    monkeypatch.setattr(parquet, "GROUP_ROWS", 50)
-    source = FolderSource(exported(tmp_path / "export", {0: CHAINS[0]}))
-    written = asyncio.run(parquet.write(source, tmp_path / "tables", lambda _: None))
-    file = dataset.dataset(tmp_path / "tables", format="parquet").files[0]
-    import pyarrow.parquet
+class Growing(FolderSource):
+    """A log that is read in small batches, and goes on while it is."""
 
-    assert [one.rows for one in written] == [243]
-    assert pyarrow.parquet.ParquetFile(file).num_row_groups == 5
-    assert [row["seq"] for row in rows_of(tmp_path / "tables")[0]] == list(range(243))
+    reads = 0
+
+    async def entries(self, partition: int) -> AsyncIterator[Sequence[bytes]]:
+        self.reads += 1
+        async for lines in super().entries(partition):
+            for start in range(0, 200 if self.reads == 1 else len(lines), 7):
+                yield lines[start : start + 7]
+
+
+def test_rows_are_written_group_by_group(tmp_path, monkeypatch):
+    """So that memory does not grow with the entries; what the first pass did not see is left out."""
+    monkeypatch.setattr(parquet, "GROUP_ROWS", 50)
+    source = Growing(exported(tmp_path / "export", {0: CHAINS[0]}))
+    (written,) = asyncio.run(parquet.write(source, tmp_path / "tables", lambda _: None))
+    assert (written.rows, source.reads) == (203, 2)
+    assert parquet_file.ParquetFile(tmp_path / "tables" / written.name).num_row_groups == 5
+    assert [row["seq"] for row in rows_of(tmp_path / "tables")[0]] == list(range(203))
 
 
 @pytest.mark.parametrize(

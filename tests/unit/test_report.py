@@ -285,6 +285,26 @@ def test_an_entry_that_says_what_no_entry_says_is_counted_as_unreadable(change):
     assert totals["decisions"] == 0
 
 
+@pytest.mark.parametrize(
+    ("age_ms", "up_to"),
+    [
+        (0, "1s"),
+        (1_000, "1s"),
+        (1_001, "1m"),
+        (60_000, "1m"),
+        (600_000, "10m"),
+        (3_600_001, "1d"),
+        (86_400_001, "older"),
+    ],
+)
+def test_ages_up_to_an_edge_include_it(age_ms, up_to):
+    at = json.loads(CHAINS[0][1])["at"]
+    used = {"risk": {"value": 1, "model": "m", "as_of": at - age_ms, "offset": 0}}
+    line = resealed(CHAINS[0][1], seq=0, prev="0" * 64, signals=used)
+    found = made({0: [line]})["totals"]["signals"]["risk"]["age"]["up_to"]
+    assert [name for name, count in found.items() if count] == [up_to]
+
+
 def test_ages_that_no_honest_entry_has_can_be_written_down():
     """An entry anybody with the code could seal: as of the beginning of time, or of its end."""
     lines, head = [], "0" * 64

@@ -75,6 +75,19 @@ def test_verify_comes_to_every_number_of_a_report(export, written):
     assert done.stdout.splitlines()[-1] == "report: every number is what the chains come to"
 
 
+def test_what_a_report_could_not_know_is_not_held_against_it(export, tmp_path):
+    """It was made of the files alone, without a what-if; who verifies it has the policies' texts."""
+    stated = tmp_path / "report.json"
+    stated.write_bytes(report(*files(export), "--format", "json").stdout_bytes)
+    done = call("verify", "--export", export, "--report", stated)
+    assert done.exit_code == 0, done.stdout
+    with_text = tmp_path / "more.json"
+    with_text.write_bytes(report("--export", export, "--format", "json").stdout_bytes)
+    done = call("verify", *files(export), "--report", with_text)
+    assert done.exit_code == 0, done.stdout
+    assert "the what-if is counted with what the report says of it" in done.stderr
+
+
 def test_verify_names_what_a_report_says_wrongly(export, written, tmp_path):
     stated = json.loads(written.read_bytes())
     right = stated["totals"]["actions"]["block"]
