@@ -27,7 +27,7 @@ import msgspec
 
 from sidechain.models.cel import BOOL, INT, STRING, Expression, Variable
 from sidechain.models.dry.budget import AMOUNT_MAX, AccountPlan, BudgetPlan
-from sidechain.models.dry.budget.plan import LEVELS_MAX, OnTimeout
+from sidechain.models.dry.budget.plan import LEVELS_MAX, UNIT, OnTimeout
 from sidechain.models.dry.governance import Governance
 from sidechain.models.pack_reader import Problems, Section, closest, refuse_repeated, titled
 from sidechain.models.policy import ACTIONS
@@ -178,7 +178,7 @@ def _account(
         section.complain("period", '"period" must be at most 366d')
     account = AccountPlan(
         name=section.name("name"),
-        unit=section.text("unit", limit=16),
+        unit=_unit(section),
         period_ms=period_ms,
         limit=limit,
         limits=limits,
@@ -197,6 +197,13 @@ def _cost_unit(section: Section, accounts: MappingType[str, AccountPlan]) -> str
     if given and given not in units:
         section.complain("cost_unit", f'no account counts "{given}"', closest(given, units))
     return given
+
+
+def _unit(section: Section) -> str:
+    unit = section.text("unit", limit=16)
+    if unit and not UNIT.fullmatch(unit):
+        section.complain("unit", '"unit" must be 1 to 16 letters, digits or _')
+    return unit
 
 
 def _check_parent(section: Section, account: AccountPlan, accounts: MappingType[str, AccountPlan]) -> None:

@@ -83,13 +83,13 @@ class Ledger:
         touched = []
         if "expires_ms" in record:
             self.waiting[partition, record["seq"]] = record["parts"]
-            for account, key, from_ms, _unit, amount in record["parts"]:
+            for account, key, _unit, from_ms, _until, amount in record["parts"]:
                 touched.append(place := (account, key, from_ms, partition))
                 self.held[place] += amount
         elif "how" in record:
             parts = self.waiting.pop((partition, record["reservation"]))
-            assert [one[:3] for one in parts] == [one[:3] for one in record["parts"]]
-            for (account, key, from_ms, _unit, amount), closing in zip(parts, record["parts"], strict=True):
+            assert [(one[0], one[1], one[3]) for one in parts] == [tuple(one[:3]) for one in record["parts"]]
+            for (account, key, _unit, from_ms, _until, amount), closing in zip(parts, record["parts"], strict=True):
                 touched.append(place := (account, key, from_ms, partition))
                 self.held[place] -= amount
                 self.costs[place] += closing[4]
@@ -235,7 +235,7 @@ class World:
         if not waiting:
             return
         reservation = waiting[number % len(waiting)]
-        amount = self.ledger.waiting[place.partition, reservation][0][4]
+        amount = self.ledger.waiting[place.partition, reservation][0][5]
         if number // 64 % 5 == 0:
             answer = place.do("release", place.at(), reservation)
         else:
@@ -319,9 +319,11 @@ class World:
     def agrees(self, place: Place, one: tuple[Any, ...]) -> None:
         account, key, from_ms, _ = one
         initial, remaining, reserved, committed, overrun = self.ledger.balances(one)
-        book = place.budgets.books.get(f"{account}:{from_ms}:{key}")
+        plan = self.plan.accounts[account]
+        until_ms = from_ms + plan.period_ms
+        book = place.budgets.books.get(f"{account}:{plan.unit}:{from_ms}:{until_ms}:{key}")
         if book is None:  # nothing is lost by forgetting it, or its period is over
-            is_over = from_ms + self.plan.accounts[account].period_ms <= place.now_ms
+            is_over = until_ms <= place.now_ms
             assert not reserved, one
             assert is_over or (initial == remaining and not overrun), one
             return
@@ -332,8 +334,8 @@ class World:
         """Everything, at once."""
         for place in self.places:
             for name, book in place.budgets.books.items():
-                account, from_ms, key = name.split(":", 2)
-                assert book.from_ms == int(from_ms)
+                account, _unit, from_ms, until_ms, key = name.split(":", 4)
+                assert (book.from_ms, book.until_ms) == (int(from_ms), int(until_ms))
                 self.agrees(place, (account, key, book.from_ms, place.partition))
             for one in [one for one in self.ledger.held if one[3] == place.partition]:
                 self.agrees(place, one)

@@ -183,9 +183,9 @@ def test_what_holds_nothing_is_forgotten_and_what_was_spent_is_not():
     spend(budgets, 2, 10, "spent")
     budgets.settle(at(3), 2)
     spend(budgets, 4, 10, "held")
-    assert {name.split(":")[2] for name in budgets.books if name.startswith("person")} == {"spent", "held"}
+    assert {name.split(":")[4] for name in budgets.books if name.startswith("person")} == {"spent", "held"}
     budgets.advance(at(5, DAY))
-    assert {name.split(":")[2] for name in budgets.books if name.startswith("person")} == {"held"}
+    assert {name.split(":")[4] for name in budgets.books if name.startswith("person")} == {"held"}
     budgets.release(at(6, DAY), 4)
     assert {name.split(":")[0] for name in budgets.books} == {"month"}
 
@@ -342,6 +342,33 @@ def test_a_new_policy_holds_for_books_that_are_opened_from_then_on():
     assert [one.remaining for one in budgets.settle(at(4), 0, 50).parts] == [10, 450, 950]
 
 
+@pytest.mark.parametrize("change", [{"period_ms": HOUR}, {"period_ms": 2 * DAY}, {"unit": "USD"}])
+def test_an_account_with_another_period_or_unit_is_another_account(change):
+    """Its books are not mixed up with those that are open, also where they begin together."""
+    was = {"name": "a", "unit": "EUR", "period_ms": DAY, "limit": 10}
+    budgets = Budgets(BudgetPlan([AccountPlan(**was)], timeout_ms=DAY), 0, 1)
+    budgets.reserve(at(0), [Want("a", 6)], {})
+    budgets.change(BudgetPlan([AccountPlan(**{**was, **change})], timeout_ms=DAY))
+    assert balances(budgets, "a") == (10, 0, 0, 0)
+    budgets.reserve(at(1), [Want("a", 9)], {})
+    budgets.settle(at(2), 0, 7)
+    assert balances(budgets, "a") == (1, 9, 0, 0)
+    assert sorted(one.remaining for one in budgets.books.values()) == [1, 3]
+
+
+def test_a_day_is_not_spent_twice_where_hours_become_days():
+    """The book of the first hour is still held when the day, which began with it, is opened."""
+    was = {"name": "a", "unit": "EUR", "period_ms": HOUR, "limit": 10}
+    budgets = Budgets(BudgetPlan([AccountPlan(**was)], timeout_ms=DAY), 0, 1)
+    budgets.reserve(at(0), [Want("a", 6)], {})
+    budgets.change(BudgetPlan([AccountPlan(**{**was, "period_ms": DAY})], timeout_ms=DAY))
+    for seq in (1, 3):
+        budgets.reserve(at(seq, 5 * HOUR), [Want("a", 5)], {})
+        budgets.settle(at(seq + 1, 5 * HOUR), seq)
+    budgets.release(at(5, 5 * HOUR), 0)
+    assert budgets.reserve(at(6, 5 * HOUR), [Want("a", 1)], {}).reason == "exhausted"
+
+
 def test_after_a_repair_the_periods_nobody_remembers_have_nothing_left():
     """What was spent before is not known, so none of it is spent again; the next day is a new one."""
     budgets = Budgets(plan(), 0, 1, epoch=1, nothing_before_ms=HOUR)
@@ -483,6 +510,7 @@ def test_a_debt_is_paid_by_what_another_partition_gives():
         ({"source": 9}, "foreign-transfer"),
         ({"kind": "grant"}, "foreign-transfer"),
         ({"account": "nobody"}, "unknown-account"),
+        ({"unit": "USD"}, "unknown-account"),
         ({"from_ms": 1, "until_ms": DAY + 1}, "unknown-account"),
         ({"until_ms": 2 * DAY}, "unknown-account"),
     ],
@@ -491,7 +519,7 @@ def test_a_transfer_that_fits_nothing_gives_nothing(change, reason):
     """Another policy's account, another's question."""
     _, there = two()
     asked = Transfer(
-        kind="ask", source=0, epoch=0, seq=0, to=1, account="day", key="", from_ms=0, until_ms=DAY, amount=5
+        kind="ask", source=0, epoch=0, seq=0, to=1, account="day", key="", unit="EUR", from_ms=0, until_ms=DAY, amount=5
     )
     debit = there.debit(at(0), msgspec.structs.replace(asked, **change))
     assert (debit.amount, debit.reason) == (0, reason)
@@ -504,7 +532,7 @@ def test_a_transfer_that_fits_nothing_gives_nothing(change, reason):
 )
 def test_a_transfer_nobody_can_have_meant_is_not_read(change):
     """Negative, overflowing, to itself."""
-    good = {"kind": "ask", "source": 0, "epoch": 0, "seq": 0, "to": 1, "account": "day", "key": ""}
+    good = {"kind": "ask", "source": 0, "epoch": 0, "seq": 0, "to": 1, "account": "day", "key": "", "unit": "EUR"}
     good |= {"from_ms": 0, "until_ms": DAY, "amount": 5}
     assert encode_transfer(read_transfer(msgspec.json.encode(good))) == msgspec.json.encode(good)
     with pytest.raises(ValueError, match=r"."):
@@ -522,9 +550,9 @@ def test_the_state_reads_as_the_head_of_its_module_says():
     here.settle(at(2), 0, 12)
     here.credit(at(3), there.debit(at(7), ask).grant)
     assert dict(here.changes()) == {
-        b"account:day:0:": b"[0,0,86400000,100,104,7,85,12,0,1,4,0,-1,0,0]",
+        b"account:day:EUR:0:86400000:": b"[0,0,86400000,100,104,7,85,12,0,1,4,0,-1,0,0]",
         b"reservation:0": None,
-        b"reservation:1": b'[3600000,[["day","",0,"EUR",85]]]',
+        b"reservation:1": b'[3600000,[["day","","EUR",0,86400000,85]]]',
         b"closed:0": b'[[0,"settled"]]',
         b"transfers:1": b"[0,7]",
     }
@@ -532,8 +560,8 @@ def test_the_state_reads_as_the_head_of_its_module_says():
 
 
 GOOD = {
-    b"account:day:0:": b"[0,0,86400000,100,104,7,85,12,0,1,4,0,-1,0,0]",
-    b"reservation:1": b'[3600000,[["day","",0,"EUR",85]]]',
+    b"account:day:EUR:0:86400000:": b"[0,0,86400000,100,104,7,85,12,0,1,4,0,-1,0,0]",
+    b"reservation:1": b'[3600000,[["day","","EUR",0,86400000,85]]]',
     b"closed:0": b'[[0,"settled"]]',
     b"transfers:1": b"[0,7]",
 }
@@ -542,22 +570,31 @@ GOOD = {
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        (b"account:day:0:", b"[0,0,86400000,100,104,8,85,12,0,1,4,0,-1,0,0]"),  # one more remains than there is
-        (b"account:day:0:", b"[0,0,86400000,100,104,6,86,12,0,1,4,0,-1,0,0]"),  # one more held than is reserved
-        (b"account:day:0:", b"[0,0,86400000,100,104,7,85,12,0,2,4,0,-1,0,0]"),
-        (b"account:day:0:", b"[0,0,86400000,100,105,8,85,12,0,1,4,0,-1,0,0]"),
-        (b"account:day:0:", b"[0,0,86400000,100,104,7,85,12,3,1,4,0,-1,0,0]"),  # it owes although something remains
-        (b"account:day:0:", b"[0,0,86400000,100,104,-1,85,20,0,1,4,0,-1,0,0]"),
-        (b"account:day:0:", b"[0,0,86400000,100,104,7,85,12,0,1,4,0,-1,0]"),
-        (b"account:day:0:", b"[0,0,86400000,100,104,7,85,12,0,1,4,0,-1,0,0,0]"),
-        (b"account:day:0:", b"[0,0,86400000,100,104,7.0,85,12,0,1,4,0,-1,0,0]"),
-        (b"account:day:5:", b"[0,0,86400000,100,100,100,0,0,0,0,0,0,1,0,0]"),  # of another period
-        (b"account:day:0:", b"null"),
-        (b"account:day:0:", b"[" * 2000),
-        (b"reservation:1", b'[3600000,[["day","",86400000,"EUR",85]]]'),
-        (b"reservation:2", b'[3600000,[["day","",0,"EUR",0]]]'),
-        (b"reservation:x", b'[3600000,[["day","",0,"EUR",85]]]'),
-        (b"reservation:-1", b'[3600000,[["day","",0,"EUR",85]]]'),
+        (
+            b"account:day:EUR:0:86400000:",
+            b"[0,0,86400000,100,104,8,85,12,0,1,4,0,-1,0,0]",
+        ),  # one more remains than there is
+        (
+            b"account:day:EUR:0:86400000:",
+            b"[0,0,86400000,100,104,6,86,12,0,1,4,0,-1,0,0]",
+        ),  # one more held than is reserved
+        (b"account:day:EUR:0:86400000:", b"[0,0,86400000,100,104,7,85,12,0,2,4,0,-1,0,0]"),
+        (b"account:day:EUR:0:86400000:", b"[0,0,86400000,100,105,8,85,12,0,1,4,0,-1,0,0]"),
+        (
+            b"account:day:EUR:0:86400000:",
+            b"[0,0,86400000,100,104,7,85,12,3,1,4,0,-1,0,0]",
+        ),  # it owes although something remains
+        (b"account:day:EUR:0:86400000:", b"[0,0,86400000,100,104,-1,85,20,0,1,4,0,-1,0,0]"),
+        (b"account:day:EUR:0:86400000:", b"[0,0,86400000,100,104,7,85,12,0,1,4,0,-1,0]"),
+        (b"account:day:EUR:0:86400000:", b"[0,0,86400000,100,104,7,85,12,0,1,4,0,-1,0,0,0]"),
+        (b"account:day:EUR:0:86400000:", b"[0,0,86400000,100,104,7.0,85,12,0,1,4,0,-1,0,0]"),
+        (b"account:day:EUR:5:86400000:", b"[0,0,86400000,100,100,100,0,0,0,0,0,0,1,0,0]"),  # of another period
+        (b"account:day:EUR:0:86400000:", b"null"),
+        (b"account:day:EUR:0:86400000:", b"[" * 2000),
+        (b"reservation:1", b'[3600000,[["day","","EUR",86400000,172800000,85]]]'),
+        (b"reservation:2", b'[3600000,[["day","","EUR",0,86400000,0]]]'),
+        (b"reservation:x", b'[3600000,[["day","","EUR",0,86400000,85]]]'),
+        (b"reservation:-1", b'[3600000,[["day","","EUR",0,86400000,85]]]'),
         (b"closed:0", b'[[0,"paid"]]'),
         (b"closed:1", b'[[0,"settled"]]'),
         (b"transfers:1", b"[0]"),
@@ -606,6 +643,8 @@ def test_one_unit_more_or_less_anywhere_is_refused(name, by):
         ([{"name": "a", "limit": -1}], "whole number from 0"),
         ([{"name": "a", "limit": 2**53}], "whole number from 0"),
         ([{"name": "a", "period_ms": 0}], "at least 1 ms"),
+        ([{"name": "a:b"}], "lower-case letters"),
+        ([{"name": "a", "unit": "E:R"}], "1 to 16 letters"),
         ([{"name": "a"}, {"name": "a"}], "planned twice"),
         ([{"name": "a", "parent": "b"}], "there is no such account"),
         ([{"name": "a", "parent": "a"}], "above itself"),

@@ -108,6 +108,7 @@ def test_what_governance_leaves_out_is_the_seeds_numbers():
     [
         ("timeout: 7d", "timeout: 0d", "0d", '"timeout" must be longer than zero in budgets'),
         ("  timeout: 7d\n", "", "timeout", 'missing field "timeout" in budgets'),
+        ("unit: count", "unit: a b", "a b", '"unit" must be 1 to 16 letters, digits or _ in account reviews_day'),
         ("  cost_unit: EUR\n", "", "timeout", 'missing field "cost_unit" in budgets'),
         ("cost_unit: EUR", "cost_unit: EURO", "EURO", 'no account counts "EURO" in budgets; did you mean "EUR"?'),
         ("timeout: 7d", "timeuot: 7d", "timeuot", 'unknown field "timeuot" in budgets; did you mean "timeout"?'),

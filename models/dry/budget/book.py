@@ -21,6 +21,14 @@ def is_amount(value: object) -> bool:
     return type(value) is int and 0 <= value <= AMOUNT_MAX
 
 
+def book_name(account: str, unit: str, from_ms: int, until_ms: int, key: str) -> str:
+    """What a book is called: all that two books must share to be one. Only a key may have a colon.
+
+    A policy that changes an account's unit or period has another account, and what is open of the old one stays its.
+    """
+    return f"{account}:{unit}:{from_ms}:{until_ms}:{key}"
+
+
 class Book(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An account's balances in one period. Amounts in the account's unit, times in ms of event time.
 

@@ -14,8 +14,8 @@ Rule 4: an answer depends on the operations before it, in their order, and on no
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
-from sidechain.models.dry.budget.book import AMOUNT_MAX, Book, is_amount
-from sidechain.models.dry.budget.memory import How, Memory, book_name
+from sidechain.models.dry.budget.book import AMOUNT_MAX, Book, book_name, is_amount
+from sidechain.models.dry.budget.memory import How, Memory
 from sidechain.models.dry.budget.plan import AccountPlan, BudgetPlan, allotment
 from sidechain.models.dry.budget.records import (
     Closed,
@@ -128,7 +128,7 @@ class Budgets:
             if (unit is None and len(units) > 1) or (unit is not None and unit not in units):
                 return Refused("unknown-unit")
             for one in held.parts:
-                if self._memory.books[book_name(one.account, one.from_ms, one.key)].overrun + cost > AMOUNT_MAX:
+                if self._memory.books[one.book].overrun + cost > AMOUNT_MAX:
                     return Refused("balance-too-large", one.account, one.key)
 
         def real_cost(one: Part) -> int:
@@ -156,7 +156,7 @@ class Budgets:
             reason = None if amount == ask.amount else "exhausted"
             if amount:
                 self._memory.put(name, book.send(amount), at.now_ms)
-        return Debit(amount, reason, self._transfer(at, "grant", ask.source, ask, ask.until_ms, amount))
+        return Debit(amount, reason, self._transfer(at, "grant", ask.source, ask, amount))
 
     def credit(self, at: Moment, grant: Transfer) -> Credit:
         """Another partition has given some of its allotment; what comes after its period lapses."""
@@ -182,7 +182,7 @@ class Budgets:
 
     @property
     def books(self) -> Mapping[str, Book]:
-        """Every book something happened in, by `<account>:<start of its period>:<key>`."""
+        """Every book something happened in, by `<account>:<unit>:<start>:<end of its period>:<key>`."""
         return self._memory.books
 
     @property
@@ -224,7 +224,9 @@ class Budgets:
                 key = keys.get(account.name) if account.is_per_key else ""
                 if key is None or account.limit_of(key) is None:
                     return parts, Refused("unknown-account", account.name, key)
-                parts.append(Part(account.name, key, account.period_of(at.now_ms), account.unit, want.amount))
+                from_ms = account.period_of(at.now_ms)
+                until_ms = from_ms + account.period_ms
+                parts.append(Part(account.name, key, account.unit, from_ms, until_ms, want.amount))
         return parts, None
 
     def _hold(self, at: Moment, parts: list[Part], books: list[tuple[str, Book]]) -> Reserved:
@@ -248,7 +250,7 @@ class Budgets:
         memory = self._memory
         closings: list[Closing] = []
         for one in memory.open[reservation].parts:
-            name, cost = book_name(one.account, one.from_ms, one.key), cost_of(one)
+            name, cost = one.book, cost_of(one)
             before = memory.books[name]
             after = before.settle(one.amount, cost)
             overrun = max(after.overrun - before.overrun, 0)
@@ -269,7 +271,7 @@ class Budgets:
         return self._of_period(at, plan, key, plan.period_of(at.now_ms))
 
     def _of_period(self, at: Moment, plan: AccountPlan, key: str, from_ms: int) -> tuple[str, Book | None]:
-        name = book_name(plan.name, from_ms, key)
+        name = book_name(plan.name, plan.unit, from_ms, from_ms + plan.period_ms, key)
         if (book := self._memory.books.get(name)) is not None:
             return name, book
         if (limit := plan.limit_of(key)) is None:
@@ -287,6 +289,7 @@ class Budgets:
         if (
             plan is None
             or not plan.is_shared
+            or plan.unit != transfer.unit
             or plan.period_of(transfer.from_ms) != transfer.from_ms
             or transfer.until_ms - transfer.from_ms != plan.period_ms
         ):
@@ -311,10 +314,10 @@ class Budgets:
             return None
         book = asked(book, self.partition, self.partitions, at.now_ms)
         self._memory.put(name, book, at.now_ms)
-        return self._transfer(at, "ask", book.asking, part, book.until_ms, amount)
+        return self._transfer(at, "ask", book.asking, part, amount)
 
     def _transfer(
-        self, at: Moment, kind: Literal["ask", "grant"], to: int, about: Transfer | Part, until_ms: int, amount: int
+        self, at: Moment, kind: Literal["ask", "grant"], to: int, about: Transfer | Part, amount: int
     ) -> Transfer:
         return Transfer(
             kind=kind,
@@ -324,8 +327,9 @@ class Budgets:
             to=to,
             account=about.account,
             key=about.key,
+            unit=about.unit,
             from_ms=about.from_ms,
-            until_ms=until_ms,
+            until_ms=about.until_ms,
             amount=amount,
         )
 

@@ -1,9 +1,9 @@
 """What a partition remembers of its budgets, and how it stands on the changelog.
 
-    account:team_day:864000000:     [4,864000000,950400000,500,500,380,100,20,0,1,0,0,-1,0,0]   name, period, key
-    reservation:41                  [950400000,[["team_day","",864000000,"EUR",100]]]
-    closed:0                        [[40,"settled"]]   how the reservations of entries 0..255 ended
-    transfers:2                     [0,17]   epoch and seq of the last transfer sealed from partition 2
+    account:team_day:EUR:864000000:950400000:   [4,864000000,950400000,500,500,380,100,20,0,1,0,0,-1,0,0]
+    reservation:41    [950400000,[["team_day","","EUR",864000000,950400000,100]]]
+    closed:0          [[40,"settled"]]   how the reservations of entries 0..255 ended
+    transfers:2       [0,17]   epoch and seq of the last transfer sealed from partition 2
 
 Rule 1: a book is forgotten when nothing would be lost, so never while somebody holds a part of it or, in its period,
 after anything was spent. Books of ended periods go a few at an operation, in an order that depends on entries alone.
@@ -157,8 +157,8 @@ class Memory:
         kind, _, rest = name.decode().partition(":")
         if kind == "account":
             book = _decode_book(value)
-            if rest.split(":", 2)[1] != str(book.from_ms):
-                raise ValueError(f"it is of the period from {book.from_ms} on")
+            if rest.split(":", 4)[2:4] != [str(book.from_ms), str(book.until_ms)]:
+                raise ValueError(f"it is of the period from {book.from_ms} until {book.until_ms}")
             self.books[rest] = book
         elif kind == "reservation":
             self.open[_number(rest)] = _decode_held(value)
@@ -177,7 +177,7 @@ class Memory:
         held: dict[str, list[int]] = {}
         for reservation in self.open.values():
             for one in reservation.parts:
-                total = held.setdefault(book_name(one.account, one.from_ms, one.key), [0, 0])
+                total = held.setdefault(one.book, [0, 0])
                 total[0] += 1
                 total[1] += one.amount
         for name, book in self.books.items():
@@ -211,11 +211,6 @@ class Memory:
         else:
             found = self._transfers[int(rest)]
         return None if found is None else _encode(found)
-
-
-def book_name(account: str, from_ms: int, key: str) -> str:
-    """What a book is called; an account's name has no colon, a key may."""
-    return f"{account}:{from_ms}:{key}"
 
 
 def _number(text: str) -> int:

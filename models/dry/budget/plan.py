@@ -7,6 +7,7 @@ Rule 2: a period is a stretch of event time aligned to 1970-01-01T00:00Z: day n 
 Rule 3: an account that is used from several partitions has an allotment on each; together they are the limit.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
@@ -17,7 +18,8 @@ from sidechain.models.dry.budget.book import is_amount
 OnTimeout = Literal["release", "commit"]
 
 LEVELS_MAX: Final = 16  # accounts above one another
-NO_LIMITS: Final[Mapping[str, int]] = {}
+UNIT: Final = re.compile(r"[A-Za-z0-9_]{1,16}")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class AccountPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +101,10 @@ def allotment(limit: int, partition: int, partitions: int) -> int:
 
 
 def _check(one: AccountPlan) -> None:
+    if not _NAME.fullmatch(one.name):
+        raise ValueError(f"account {one.name[:64]!r} must be named with lower-case letters, digits and _")
+    if not UNIT.fullmatch(one.unit):
+        raise ValueError(f"the unit of account {one.name} must be 1 to 16 letters, digits or _, not {one.unit[:64]!r}")
     if one.period_ms < 1:
         raise ValueError(f"the period of account {one.name} must be at least 1 ms")
     if one.limit is None and not one.limits:

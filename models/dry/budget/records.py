@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from sidechain.models.dry.budget.book import is_amount
+from sidechain.models.dry.budget.book import book_name, is_amount
 
 Reason = Literal[
     "bad-amount",
@@ -69,9 +69,15 @@ class Part(NamedTuple):
 
     account: str
     key: str
-    from_ms: int  # of the period it was made in, to which it belongs whatever happens later
     unit: str
+    from_ms: int  # the period it was made in, to which it belongs whatever happens later
+    until_ms: int
     amount: int
+
+    @property
+    def book(self) -> str:
+        """What its book is called."""
+        return book_name(self.account, self.unit, self.from_ms, self.until_ms, self.key)
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -84,7 +90,7 @@ class Held(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 class Transfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One partition asks another for a part of an account's limit, or answers.
 
-        {"kind":"grant","source":2,"epoch":0,"seq":41,"to":0,"account":"team_day","key":"",
+        {"kind":"grant","source":2,"epoch":0,"seq":41,"to":0,"account":"team_day","key":"","unit":"EUR",
          "from_ms":0,"until_ms":86400000,"amount":120}
 
     An entry makes one at most, so source, epoch and seq name it. A `grant` may be of 0.
@@ -97,6 +103,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     to: int
     account: str
     key: str
+    unit: str
     from_ms: int
     until_ms: int
     amount: int
