@@ -111,6 +111,9 @@ def _asked_again(entry: Entry, policy: Policy, event: bytes | None) -> Iterator[
     if event is None:
         yield "  limits and what would have decided otherwise: not without the event, which is not here"
         return
+    if any(entry.get("lists", {}).values()):
+        yield "  limits and what would have decided otherwise: not without the rows of its lists, which are not here"
+        return
     try:
         question = Question(entry, policy, event)
     except ValueError as fault:

@@ -75,6 +75,7 @@ _SECTIONS: Final = (
     _Section("field", lambda one: _named(one.event.fields, "name"), "decided", {"personal": "wet"}),
     _Section("feature", lambda one: _named(one.features, "name"), "measured", {}, keeps_names=True, prefix="features."),
     _Section("signal", lambda one: _named(one.signals, "name"), "told", {}),
+    _Section("list", lambda one: _named(one.lists, "name"), "fires", {}, prefix="lists."),
     _Section(
         "rule",
         lambda one: _named(one.rules, "id"),
@@ -88,7 +89,7 @@ _SECTIONS: Final = (
     _Section("wet", lambda one: {"": one.wet}, "wet", {}),
     _Section("source", lambda one: _named(one.sources, "name"), "raw", {}),
 )
-_COMPARED: Final = ("event", "features", "signals", "rules", "typologies", "trust", "wet", "sources")
+_COMPARED: Final = ("event", "features", "signals", "lists", "rules", "typologies", "trust", "wet", "sources")
 
 
 def changes(before: Policy, after: Policy) -> list[Change]:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from sidechain.agents.cli import build
 from sidechain.models.cel import INT, STRING, Expression, Variable, check
 from sidechain.models.pack_file import load, load_pack
+from sidechain.models.policy import ListSchema
 from sidechain.models.policy_diff import changes
 
 DOORS = """
@@ -133,7 +134,7 @@ IDENTITY = (".text", ".digest", ".name", ".version")
 @pytest.mark.parametrize("pack", ["network", "payments", "web"])
 def test_no_field_changes_unseen(pack: str) -> None:
     """Also one that a later release adds: it shows by its name."""
-    policy, seen = load_pack(pack), 0
+    policy, seen = replace(load_pack(pack), lists=(ListSchema(name="held"),)), 0
     for path, changed in altered(policy):
         if path in IDENTITY or path.endswith(".line"):
             continue
