@@ -48,12 +48,11 @@ class ControlQueue:
         while self._records and len(found) < most:
             record = self._records[0]
             activation = read_activation(record.value)
-            if activation is not None:
-                if found or not self._is_loaded(record.offset, activation):
-                    break  # it is the only one of its round, so that no more than one list waits in memory
-                found.append(self._records.popleft())
+            if activation is not None and not self._is_loaded(record.offset, activation):
                 break
             found.append(self._records.popleft())
+            if activation is not None:
+                break  # so that no more than one list waits in memory
         return found
 
     def rows(self, offset: int, _activation: Activation) -> Table | None:

@@ -256,6 +256,22 @@ def test_a_list_may_come_before_the_policy_that_asks_it_and_not_as_the_65th():
     assert len([name for name, _ in fold.changes() if name.startswith(b"list:")]) == LISTS_MAX
 
 
+def test_a_list_of_other_types_than_a_later_policy_declares_is_unknown_to_it():
+    """It stays in force on the chain: a policy that declares it as it is finds it again."""
+    other = load(
+        PACK.replace("lost: {type: string}", "lost: {type: int}")
+        .replace("event.badge in lists", "event.n in lists")
+        .encode(),
+        name="x",
+    )
+    fold, _ = asked([chunk("5\n"), activation("5\n")])
+    for policy, ref in ((other, None), (POLICY, "lost@1")):
+        fold.change_policy(policy, 9, "", at_ms=0, by="x")
+        (entry,) = decide(fold, event(fold.seq, "5", 5))
+        assert (entry["lists"]["lost"] or "").split(":")[0] == (ref or "")
+        assert (["rule", "lost", 0] in entry["reasons"]) == (ref is not None)
+
+
 def test_a_takeover_has_the_lists_and_refuses_a_changelog_without_one():
     """The record of a list is in the sum; its rows are brought, or a decision that asks them raises."""
     control = [Line(at, b"", one) for at, one in enumerate([chunk("a\n"), activation("a\n")])]
