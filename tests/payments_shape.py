@@ -29,6 +29,7 @@ class Shape(NamedTuple):
     seconds: list[int]  # of the day
     by_customer: list[int]  # payments of each, those who never pay included
     by_terminal: list[int]
+    reached: list[int]  # terminals each customer was seen at
     a_day: list[int]  # payments of each day
     quantiles: tuple[int, ...]  # of the amounts, at QUANTILES
     rates: tuple[float, ...]  # share of bad payments: all, and of each kind
@@ -42,6 +43,7 @@ def shape(payments: Iterable[tuple[int, int, int, int, int]]) -> Shape:
     amounts, seconds = [], []
     customers: Counter[int] = Counter(dict.fromkeys(range(CUSTOMERS), 0))
     terminals: Counter[int] = Counter(dict.fromkeys(range(2 * CUSTOMERS), 0))
+    places: set[int] = set()
     days: Counter[int] = Counter()
     kinds: Counter[int] = Counter()
     for at_ms, kind, customer, terminal, amount in payments:
@@ -49,6 +51,7 @@ def shape(payments: Iterable[tuple[int, int, int, int, int]]) -> Shape:
         seconds.append(at_ms // 1_000 % 86_400)
         customers[customer] += 1
         terminals[terminal] += 1
+        places.add(customer * 2 * CUSTOMERS + terminal)
         days[at_ms // DAY_MS] += 1
         kinds[kind] += 1
     amounts.sort()
@@ -59,6 +62,7 @@ def shape(payments: Iterable[tuple[int, int, int, int, int]]) -> Shape:
         seconds,
         sorted(customers.values()),
         sorted(terminals.values()),
+        sorted(Counter(one // (2 * CUSTOMERS) for one in places).values()),
         sorted(days.values()),
         tuple(amounts[int(share * count)] for share in QUANTILES),
         (1 - kinds[0] / count, *(kinds[kind] / count for kind in (1, 2, 3))),
@@ -89,6 +93,7 @@ def distances(ours: Shape, theirs: Shape) -> dict[str, float]:
         "time of day": apart(ours.seconds, theirs.seconds),
         "payments of a customer": apart(ours.by_customer, theirs.by_customer),
         "payments at a terminal": apart(ours.by_terminal, theirs.by_terminal),
+        "terminals of a customer": apart(ours.reached, theirs.reached),
         "payments a day": abs(mean_ours / mean_theirs - 1),
         "quantiles of the amount": max(abs(a / b - 1) for a, b in zip(ours.quantiles, theirs.quantiles, strict=True)),
         **{name: abs(a / b - 1) for name, a, b in zip(names, ours.rates, theirs.rates, strict=True)},

@@ -21,6 +21,7 @@ BOUNDS = {
     "time of day": 0.0036,
     "payments of a customer": 0.039,
     "payments at a terminal": 0.065,
+    "terminals of a customer": 0.05,
     "payments a day": 0.035,  # the mean rate of 5,000 customers, twice: three deviations
     "quantiles of the amount": 0.1,
     "fraud": 0.05,
