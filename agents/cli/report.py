@@ -9,7 +9,7 @@ import typer
 from sidechain.agents.believing import Trust
 from sidechain.agents.chain_proofs import Found, Place, Policies, check
 from sidechain.agents.cli.connection import Connection, ExportFolder
-from sidechain.agents.cli.output import Progress, emit, say
+from sidechain.agents.cli.output import Json, Progress, emit, say
 from sidechain.agents.cli.period import Last, Since, Until, duration_ms, moment_ms, period_of
 from sidechain.agents.cli.proofs import CertificateFiles, Day, RootFile, must_be_right, verified_fields, verified_lines
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
@@ -50,6 +50,7 @@ def report(
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Files counted at once, each in a process.")] = 1,
     *,
     connection: Connection,
+    json: Json = False,
 ) -> None:
     """Count what was decided in a period of event time, and verify the chains on the way. Exit 1 when one is broken.
 
@@ -70,7 +71,7 @@ def report(
         found = check(place, trust, progress.advance, lambda known: _ask(asked_for, known))
     made = document(_chains(found.proofs), _ask(asked_for, found.policies), _known(found, found.policies, made_ms))
     sealed = seal(made)
-    if format == "json":
+    if json or format == "json":
         emit_bytes(sealed)
     else:
         emit(page(made, sealed))

@@ -142,7 +142,7 @@ def _policies(report: Document) -> Iterator[str]:
 
 
 def _signals(report: Document) -> Iterator[str]:
-    yield "## What the wet side said"
+    yield "## Signals"
     yield ""
     if not report["totals"]["signals"]:
         yield "No decision was made under a policy that accepts signals."

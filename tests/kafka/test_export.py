@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,13 @@ def report_both_ways(folder: Path, options: list[str], sidechain) -> None:
     assert dumb_report.main(folder, file) is False
     held = sidechain("verify", *options, "--report", str(file))
     assert held.returncode == 0, held.stdout + held.stderr
+    if find_spec("pyarrow") is not None:
+        places = {"live": options, "files": ["--export", str(folder)]}
+        for name, place in places.items():
+            done = sidechain("export", str(folder.with_name(name)), "--parquet", *place)
+            assert done.returncode == 0, done.stderr
+        for file in sorted(folder.with_name("live").iterdir()):
+            assert file.read_bytes() == (folder.with_name("files") / file.name).read_bytes()
 
 
 def replay_without_control(config, folder: Path, sidechain) -> None:

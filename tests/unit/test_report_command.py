@@ -54,6 +54,7 @@ def test_the_same_inputs_give_the_same_bytes(export, written):
     """Also in another order, in several processes, and of files instead of the export they are from."""
     again = report("--export", export, "--format", "json", "--jobs", "2")
     assert again.stdout_bytes == written.read_bytes()
+    assert report("--export", export, "--json").stdout_bytes == written.read_bytes()
     of_files = [report(*some, "--format", "json").stdout_bytes for some in (files(export), files(export)[::-1])]
     assert of_files[0] == of_files[1]
     assert len(of_files[0]) > 1_000
@@ -282,7 +283,7 @@ Put in force by people; the time is their clock, the entry is where it took effe
 |---|---|---|---|---:|
 | doors@2:494507419426 | anna | 1995-08-01T06:00:02Z | 0 | 3 |
 
-## What the wet side said
+## Signals
 
 **risk**: known in 50.0 % of 2 decisions.
 
