@@ -20,6 +20,7 @@ from sidechain.agents.problems import UsageProblem
 from sidechain.models.dry import Fold
 from sidechain.models.dry.entry import Broken, Next, body_and_hash
 from sidechain.models.dry.fold import Head
+from sidechain.models.dry.lists import LIST_PREFIX
 from sidechain.models.dry.state import POLICY_PREFIX, Change
 from sidechain.models.policy import Policy
 
@@ -108,6 +109,10 @@ def plan_epoch(
         + ("" if policy.ref == begin.policy else f"; {begin.policy} was in force, and nobody has its text"),
         f"windows and remembered ids begin anew: {len(forgotten):,} state records are forgotten",
     )
+    if lists := [one.removeprefix(LIST_PREFIX).decode("utf-8", "replace") for one in forgotten if _is_list(one)]:
+        says += (
+            f"no list is in force: {', '.join(lists)} must be activated again (`sidechain lists activate --again`)",
+        )
     return Plan("epoch", entry, [*first, *((name, None) for name in forgotten), *written], says)
 
 
@@ -154,6 +159,10 @@ def _of_state(value: bytes | None, partition: int, events_end: int) -> Believed 
 
 def _is_possible(following: Next, events_end: int) -> bool:
     return following.keys() >= INPUTS and min(following.values()) >= 0 and following["events"] <= events_end
+
+
+def _is_list(name: bytes) -> bool:
+    return name.startswith(LIST_PREFIX)
 
 
 def _shown(value: object) -> object:

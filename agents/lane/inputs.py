@@ -127,11 +127,15 @@ class SideInputs:
         for tp, span in spans.items():
             self._consumer.seek(tp, span.start)
         self._consumer.seek(self._control_tp, max(spans[self._control_tp].start, control_from))
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        loop = asyncio.get_running_loop()
+        deadline = patience = loop.time() + self._timeout_s
+        reached = -1
         while behind := [tp for tp, span in spans.items() if await self._consumer.position(tp) < span.end]:
-            if asyncio.get_running_loop().time() > deadline:
-                if self._control_tp in behind:
-                    raise TimeoutError(f"{self._control_tp.topic} was not read within {self._timeout_s:.0f} s")
+            if (position := await self._consumer.position(self._control_tp)) > reached:
+                reached, patience = position, loop.time() + self._timeout_s  # the rows of lists may take a while
+            if self._control_tp in behind and loop.time() > patience:
+                raise TimeoutError(f"{self._control_tp.topic} was not read within {self._timeout_s:.0f} s")
+            if self._control_tp not in behind and loop.time() > deadline:
                 log.warning("metadata not loaded within %.0f s: going on, what is missing is unknown", self._timeout_s)
                 return
             self._sort(await self._consumer.getmany(timeout_ms=100))

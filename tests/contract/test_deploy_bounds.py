@@ -53,6 +53,7 @@ def test_no_bound_of_a_worker_is_missing() -> None:
 PACES = {
     "dry.worker.MEASURE_S",
     "dry.worker.TELL_S",
+    "lane.control_queue.AGAIN_S",
     "lane.inputs.COMPLAIN_S",
     "lane.lane.PACE_S",
     "lane.lane.PAUSE_S",

@@ -91,6 +91,8 @@ def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path, sidecha
         asked = ["lists", "activate", str(limits), "--list", "limits", "--version", "1", "--by", "ben", *options]
         answer = sidechain(*asked)
         assert answer.returncode == 0, answer.stderr
+        again = sidechain(*asked, "--again", "--json")  # everywhere in force already: read, and no entry made
+        assert (again.returncode, json.loads(again.stdout)["new"]) == (0, True), again.stderr
         send(config, events(sent[0] + 400, 400))
         wait_decided(config, sent[0] + 800, [heir])
         assert f"{ROWS} rows loaded" in heir.said()
@@ -98,7 +100,7 @@ def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path, sidecha
 
     check_entries(config, said["list"], sent[0] + 800)
     shown = json.loads(sidechain("lists", "show", *options, "--json").stdout)
-    assert [one["by"] for one in shown["activated"]] == ["anna", "ben"]
+    assert [one["by"] for one in shown["activated"]] == ["anna", "ben", "ben"]
     assert {one["lost"] for one in shown["cited"].values()} == {said["list"]}
     for command in (["replay", *options], ["account", *options]):
         done_ = sidechain(*command)

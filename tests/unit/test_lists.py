@@ -9,6 +9,7 @@ from sidechain.models import Decider
 from sidechain.models.dry import Fold, Line, StateMismatch
 from sidechain.models.dry.chain import Replayer
 from sidechain.models.dry.completeness import Booked, Completeness
+from sidechain.models.dry.entry import Broken
 from sidechain.models.dry.lists import KEY_MAX, LISTS_MAX, ROWS_MAX, Activation, Content, RowsGone, Table
 from sidechain.models.list_file import CHUNK_BYTES, ListError, of_values, offline_control
 from sidechain.models.list_rows import ListRows
@@ -291,6 +292,16 @@ def test_a_takeover_has_the_lists_and_refuses_a_changelog_without_one():
         Fold.restore(0, last, changes, POLICY).events([following])
     with pytest.raises(StateMismatch, match=r"list:lost.* cannot be read"):
         Fold.restore(0, last, [*changes, (b"list:lost", b"[]")], POLICY)
+
+
+def test_an_epoch_begins_without_lists_and_the_same_version_takes_effect_again():
+    """The state is empty: what was in force is unknown until somebody activates it again."""
+    fold, _ = asked([chunk("a\n"), activation("a\n")])
+    begun, _ = Fold.begin_epoch(POLICY, 0, 1, Broken(None, None, None), fold.next, at_ms=0, by="x", why="y")
+    assert decide(begun, event(1, "a"))[0]["lists"]["lost"] is None
+    control = {2: Line(2, None, chunk("a\n")), 3: Line(3, None, activation("a\n", [2]))}
+    assert begun.control(control[3], rows=ListRows(control).of).entries
+    assert decide(begun, event(2, "a"))[0]["action"] == "block"
 
 
 def test_a_replay_needs_the_rows_and_says_so():
