@@ -102,7 +102,7 @@ def plan_epoch(
     left = standing - {name for name, _ in written} - {LAYOUT_KEY}
     forgotten = sorted(name for name in left if not name.startswith(POLICY_PREFIX))
     at = "where the log holds nothing" if broken.offset is None else f"at offset {broken.offset}"
-    says = (
+    says: tuple[str, ...] = (
         f"epoch {number} begins behind seq {_shown(broken.seq)}, hash {_shown(broken.hash and broken.hash[:16])}, {at}",
         f"events go on at {begin.next['events']}, control at {begin.next['control']}, as {begin.source}",
         f"policy {policy.ref} decides"
