@@ -15,6 +15,7 @@ from sidechain.models.nearest import Question
 from sidechain.models.policy import Policy, Rule, Trust
 
 Entry = Mapping[str, Any]
+Lists = Mapping[str, Mapping[Any, Any]]
 _ACTED = {
     "allow": "was allowed",
     "monitor": "was allowed and is watched",
@@ -41,15 +42,18 @@ _REJECTED = {
 }
 
 
-def explain(entry: Entry, policy: Policy | None = None, event: bytes | None = None) -> Iterator[str]:
+def explain(
+    entry: Entry, policy: Policy | None = None, event: bytes | None = None, lists: Lists | None = None
+) -> Iterator[str]:
     """Lines of text, most important first.
 
     `policy`: the one the entry names; without it, ids stand for words. `event`: the input's bytes; with both, each
-    rule's limits stand beside what was measured, and the smallest changes that would have decided otherwise.
+    rule's limits stand beside what was measured, and the smallest changes that would have decided otherwise. `lists`:
+    the rows of the lists it cites, by name.
     """
     kind = entry["kind"]
     if kind == "decision":
-        yield from _decision(entry, policy, event)
+        yield from _decision(entry, policy, event, lists)
     elif kind == "duplicate":
         yield f"{entry['id']} was decided before, by entry {entry['first']}; this repetition decided nothing."
     elif kind == "rejected":
@@ -82,7 +86,7 @@ def explain(entry: Entry, policy: Policy | None = None, event: bytes | None = No
     yield f"  sealed as entry {entry['seq']} with hash {entry['hash']}"
 
 
-def _decision(entry: Entry, policy: Policy | None, event: bytes | None) -> Iterator[str]:
+def _decision(entry: Entry, policy: Policy | None, event: bytes | None, lists: Lists | None) -> Iterator[str]:
     yield f"{entry['id']} {_ACTED.get(entry['action'], entry['action'])} under policy {entry['policy']}."
     fired = list(entry["reasons"])
     if not fired:
@@ -104,10 +108,10 @@ def _decision(entry: Entry, policy: Policy | None, event: bytes | None) -> Itera
     values = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in entry["features"].items())
     yield f"  measured: {values}"
     if policy is not None:
-        yield from _asked_again(entry, policy, event)
+        yield from _asked_again(entry, policy, event, lists)
 
 
-def _asked_again(entry: Entry, policy: Policy, event: bytes | None) -> Iterator[str]:
+def _asked_again(entry: Entry, policy: Policy, event: bytes | None, lists: Lists | None) -> Iterator[str]:
     if event is None:
         yield "  limits and what would have decided otherwise: not without the event, which is not here"
         return
@@ -115,7 +119,7 @@ def _asked_again(entry: Entry, policy: Policy, event: bytes | None) -> Iterator[
         yield "  limits and what would have decided otherwise: not without the rows of its lists, which are not here"
         return
     try:
-        question = Question(entry, policy, event)
+        question = Question(entry, policy, event, lists)
     except ValueError as fault:
         yield f"  limits and what would have decided otherwise cannot be said: {fault}"
         return

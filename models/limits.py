@@ -3,11 +3,13 @@
 limits(rule.when, values)  ->  Limit("features.seen >= 2", ("features.seen 3",), True), …
 """
 
+import ast
 import json
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any, Final, NamedTuple
 
-from sidechain.models.cel import Expression, Variable, check, evaluator
+from sidechain.models.cel import HELPERS, Expression, Variable, check, lower
 from sidechain.models.cel.checker import Node
 
 _METHODS: Final = ("startsWith", "endsWith", "contains")
@@ -32,11 +34,21 @@ def limits(condition: Expression, values: Mapping[str, Any]) -> Iterator[Limit]:
         text = _text(leaf)
         if text is None:  # of a kind this has no words for: the whole condition stands for it
             shown = tuple(f"{name} {_shown(values.get(name))}" for name in condition.variables)
-            yield Limit(" ".join(condition.source.split()), shown, evaluator(condition)(values))
+            yield Limit(" ".join(condition.source.split()), shown, _answer(condition, values))
             return
         known = {name: Variable(one.type, unknown=True) for name, one in variables.items()}
-        holds = evaluator(check(text, known))({name: values.get(name) for name in variables})
-        yield Limit(text, tuple(f"{name} {_shown(values.get(name))}" for name in variables), holds)
+        shown = tuple(f"{name} {_shown(values.get(name))}" for name in variables)
+        yield Limit(text, shown, _answer(check(text, known), values))
+
+
+def _answer(condition: Expression, values: Mapping[str, Any]) -> bool | None:
+    """What the condition is for these values, lowered as in the kernel: no list is copied to ask it."""
+    names = {name: f"v{at}" for at, name in enumerate(condition.variables)}
+    body = lower(condition, lambda name: ast.Name(names[name], ast.Load()), (f"t{at}" for at in count()))
+    code = compile(ast.fix_missing_locations(ast.Expression(body)), "<limit>", "eval")
+    given = {local: values.get(name) for name, local in names.items()}
+    found: bool | None = eval(code, {"__builtins__": {}, **HELPERS, **given})  # noqa: S307 - a tree of our own nodes
+    return found
 
 
 def _leaves(node: Node) -> Iterator[Node]:
@@ -76,7 +88,7 @@ def _text(node: Node) -> str | None:
         return f"({bound[0]} ? {bound[1]} : {bound[2]})"
     if node.op == "list":
         return f"[{', '.join(texts)}]"
-    if node.op == "index":
+    if node.op in ("index", "lookup"):
         return f"{bound[0]}[{texts[1]}]"
     if node.op in _METHODS:
         return f"{bound[0]}.{node.op}({texts[1]})"
@@ -89,4 +101,6 @@ _BINARY: Final = ("&&", "||", "==", "!=", "<", "<=", ">", ">=", "in", "+", "-", 
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"of {len(value):,} rows"
     return "unknown" if value is None else json.dumps(value, ensure_ascii=False)

@@ -20,6 +20,8 @@ from sidechain.models.policy import Feature, Policy
 NEAR: Final = 256  # values on each side that are asked one by one
 ANOTHER: Final = "another value"  # of a text: one that no rule names
 
+Rows = Mapping[Any, Any]  # of a list: key -> value
+
 _NEVER_NEGATIVE: Final = ("count", "distinct", "deviation")
 
 
@@ -42,10 +44,24 @@ class Nearest(NamedTuple):
 class Question:
     """One decision that can be asked again with one value changed."""
 
-    def __init__(self, entry: Mapping[str, Any], policy: Policy, event: bytes) -> None:
-        """`event`: the input's bytes. Raises ValueError when entry, policy and event do not belong together."""
+    def __init__(
+        self,
+        entry: Mapping[str, Any],
+        policy: Policy,
+        event: bytes,
+        lists: Mapping[str, Mapping[Any, Any]] | None = None,
+    ) -> None:
+        """`event`: the input's bytes; `lists`: the rows of those the entry cites, by name.
+
+        Raises ValueError when they do not belong together, or some are missing.
+        """
         self.policy = policy
         self._program = Program(policy)
+        self._lists = {name: (lists or {}).get(name) for name, ref in entry.get("lists", {}).items() if ref is not None}
+        for name, rows in self._lists.items():
+            if rows is None:
+                raise ValueError(f"the rows of list {name} are not at hand")
+            self._program.use_rows(name, rows)
         self._event = self._program.parse(event)
         if self._event.__class__ is Rejection:
             raise ValueError("the event is none under this policy")
@@ -58,6 +74,7 @@ class Question:
     def values(self) -> dict[str, Any]:
         """Every value the rules may read, by dotted name; an unknown one is None."""
         found = {f"event.{one.name}": getattr(self._event, one.name) for one in self.policy.event.fields}
+        found |= {f"lists.{name}": rows for name, rows in self._lists.items()}
         found |= {f"features.{name}": value for name, value in self._named(self._program.feature_names, self._features)}
         return found | {
             f"signals.{name}": value for name, value in self._named(self._program.signal_names, self._signals)

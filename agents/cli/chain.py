@@ -1,7 +1,7 @@
 """`verify`, `replay`, `account` and `explain`: what a stranger can ask of a chain, in a file or on its topic."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ from sidechain.agents.cli.proofs import (
 )
 from sidechain.agents.cli.report import answer_reported
 from sidechain.agents.control_log import ControlLog
-from sidechain.agents.explained import events_of_file, find
+from sidechain.agents.explained import Found, events_of_file, find
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.agents.replay_behind import replay_topics
@@ -173,25 +173,26 @@ def explain(
     if events is not None and file is None:
         raise UsageProblem("--events goes with --file; the topics have their own")
     if file is not None:
-        found = [line for line in lines_of(file) if _names(line, identifier)]
+        lines = [line for line in lines_of(file) if _names(line, identifier)]
         named = connection.policy_if_named()
-        known = {named.ref: named} if named else {}
-        inputs = events_of_file(found, events) if events is not None else {}
+        inputs = events_of_file(lines, events) if events is not None else {}
+        found = Found(lines, inputs, {named.ref: named} if named else {}, {})
     else:
         settings = connection.settings()
-        given = policy_of(settings.pack, settings.policy)
-        found, inputs, known = asyncio.run(find(settings, identifier, given))
-    if not found:
+        found = asyncio.run(find(settings, identifier, policy_of(settings.pack, settings.policy)))
+    if not found.entries:
         raise AnswerIsNo(f"no entry names {identifier}; inputs without a readable id are in the dead letters")
     if json:
-        emit([msgspec.json.decode(line) for line in found], json)
+        emit([msgspec.json.decode(line) for line in found.entries], json)
         return
-    emit("\n\n".join("\n".join(_explained(line, known, inputs)) for line in found), json)
+    emit("\n\n".join("\n".join(_explained(line, found)) for line in found.entries), json)
 
 
-def _explained(line: bytes, known: Mapping[str, Policy], inputs: Mapping[bytes, bytes]) -> Iterator[str]:
+def _explained(line: bytes, found: Found) -> Iterator[str]:
     entry = msgspec.json.decode(line)
-    return sentences(entry, known.get(entry["policy"]), inputs.get(line))
+    cited = {name: ref for name, ref in entry.get("lists", {}).items() if ref in found.lists}
+    lists = {name: found.lists[ref] for name, ref in cited.items()}
+    return sentences(entry, found.policies.get(entry["policy"]), found.events.get(line), lists)
 
 
 def account_lines(accounts: list[Account]) -> Iterator[str]:

@@ -91,6 +91,12 @@ def test_the_flips_it_names_are_those_the_workers_show(
     subprocess.run([sys.executable, "-m", "sidechain.agents", *words, *where], check=True, timeout=60)
     assert backtest(before, friday, "--export", folder) == told
 
+    flip = json.loads(listed.read_bytes().splitlines()[0])
+    words = ["explain", flip["id"], "--policy", str(monday)]
+    said = subprocess.run([sys.executable, "-m", "sidechain.agents", *words, *where], capture_output=True, text=True)
+    assert "    many_errors did not fire\n      features.errors_5m >= 6 does not hold: " in said.stdout
+    assert "    features.errors_5m 6 instead of " in said.stdout
+
     new = decided(after, tmp_path / "friday.log")  # only now does the changed policy decide anything
     flips = [
         (was["id"], partition, was["seq"], was["action"], now["action"])

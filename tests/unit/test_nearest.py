@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidechain.models import Decider
 from sidechain.models.cel import BOOL, INT, STRING, Variable, check
 from sidechain.models.dry import Fold, SignalValue
 from sidechain.models.explain import explain
 from sidechain.models.limits import limits
 from sidechain.models.nearest import NEAR, Nearest, Question
+from sidechain.models.pack_file import load
 from sidechain.models.policy import EventField, Policy, Signal
 from tests.support import FIELDS, T0, decided, event, feature, fold, line, policy, rule, trust
 
@@ -202,3 +204,33 @@ def test_limits_are_written_as_the_pack_could_have(source: str) -> None:
         assert all(name in one.text for name in again.variables)
     if len(shown) == 1 and "?" not in source:
         assert check(shown[0].text, VARIABLES).tree == check(source, VARIABLES).tree
+
+
+LISTED = """
+pack: doors
+version: 1
+event:
+  fields:
+    id: {type: string, role: id}
+    badge: {type: string, role: key}
+    at: {type: int, role: time}
+    n: {type: int}
+lists: {lost: {type: string}, limits: {type: string, value: int}}
+rules:
+  - {id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}
+  - {id: over, when: "event.n > lists.limits[event.badge]", then: review, reason: Over.}
+"""
+
+
+def test_limits_and_flips_ask_the_lists_the_entry_cites() -> None:
+    """With their rows at hand; without them it says so and guesses nothing."""
+    one = load(LISTED.encode(), name="doors")
+    given = {"id": "e", "badge": "a", "at": 1, "n": 3}
+    (entry,) = Decider(one, lists={"lost": ["b"], "limits": {"a": 5}}).decide([given])
+    said = list(explain(entry, one, line(given), {"lost": {"b": None}, "limits": {"a": 5}}))
+    assert '      event.badge in lists.lost does not hold: event.badge "a", lists.lost of 1 rows' in said
+    assert any(limit.startswith("      event.n > lists.limits[event.badge] does not hold: ") for limit in said)
+    assert "    event.n 6 instead of 3: review" in said
+    assert any(
+        "cannot be said: the rows of list lost are not at hand" in two for two in explain(entry, one, line(given))
+    )
