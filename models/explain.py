@@ -115,8 +115,9 @@ def _asked_again(entry: Entry, policy: Policy, event: bytes | None, lists: Lists
     if event is None:
         yield "  limits and what would have decided otherwise: not without the event, which is not here"
         return
-    if any(entry.get("lists", {}).values()):
-        yield "  limits and what would have decided otherwise: not without the rows of its lists, which are not here"
+    if missing := [name for name, ref in entry.get("lists", {}).items() if ref and name not in (lists or {})]:
+        said = f"not without the rows of its lists, which are not here ({', '.join(missing)})"
+        yield f"  limits and what would have decided otherwise: {said}"
         return
     try:
         question = Question(entry, policy, event, lists)

@@ -231,6 +231,7 @@ def test_limits_and_flips_ask_the_lists_the_entry_cites() -> None:
     assert '      event.badge in lists.lost does not hold: event.badge "a", lists.lost of 1 rows' in said
     assert any(limit.startswith("      event.n > lists.limits[event.badge] does not hold: ") for limit in said)
     assert "    event.n 6 instead of 3: review" in said
-    assert any(
-        "cannot be said: the rows of list lost are not at hand" in two for two in explain(entry, one, line(given))
-    )
+    without = list(explain(entry, one, line(given)))
+    assert any("not without the rows of its lists, which are not here (lost, limits)" in said for said in without)
+    with pytest.raises(ValueError, match="the rows of list limits are not at hand"):
+        Question(entry, one, line(given), {"lost": {}})
