@@ -6,7 +6,7 @@ check as one that was kept, so its root is compared with the entries.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -34,13 +34,13 @@ class Difference(NamedTuple):
 
 class _Checkpoint(msgspec.Struct):
     origin: str
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     root: str
 
 
 class _Epoch(msgspec.Struct):
     epoch: int
-    entries: int
+    entries: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     head: str | None
     checkpoint: _Checkpoint | None = None
 
@@ -79,6 +79,7 @@ class Stated:
             self._read = msgspec.json.decode(data, type=_Report)
             self.document: Document = msgspec.json.decode(data)
             self.points = [point for chain in self._read.chains for point in _points(chain)]
+            self._gates = {one.policy: gate for one in self._read.policies if (gate := _gate(one)) is not None}
         except RecursionError:
             raise ValueError("it is nested too deep") from None
         if self._read.v != VERSION or self._read.report != "sidechain":
@@ -92,15 +93,14 @@ class Stated:
 
         `gates`: of the policies whose texts are here; for others the report's own words stand in.
         """
-        own = {one.policy: gate for one in self._read.policies if (gate := _gate(one)) is not None}
-        gates = {ref: gate for ref, gate in gates.items() if ref in own}
+        gates = {ref: gate for ref, gate in gates.items() if ref in self.counted_with}
         reach = {one.partition: {it.epoch: it.entries for it in one.epochs} for one in self._read.chains}
-        return Ask(Period(self._read.period.since, self._read.period.until), {**own, **gates}, reach)
+        return Ask(Period(self._read.period.since, self._read.period.until), {**self._gates, **gates}, reach)
 
     @property
     def counted_with(self) -> set[str]:
         """Policies whose tiers and rules it states, because whoever made it had their texts."""
-        return {one.policy for one in self._read.policies if one.tiers_bp is not None}
+        return set(self._gates)
 
     def differences(self, found: Document) -> list[Difference]:
         """Every place where the report differs from what was found; the digest first."""

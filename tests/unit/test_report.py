@@ -199,6 +199,40 @@ def test_what_is_no_report_is_said_to_be_none(data):
         Stated(data)
 
 
+def spoilt(report: dict[str, Any], path: tuple[Any, ...], value: Any) -> bytes:
+    """The report with one value replaced, sealed anew."""
+    at = report = json.loads(msgspec.json.encode(report))
+    for name in path[:-1]:
+        at = at[name]
+    at[path[-1]] = value
+    return seal(report)
+
+
+@pytest.mark.parametrize("value", [-1, [], {}, "x", [{}], {"a": []}, 2.5], ids=str)
+def test_whatever_stands_in_a_report_is_refused_or_named(value):
+    """Every place of its chains, policies and period, and the first of each table; the other places are alike."""
+    right = made()
+    parts = {name: right[name] for name in ("chains", "policies", "period", "changes")}
+    for path, _ in leaves(parts):
+        try:
+            stated = Stated(spoilt(right, path, value))
+        except ValueError:
+            continue
+        assert stated.differences(made(ask=stated.ask({}))) or path[0] == "chains", path
+
+
+@given(st.integers(0, len(seal(made())) - 1), st.integers(1, 255))
+@settings(max_examples=60)
+def test_a_flipped_byte_is_refused_or_named(at, flip):
+    data = bytearray(seal(made()))
+    data[at] ^= flip
+    try:
+        stated = Stated(bytes(data))
+    except ValueError:
+        return
+    assert stated.differences(made())
+
+
 # The what-if, by hand.
 
 
