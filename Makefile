@@ -22,8 +22,8 @@ $(STAMP): requirements-dev.txt pyproject.toml deploy/link_house.py
 	@$(BIN)/python deploy/link_house.py
 	@touch $@
 
-demo: $(STAMP)   ## broker, dry, wet, real traffic, proof at the end (PACK=web)
-	@$(BIN)/sidechain demo $(if $(PACK),--pack $(PACK))
+demo: $(STAMP)   ## broker, dry, wet, real traffic, proof at the end (PACK=web RATE=1500)
+	@$(BIN)/sidechain demo $(if $(PACK),--pack $(PACK)) $(if $(RATE),--rate $(RATE))
 
 test: lint       ## lint, then every test, with a real broker
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
