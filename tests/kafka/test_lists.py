@@ -3,15 +3,23 @@
 A hundred thousand of them; `SIDECHAIN_TEST_LIST_ROWS=1000000` for the million that a list may well have.
 """
 
+import asyncio
 import json
 import os
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.lane.lists import ListLoader
+from sidechain.agents.lane.log_ends import Ends
+from sidechain.agents.lane.problems import Refused
 from sidechain.agents.local_kafka import LocalKafka
+from sidechain.models.dry.lists import Standing, read_activation
 from tests.lanes import Process, config_of, made, send, visible, wait_decided
+from tests.unit.test_lists import activation, chunk
 
 ROWS = int(os.environ.get("SIDECHAIN_TEST_LIST_ROWS", "100000"))
 PACK = """\
@@ -108,10 +116,45 @@ def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path, sidecha
     folder, shot = tmp_path / "audit", tmp_path / "shot"
     assert sidechain("export", str(folder), "--with-events", *options).returncode == 0
     assert sidechain("snapshot", str(shot), *options).returncode == 0
-    offline = sidechain("replay", "--export", str(folder), "--snapshot", str(shot))
-    assert offline.returncode == 0, offline.stdout + offline.stderr
+    for begun in ([], ["--snapshot", str(shot)]):
+        offline = sidechain("replay", "--export", str(folder), *begun)
+        assert offline.returncode == 0, offline.stdout + offline.stderr
     complete = sidechain("verify", "--export", str(folder), "--against-events")
     assert complete.returncode == 0, complete.stdout + complete.stderr
+
+
+def test_rows_are_found_where_they_stand_and_their_loss_is_said(config, tmp_path: Path) -> None:
+    """By offset, or anywhere on a replaced topic; read once for all who ask at the same time."""
+
+    async def play() -> None:
+        ends, loader = Ends(kafka_options(config)), ListLoader(kafka_options(config), config.topic("control"))
+        await ends.start()
+        try:
+            right = read_activation(visible_control[3])
+            assert right is not None
+            tables = await asyncio.gather(*(loader.rows(3, right) for _ in range(5)))
+            assert tables[0] is not None
+            assert tables == [tables[0]] * 5
+            assert len(loader._tables) == 1
+            for offset, chunks, why in ((3, (2,), "other rows"), (3, (9,), "behind it"), (0, (1,), "before")):
+                assert await loader.rows(offset, msgspec.structs.replace(right, chunks=chunks)) is None, why
+            for offset in (3, 0, 99):  # where it stands; at another place; behind the log's end
+                standing = Standing(1, *right.kind_of_rows, offset)
+                found = await loader.standing({b"list:lost": msgspec.json.encode(standing)}, ends)
+                assert list(found.values()) == tables[:1]
+            tables.clear()
+            found.clear()
+            lost = Standing(1, "0" * 64, 1, "string", None, 3)
+            with pytest.raises(Refused, match=r"a list of 1 rows .* holds its rows no more"):
+                await loader.standing({b"list:lost": msgspec.json.encode(lost)}, ends)
+        finally:
+            await loader.stop()
+            await ends.stop()
+
+    values = [b"junk", chunk("a\n"), chunk("b\n"), activation("a\n", [1])]
+    send(config, [(0, b"k", one) for one in values], "control")
+    visible_control = {one.offset: one.value for one in visible(config, "control")[0]}
+    asyncio.run(play())
 
 
 def check_entries(config, ref: str, count: int) -> None:
