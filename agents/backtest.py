@@ -5,7 +5,7 @@ walked at once, each in a process, and their sums are added.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -74,6 +74,7 @@ class FileChain:
 
     events: Path
     decisions: Path
+    control: Sequence[Line] = ()  # the lists that were in force, as `offline_control` makes them
 
     @property
     def name(self) -> str:
@@ -83,7 +84,8 @@ class FileChain:
         return sum(len(lines) for _, lines in blocks(self.decisions))
 
     def walk(self, begin: Begin) -> None:
-        inputs = Inputs(lambda: (Line(at, None, value) for at, value in enumerate(lines_of(self.events))), {})
+        control = ControlLog(self.control)
+        inputs = Inputs(lambda: (Line(at, None, value) for at, value in enumerate(lines_of(self.events))), control)
         take = begin(partition_of(self.decisions), inputs.of, False)
         last = b""
         for last in lines_of(self.decisions):

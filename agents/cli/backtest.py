@@ -20,9 +20,12 @@ from sidechain.agents.backtest import (
 from sidechain.agents.cli.connection import Cluster, ExportFolder
 from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.period import Since, Until, period_of
+from sidechain.agents.cli.policies import ListFiles, lists_of
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.models.compare import VERDICTS, Comparison, Flip, Flips, Hits, Share, share_bp
 from sidechain.models.compare_fields import fields
+from sidechain.models.dry import Line
+from sidechain.models.list_file import offline_control
 from sidechain.models.pack_file import load_file
 from sidechain.models.verdict import Verdict, verdict
 
@@ -38,6 +41,7 @@ def backtest_(
     decisions: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="The entries they were sealed as; once for each --events.")
     ] = None,
+    lists: ListFiles = None,
     bundle: ExportFolder = None,
     since: Since = None,
     until: Until = None,
@@ -66,8 +70,11 @@ def backtest_(
     period = period_of(since, until)
     candidate = load_file(file)
     chains: Sequence[Chain]
+    if lists and not events:
+        raise UsageProblem("--lists goes with --events; topics and exports hold the lists they were decided with")
     if events or decisions:
-        chains = _of_files(events or [], decisions or [], bundle)
+        control = offline_control(candidate, lists_of(candidate, lists))
+        chains = _of_files(events or [], decisions or [], bundle, control)
     elif bundle is not None:
         chains = chains_of_export(bundle)
     else:
@@ -213,7 +220,9 @@ def _time(at_ms: int | None) -> str:
         return f"{at_ms} ms"
 
 
-def _of_files(events: Sequence[Path], decisions: Sequence[Path], bundle: Path | None) -> list[Chain]:
+def _of_files(
+    events: Sequence[Path], decisions: Sequence[Path], bundle: Path | None, control: Sequence[Line]
+) -> list[Chain]:
     if bundle is not None:
         raise UsageProblem("--export holds its own events; leave --events and --decisions away")
     if len(events) != len(decisions):
@@ -224,4 +233,4 @@ def _of_files(events: Sequence[Path], decisions: Sequence[Path], bundle: Path | 
     for one in (*events, *decisions):
         if not one.is_file():
             raise UsageProblem(f"{one} is no file")
-    return [FileChain(*one) for one in zip(events, decisions, strict=True)]
+    return [FileChain(*one, control) for one in zip(events, decisions, strict=True)]

@@ -161,6 +161,32 @@ def swap(file: Path) -> None:
     write(file, [*lines[:9], lines[10], lines[9], *lines[11:]])
 
 
+LISTED = """
+pack: doors
+version: 1
+event: {fields: {id: {type: string, role: id}, badge: {type: string, role: key}, at: {type: int, role: time}}}
+lists: {lost: {type: string}}
+rules: [{id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}]
+"""
+
+
+def test_lists_beside_files_are_named(tmp_path: Path) -> None:
+    """As for decide and replay; without them it says whose rows are missing."""
+    events = [b'{"id":"1","badge":"a","at":5}', b'{"id":"2","badge":"b","at":6}']
+    write(tmp_path / "events-0", events)
+    decider = Decider(load(LISTED.encode(), name="doors"), lists={"lost": ["a"]})
+    write(tmp_path / "decisions-0", [*decider.opening, *decider.lines(events)])
+    (tmp_path / "rows").write_text("a\n")
+    (tmp_path / "milder.yaml").write_text(LISTED.replace("block", "review"))
+    words = [tmp_path / "milder.yaml", *chains(tmp_path, 0), "--json"]
+    told = json.loads(run(*words, "--lists", f"lost={tmp_path / 'rows'}").stdout)
+    assert [(one["before"], one["after"], one["flips"]) for one in told["moves"]] == [("block", "review", 1)]
+    without = run(*words)
+    assert (without.exit_code, "entry 0 put a list in force" in without.stderr) == (2, True)
+    astray = run(tmp_path / "milder.yaml", "--lists", "lost=x")
+    assert (astray.exit_code, "--lists goes with --events" in astray.stderr) == (2, True)
+
+
 DOORS = """
 pack: doors
 version: 1
