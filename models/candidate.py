@@ -136,8 +136,8 @@ class Candidate:
         record = self._input_of("control", offset)
         if record is None and was.kind == "list":
             raise Mismatch(
-                f"entry {was.seq} put a list in force, and its control record is not here: topics and exports have it, and "
-                "beside files --lists names the rows"
+                f"entry {was.seq} put a list in force, and its control record is not here: topics and exports "
+                "have it, and beside files --lists names the rows"
             )
         if record is None or _is_policy(record.value):
             return
