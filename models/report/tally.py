@@ -12,24 +12,39 @@ acted is that person's clock, not event time. How the entries are split into bat
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import msgspec
-
+from sidechain.models.report.entries import (
+    KNOWN,
+    LENGTHS,
+    OWN_TIME,
+    Decision,
+    Epoch,
+    Gap,
+    List,
+    Other,
+    Policy,
+    RefusedOutcome,
+    Rejected,
+    Settlement,
+    Used,
+    decode,
+    decode_common,
+    flags_of,
+    is_reason,
+    reasons_of,
+    signals_of,
+)
 from sidechain.models.report.totals import Totals
 from sidechain.models.report.what_if import SHIFTS_BP, Asked, Gate, action_under, asked
 
-LISTED_MAX: Final = 1_000  # policy changes of a partition that are listed one by one; also gaps, also epochs
+LISTED_MAX: Final = 1_000  # policy changes of a partition that are listed one by one; so are lists, gaps and epochs
 MEMO_MAX: Final = 65_536  # remembered sets of reasons; a full memory is emptied, which changes speed only
 BANDS: Final = 20
 BAND_BP: Final = 500
 # A signal's age at its use, in ms: up to and including.
 AGES: Final = {"1s": 1_000, "1m": 60_000, "10m": 600_000, "1h": 3_600_000, "1d": 86_400_000}
 OLDER: Final = "older"
-
-Action = Literal["allow", "monitor", "review", "block"]
-BasisPoints = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
-Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # what the report can write down again
 
 
 class Period(NamedTuple):
@@ -106,11 +121,11 @@ class Tally:
         alike: Counter[_Kept] = Counter()
         for line in lines:
             try:
-                entry = _decode(line)
+                entry = decode(line)
             except (ValueError, RecursionError):
                 self._other(line)
                 continue
-            if isinstance(entry, _Decision):
+            if isinstance(entry, Decision):
                 self._decided(entry, alike)
             else:
                 self._entry(epoch, entry)
@@ -121,7 +136,7 @@ class Tally:
         """There are no more: what stands before a first decision that never came is in a period without bounds."""
         self._begin(self._ask.period == EVER)
 
-    def _decided(self, entry: "_Decision", alike: "Counter[_Kept]") -> None:
+    def _decided(self, entry: Decision, alike: "Counter[_Kept]") -> None:
         self._reached(entry.at)
         if not self._ask.period.holds(entry.at):
             self.outside.add("kind", ("decision",))
@@ -155,13 +170,13 @@ class Tally:
             if one.fields["in_period"] is None:
                 one.fields["in_period"] = is_inside
 
-    def _entry(self, epoch: int, entry: "_Other") -> None:
+    def _entry(self, epoch: int, entry: Other) -> None:
         """Everything that is no decision."""
         kind = str(entry.__struct_config__.tag)
-        own_ms = entry.at if isinstance(entry, _OWN_TIME) else None
+        own_ms = entry.at if isinstance(entry, OWN_TIME) else None
         at_ms = self._at if own_ms is None else own_ms
         is_inside = None if at_ms is None else self._ask.period.holds(at_ms)
-        if isinstance(entry, (_Policy, _List, _Gap, _Epoch)):
+        if isinstance(entry, (Policy, List, Gap, Epoch)):
             self._change(kind, epoch, entry, is_inside)
         if is_inside is False:
             self.outside.add("kind", (kind,))
@@ -169,18 +184,18 @@ class Tally:
         totals = self._early if is_inside is None else self.inside
         totals.add("kind", (kind,))
         totals.add("policy", (entry.policy, kind))
-        if isinstance(entry, _Rejected):
+        if isinstance(entry, Rejected):
             totals.add("rejected", (entry.reason,))
-        elif isinstance(entry, _RefusedOutcome):
+        elif isinstance(entry, RefusedOutcome):
             totals.add("refused", (entry.reason,))
-        elif isinstance(entry, _Settlement):
+        elif isinstance(entry, Settlement):
             if entry.label is not None:
                 totals.add("label", (entry.label,))
             if entry.cost_minor is not None:
                 totals.add("cost", ("outcomes",))
                 totals.add_sum(("cost_minor",), entry.cost_minor)
 
-    def _change(self, kind: str, epoch: int, entry: "_Policy | _List | _Gap | _Epoch", is_inside: bool | None) -> None:
+    def _change(self, kind: str, epoch: int, entry: Policy | List | Gap | Epoch, is_inside: bool | None) -> None:
         if self._listed[kind] >= LISTED_MAX:
             self.left_out[kind] += 1
             return
@@ -192,11 +207,11 @@ class Tally:
     def _other(self, line: bytes) -> None:
         """A kind of another release is counted by its name; anything else is not counted at all."""
         try:
-            entry = _decode_common(line)
+            entry = decode_common(line)
         except (ValueError, RecursionError):
             self.unreadable += 1
             return
-        if entry.kind in _KNOWN:
+        if entry.kind in KNOWN:
             self.unreadable += 1
         elif self._at is None:
             self._early.add("kind", (entry.kind,))
@@ -208,11 +223,11 @@ class Tally:
     def _count(self, kept: "_Kept", count: int) -> None:
         """So many decisions that say the same."""
         try:
-            reasons, flags, signals = _reasons(kept.reasons), _flags(kept.flags), _signals(kept.signals)
+            reasons, flags, signals = reasons_of(kept.reasons), flags_of(kept.flags), signals_of(kept.signals)
         except (ValueError, RecursionError):
             self.unreadable += count
             return
-        if not all(map(_is_reason, reasons)):
+        if not all(map(is_reason, reasons)):
             self.unreadable += count
             return
         totals, action = self.inside, kept.action
@@ -227,7 +242,7 @@ class Tally:
         for one in reasons:
             if one[0] == "rule":
                 totals.add("rule", (one[1], action), count)
-            elif one[0] in _LENGTHS:
+            elif one[0] in LENGTHS:
                 totals.add(one[0], (one[1], one[-1]), count)
             else:  # a sort of another release
                 totals.add("reason", (one[0],), count)
@@ -237,7 +252,7 @@ class Tally:
             self._signal(name, used, kept.at_ms, count)
         self._what_if(kept, reasons, count)
 
-    def _signal(self, name: str, used: "_Used", at_ms: int, count: int) -> None:
+    def _signal(self, name: str, used: Used, at_ms: int, count: int) -> None:
         totals = self.inside
         if used.value is None:
             totals.add("signal", (name, used.unknown or ""), count)
@@ -276,16 +291,6 @@ def band(value_bp: int) -> int:
     return max(0, (value_bp + BAND_BP - 1) // BAND_BP - 1)
 
 
-def _is_reason(one: Sequence[Any]) -> bool:
-    """Whether a reason has a sort and, where the sort is known here, that sort's form."""
-    if not one or not isinstance(one[0], str):
-        return False
-    if one[0] not in _LENGTHS:
-        return True
-    is_named = len(one) == _LENGTHS[one[0]] and isinstance(one[1], str)
-    return is_named and (one[0] == "rule" or isinstance(one[-1], str))
-
-
 class _Kept(NamedTuple):
     """All of a decision that is counted."""
 
@@ -298,121 +303,3 @@ class _Kept(NamedTuple):
     flags: bytes
     signals: bytes
     at_ms: int
-
-
-class _Decision(msgspec.Struct, tag_field="kind", tag="decision", gc=False):
-    at: Whole
-    policy: str
-    action: Action
-    tier: Literal["pass", "monitor", "review", "block"]
-    trust_bp: BasisPoints
-    score_bp: BasisPoints
-    reasons: msgspec.Raw
-    flags: msgspec.Raw
-    signals: msgspec.Raw
-
-
-class _Duplicate(msgspec.Struct, tag_field="kind", tag="duplicate"):
-    at: Whole
-    policy: str
-
-
-class _Rejected(msgspec.Struct, tag_field="kind", tag="rejected"):
-    policy: str
-    reason: str
-
-
-class _Settlement(msgspec.Struct, tag_field="kind", tag="settlement"):
-    at: Whole
-    policy: str
-    label: Literal["good", "bad"] | None
-    cost_minor: Whole | None
-
-
-class _RefusedOutcome(msgspec.Struct, tag_field="kind", tag="refused-outcome"):
-    at: Whole | None
-    policy: str
-    reason: str
-
-
-class _Policy(msgspec.Struct, tag_field="kind", tag="policy"):
-    seq: Whole
-    at: Whole
-    policy: str
-    previous: str
-    by: str
-
-    def listed(self) -> dict[str, Any]:
-        return {"at": self.at, "by": self.by, "previous": self.previous}
-
-
-class _List(msgspec.Struct, tag_field="kind", tag="list", rename={"list_ref": "list"}):
-    seq: Whole
-    at: Whole
-    policy: str
-    list_ref: str
-    rows: Whole
-    replaces: str | None
-    by: str
-
-    def listed(self) -> dict[str, Any]:
-        place = {"list": self.list_ref, "rows": self.rows, "previous": self.replaces}
-        return {"at": self.at, "by": self.by, **place}
-
-
-class _Gap(msgspec.Struct, tag_field="kind", tag="gap", rename={"from_": "from"}):
-    seq: Whole
-    at: Whole
-    policy: str
-    topic: str
-    from_: Whole
-    to: Whole
-    by: str
-    why: str
-
-    def listed(self) -> dict[str, Any]:
-        place = {"topic": self.topic, "from": self.from_, "to": self.to}
-        return {"at": self.at, "by": self.by, "why": self.why, **place}
-
-
-class _Epoch(msgspec.Struct, tag_field="kind", tag="epoch"):
-    seq: Whole
-    at: Whole
-    policy: str
-    by: str
-    why: str
-
-    def listed(self) -> dict[str, Any]:
-        return {"at": self.at, "by": self.by, "why": self.why}
-
-
-class _Common(msgspec.Struct):
-    kind: str
-
-
-class _Used(msgspec.Struct):
-    value: Whole | None = None
-    model: str = ""
-    as_of: Whole = 0
-    unknown: str | None = None
-
-
-_Other = _Duplicate | _Rejected | _Settlement | _RefusedOutcome | _Policy | _List | _Gap | _Epoch
-_OWN_TIME: Final = (_Duplicate, _Settlement, _RefusedOutcome)
-_KNOWN: Final = {
-    "decision",
-    "duplicate",
-    "rejected",
-    "settlement",
-    "refused-outcome",
-    "policy",
-    "list",
-    "gap",
-    "epoch",
-}
-_LENGTHS: Final = {"rule": 3, "typology": 4, "trust": 3}  # of each sort of reason
-_decode = msgspec.json.Decoder(_Decision | _Other).decode
-_decode_common = msgspec.json.Decoder(_Common).decode
-_reasons = msgspec.json.Decoder(list[list[Any]]).decode
-_flags = msgspec.json.Decoder(list[str]).decode
-_signals = msgspec.json.Decoder(dict[str, _Used]).decode
