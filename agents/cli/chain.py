@@ -19,7 +19,9 @@ from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.policies import ListFiles, lists_of, policy_of
 from sidechain.agents.cli.proofs import (
     CertificateFiles,
+    CheckpointRecords,
     Day,
+    Entries,
     RootFile,
     answer_complete,
     answer_proof,
@@ -49,22 +51,13 @@ TOLD_EVERY = 5_000
 
 
 def verify(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[FILE]...",
-            help="Sealed entries of one partition each, one a line; - for standard input. Else the topic.",
-        ),
-    ] = None,
+    files: Entries = None,
     bundle: ExportFolder = None,
     root: RootFile = None,
     checkpoint: Annotated[
         list[Path] | None, typer.Option(metavar="NOTE", help="A checkpoint you kept; repeat for more.")
     ] = None,
-    checkpoints: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="With files: their records of dry.checkpoints, one a line; repeat."),
-    ] = None,
+    checkpoints: CheckpointRecords = None,
     certificate: CertificateFiles = None,
     on: Day = None,
     proof: Annotated[
@@ -226,26 +219,6 @@ def account_fields(one: Account) -> dict[str, Any]:
         "altered": one.altered,
         **repairs_fields(one),
         "balanced": one.balanced,
-    }
-
-
-def proof_lines(proofs: list[Proof], word: str) -> Iterator[str]:
-    """A proof as a person reads it."""
-    for one in proofs:
-        if one.fault:
-            where = f" ({one.where})" if one.where else ""
-            yield f"partition {one.partition}: BROKEN at {one.fault}{where}"
-        else:
-            yield f"partition {one.partition}: {one.entries:,} entries, {word}, head {one.head[:16]}"
-
-
-def proof_fields(one: Proof) -> dict[str, Any]:
-    """A proof for --json."""
-    return {
-        "partition": one.partition,
-        "entries": one.entries,
-        "head": one.head,
-        "fault": one.fault and {**one.fault._asdict(), "where": one.where},
     }
 
 

@@ -10,8 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from sidechain.agents.cli.policies import Pack as Pack
-from sidechain.agents.cli.policies import PolicyFile as PolicyFile
 from sidechain.agents.cli.policies import PolicyNamed
 from sidechain.agents.config import Loaded, load
 from sidechain.agents.settings import Config
@@ -59,16 +57,3 @@ class Cluster(SettingsFile, Address):
 @dataclass(frozen=True)
 class Connection(Cluster, PolicyNamed):
     """The options of every other command that talks to a cluster."""
-
-
-def connected(
-    pack: str | None = None,
-    policy: Path | None = None,
-    bootstrap: str | None = None,
-    prefix: str | None = None,
-    profile: str | None = None,
-    config: Path | None = None,
-    **more: Any,
-) -> Config:
-    """The settings of this run; the options given on the command line come first."""
-    return Connection(pack, policy, bootstrap, prefix, profile, config).settings(**more)

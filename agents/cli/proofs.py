@@ -20,6 +20,17 @@ from sidechain.models.proof.chain_check import EpochCheck
 from sidechain.models.proof.note import Malformed, NotProved
 
 RootFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The root's public key, to check signatures with.")]
+Entries = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[FILE]...",
+        help="Sealed entries of one partition each, one a line; - for standard input. Else the topic.",
+    ),
+]
+CheckpointRecords = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="With files: their records of dry.checkpoints, one a line; repeat."),
+]
 CertificateFiles = Annotated[
     list[Path] | None, typer.Option(metavar="FILE", help="A certificate beside those that come with checkpoints.")
 ]
@@ -64,7 +75,7 @@ def answer_replayed(proofs: list[Proof], json: bool, epoch: int | None = None) -
     """Print what replay found; raises `AnswerIsNo` when an entry is not the one its input yields."""
     _asked(proofs, epoch)
     if json:
-        emit([{**_proof_fields(one), "epochs": [_epoch_fields(found) for found in one.epochs]} for one in proofs], json)
+        emit([{**proof_fields(one), "epochs": [_epoch_fields(found) for found in one.epochs]} for one in proofs], json)
     else:
         emit("\n".join(_lines(proofs, None, epoch, "identical")), json)
     _no_fault(proofs, epoch, "identical")
@@ -111,7 +122,18 @@ def _line(partition: int, one: EpochCheck, trust: Trust | None, word: str) -> st
     return f"{name}: {one.entries:,} entries, {word}, head {one.head[:16]}{covered}{begun}"
 
 
-def _proof_fields(proof: Proof) -> dict[str, Any]:
+def proof_lines(proofs: list[Proof], word: str) -> Iterator[str]:
+    """A proof as a person reads it."""
+    for one in proofs:
+        if one.fault:
+            where = f" ({one.where})" if one.where else ""
+            yield f"partition {one.partition}: BROKEN at {one.fault}{where}"
+        else:
+            yield f"partition {one.partition}: {one.entries:,} entries, {word}, head {one.head[:16]}"
+
+
+def proof_fields(proof: Proof) -> dict[str, Any]:
+    """A proof for --json."""
     return {
         "partition": proof.partition,
         "entries": proof.entries,
@@ -132,7 +154,7 @@ def _epoch_fields(one: EpochCheck) -> dict[str, Any]:
 
 def _fields(proof: Proof, trust: Trust) -> dict[str, Any]:
     return {
-        **_proof_fields(proof),
+        **proof_fields(proof),
         "epochs": [
             {
                 **_epoch_fields(one),

@@ -11,7 +11,16 @@ from sidechain.agents.chain_proofs import Found, Place, Policies, check
 from sidechain.agents.cli.connection import Connection, ExportFolder
 from sidechain.agents.cli.output import Json, Progress, emit, say
 from sidechain.agents.cli.period import Last, Since, Until, duration_ms, moment_ms, period_of
-from sidechain.agents.cli.proofs import CertificateFiles, Day, RootFile, must_be_right, verified_fields, verified_lines
+from sidechain.agents.cli.proofs import (
+    CertificateFiles,
+    CheckpointRecords,
+    Day,
+    Entries,
+    RootFile,
+    must_be_right,
+    verified_fields,
+    verified_lines,
+)
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Proof
 from sidechain.agents.verify_files import STDIN
@@ -20,14 +29,6 @@ from sidechain.models.report.document import Chain, Known, document, seal
 from sidechain.models.report.markdown import page
 from sidechain.models.report.tally import Ask, Period
 from sidechain.models.report.what_if import gates_of
-
-Entries = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="[FILE]...",
-        help="Sealed entries of one partition each, one a line; - for standard input. Else the topic.",
-    ),
-]
 
 
 def report(
@@ -38,10 +39,7 @@ def report(
     until: Until = None,
     bundle: ExportFolder = None,
     root: RootFile = None,
-    checkpoints: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="With files: their records of dry.checkpoints, one a line; repeat."),
-    ] = None,
+    checkpoints: CheckpointRecords = None,
     certificate: CertificateFiles = None,
     on: Day = None,
     at: Annotated[

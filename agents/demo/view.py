@@ -7,8 +7,9 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from sidechain.agents.cli.chain import account_fields, account_lines, proof_fields, proof_lines
+from sidechain.agents.cli.chain import account_fields, account_lines
 from sidechain.agents.cli.output import say
+from sidechain.agents.cli.proofs import proof_fields, proof_lines
 from sidechain.agents.demo.play import Report
 from sidechain.agents.demo.watch import Watch
 from sidechain.models.policy import ACTIONS
