@@ -56,12 +56,12 @@ def planted_window(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lost_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead letter that gives another reason than the entry."""
-    sound = fold._dead_letter
+    sound = fold.dead_letter
 
-    def _dead_letter(record: Any, topic: str, partition: int, why: Rejection, digest: str | None) -> Any:
+    def dead_letter(record: Any, topic: str, partition: int, why: Rejection, digest: str | None) -> Any:
         return sound(record, topic, partition, Rejection("not-json") if why.reason == "too-deep" else why, digest)
 
-    monkeypatch.setattr(fold, "_dead_letter", _dead_letter)
+    monkeypatch.setattr(fold, "dead_letter", dead_letter)
 
 
 def short_digest(monkeypatch: pytest.MonkeyPatch) -> None:
