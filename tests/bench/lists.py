@@ -1,11 +1,11 @@
 """What a list costs an event: ten rows beside a million, in one process, in turns.
 
-    python -m tests.bench.lists --rows 1000000 --events 20000 --rounds 7
+    python -m tests.bench.lists --rows 1000000 --events 10000 --rounds 9 --every 100
 
 Three folds decide round by round: under a policy without a list, with ten rows, with a million. Their events are alike
-but for one field, which is on the list in every other event, anywhere on it: the worst case for memory caches. Printed:
-microseconds an event and the median of the rounds' ratios, seconds and memory to load the rows, and how long the
-interpreter was held at most by loading them and by letting them go.
+but for one field, which is on the list in one event of `--every`, anywhere on it; 2 is the worst case for memory
+caches. Printed: microseconds an event and the median of the rounds' ratios, seconds and memory to load the rows, and
+how long the interpreter was held at most by loading them and by letting them go.
 """
 
 import argparse
@@ -50,11 +50,11 @@ WITH = load((PACK % (LISTS, RULE)).encode(), name="with.yaml")
 WITHOUT = load((PACK % ("", "")).encode(), name="without.yaml")
 
 
-def events(count: int, rows: int, first: int) -> list[Line]:
-    """Every other card is on a list of so many rows, anywhere on it; all else is the same for any number of rows."""
+def events(count: int, rows: int, first: int, every: int) -> list[Line]:
+    """One card of `every` is on a list of so many rows, anywhere on it; all else is the same for any number of rows."""
     found = []
     for number in range(first, first + count):
-        badge, card = f"b-{number * 7919 % 20_000:07d}", f"{'ax'[number % 2]}-{number * 7919 % rows:07d}"
+        badge, card = f"b-{number * 7919 % 20_000:07d}", f"{'x' if number % every else 'a'}-{number * 7919 % rows:07d}"
         value = {"id": f"e-{number}", "badge": badge, "at": 1_700_000_000_000 + number, "n": number % 97, "card": card}
         found.append(Line(number, badge.encode(), msgspec.json.encode(value)))
     return found
@@ -127,16 +127,22 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--events", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--every", type=int, default=100)
     given = parser.parse_args()
     declared = ListSchema(name="lost")
     long = of_values((f"a-{number:07d}" for number in range(given.rows)), declared)
     short = of_values([f"a-{number:07d}" for number in range(10)], declared)
-    found: dict[str, object] = {"machine": machine(), "rows": given.rows, **loading(long)}
+    found: dict[str, object] = {
+        "machine": machine(),
+        "rows": given.rows,
+        "on the list: one of": given.every,
+        **loading(long),
+    }
     folds = {"no list": Fold(WITHOUT, 0), "ten": with_rows(short), "many": with_rows(long)}
     times: dict[str, list[float]] = {name: [] for name in folds}
     for at in range(given.rounds + 1):
         begin = at * given.events
-        few, many = events(given.events, 10, begin), events(given.events, given.rows, begin)
+        few, many = (events(given.events, rows, begin, given.every) for rows in (10, given.rows))
         batches = {"no list": few, "ten": few, "many": many}
         for name in list(folds) if at % 2 else list(folds)[::-1]:
             batch = batches[name]
