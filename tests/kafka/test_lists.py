@@ -1,6 +1,6 @@
 """Very many rows put in force on running workers: decisions go on, and everybody finds the same rows.
 
-A hundred thousand of them; `SIDECHAIN_TEST_LIST_ROWS=1000000` for the million that a list may well have.
+A hundred thousand of them; `TEST_LIST_ROWS=1000000` for the million that a list may well have.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from sidechain.models.dry.lists import Standing, read_activation
 from tests.lanes import Process, config_of, made, send, visible, wait_decided
 from tests.unit.test_lists import activation, chunk
 
-ROWS = int(os.environ.get("SIDECHAIN_TEST_LIST_ROWS", "100000"))
+ROWS = int(os.environ.get("TEST_LIST_ROWS", "100000"))
 PACK = """\
 pack: doors
 version: 1
