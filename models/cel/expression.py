@@ -105,14 +105,15 @@ def _fit_table(name: str, kind: Type, given: object) -> dict[object, object]:
     """A table of an example: keys alone as a list, keys and values as a mapping, whose names YAML reads as text."""
     assert kind.key is not None
     if kind.value is None and isinstance(given, list | tuple):
-        return {_fit(name, kind.key, one): None for one in given}
-    if kind.value is not None and isinstance(given, Mapping):
+        keys, values = list(given), []
+    elif kind.value is not None and isinstance(given, Mapping):
         keys = [int_of_string(one) if kind.key == INT and isinstance(one, str) else one for one in given]
-        return {
-            _fit(name, kind.key, key): _fit(name, kind.value, value)
-            for key, value in zip(keys, given.values(), strict=True)
-        }
-    raise TypeError(f"{name} is {kind}, and {given!r:.60} does not fit")
+        values = [_fit(name, kind.value, one) for one in given.values()]
+    else:
+        raise TypeError(f"{name} is {kind}, and {given!r:.60} does not fit")
+    if None in keys or None in values:
+        raise TypeError(f"{name} is {kind}, and something in {given!r:.60} does not fit")
+    return dict(zip((_fit(name, kind.key, one) for one in keys), values or [None] * len(keys), strict=True))
 
 
 _HUGE: Final = 1.7976931348623157e308  # the largest finite double
