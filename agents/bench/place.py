@@ -17,7 +17,7 @@ from sidechain.agents.child import Child
 from sidechain.agents.config import load
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.local_kafka import LocalKafka
-from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.topics.catalog import catalog
@@ -97,6 +97,14 @@ async def growth(config: Config, child: Child, until: int, within_s: float) -> l
             seen.append((time.perf_counter(), sum((await reader.ends(partitions)).values())))
             await asyncio.sleep(LOOK_S)
     return seen
+
+
+def rate(seen: Sequence[tuple[float, int]], warm: float) -> float:
+    """Offsets a second from where so many were there, of what `growth` saw. Raises `UsageProblem`."""
+    began = next(one for one in seen if one[1] >= warm)
+    if seen[-1][0] <= began[0]:
+        raise UsageProblem("it was over before two looks at it were taken; measure more events")
+    return (seen[-1][1] - began[1]) / (seen[-1][0] - began[0])
 
 
 def machine() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sidechain.agents.admin import ensure
 from sidechain.agents.bench.load import numbered
-from sidechain.agents.bench.place import Place, growth, machine, place
+from sidechain.agents.bench.place import Place, growth, machine, place, rate
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.own_keys import own_keys
 from sidechain.agents.produce import keyed, produce
@@ -76,5 +76,4 @@ async def _rate(here: Place, name: str, words: list[str], events: int, **more: s
     await ensure(config)
     with here.process(name, words, **settings) as process:
         seen = await growth(config, process, events, WITHIN_S)
-    warm = next(one for one in seen if one[1] >= events * WARM_SHARE)
-    return (seen[-1][1] - warm[1]) / (seen[-1][0] - warm[0])
+    return rate(seen, events * WARM_SHARE)

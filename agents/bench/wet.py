@@ -25,7 +25,7 @@ from sidechain.agents.admin import ensure
 from sidechain.agents.bench.cpu import Meter, used_s
 from sidechain.agents.bench.latency import Steady, decided, waits
 from sidechain.agents.bench.load import numbered
-from sidechain.agents.bench.place import Place, discard, growth, machine, place
+from sidechain.agents.bench.place import Place, discard, growth, machine, place, rate
 from sidechain.agents.child import Child
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import EnvironmentProblem
@@ -140,8 +140,7 @@ class _Round:
             meter = self._meter(dry, wet_side)
             seen = await growth(config, dry, base + events, WITHIN_S)
             shares = meter.shares()
-        warm = next(one for one in seen if one[1] >= base + events * WARM_SHARE)
-        return (seen[-1][1] - warm[1]) / (seen[-1][0] - warm[0]), shares
+        return rate(seen, base + events * WARM_SHARE), shares
 
     def process(self, name: str, *words: str) -> AbstractContextManager[Child]:
         """A process of this installation."""
