@@ -1,26 +1,46 @@
 """`verify --against-events` and `account`: the chain and its inputs, read side by side."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from sidechain.agents.chain_sources import ChainSource
 from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.completeness import Booked, Completeness
-from sidechain.models.dry.entry import is_epoch
+from sidechain.models.dry.entry import CO_PARTITIONED, is_epoch
 from sidechain.models.dry.lists import is_rows
 from sidechain.models.dry.records import InputRecord
 
 Told = Callable[[int], None]
 
 
-async def books_of(source: ChainSource, partition: int, told: Told) -> Completeness:
+class BooksOf(NamedTuple):
+    """The books of one partition, input by input."""
+
+    events: Completeness  # and of control; the kinds of all entries are counted here
+    outcomes: Completeness
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.events.is_complete and self.outcomes.is_complete
+
+    @property
+    def letters_due(self) -> int:
+        """How many dead letters the entries speak of."""
+        return self.events.kinds["rejected"] + self.outcomes.unread
+
+
+async def books_of(source: ChainSource, partition: int, told: Told) -> BooksOf:
     """The books of one partition, as of now.
 
     What `verify` would not call right counts for nothing: it is passed over up to the next epoch, and counted.
     """
-    books = Completeness({one.offset: one async for one in source.control() if not is_rows(one.value)})
-    events = source.events(partition, 0)
+    control = {one.offset: one async for one in source.control() if not is_rows(one.value)}
+    books = BooksOf(Completeness(control), Completeness(topic="outcomes"))
+    events = _Beside(books.events, lambda start: source.events(partition, start))
+    outcomes = _Beside(books.outcomes, lambda start: source.outcomes(partition, start))
     verifier = Verifier()
     is_begun = False  # retention may have taken a chain's beginning: its links are then known from there on
     async for lines in source.entries(partition):
@@ -29,33 +49,48 @@ async def books_of(source: ChainSource, partition: int, told: Told) -> Completen
             if not is_begun and entry is not None and not is_epoch(line):
                 verifier = _behind(line, entry)
             is_begun = True
-            fault = _fault(verifier, line, entry, partition, is_broken=bool(books.broken))
+            fault = _fault(verifier, line, entry, partition, is_broken=bool(books.events.broken))
             if fault is not None or entry is None:
-                books.pass_over(fault or "no entry", None if entry is None else entry.kind)
+                for one in books:
+                    one.pass_over(fault or "no entry", None if entry is None else entry.kind)
                 continue
-            if books.turns(entry):
-                events = source.events(partition, books.due)
-            while books.lacks(entry):
-                await _feed(books, events)
-            books.take(entry)
+            await events.take(entry)
+            if entry.source is None or entry.source[0] == "outcomes":
+                await outcomes.take(entry)
         told(len(lines))
-    while batch := await anext(events, None):
-        books.rest(batch)
-    books.rest()
+    await events.rest()
+    await outcomes.rest()
     return books
 
 
-async def all_books(source: ChainSource, told: Told) -> dict[int, Completeness]:
+async def all_books(source: ChainSource, told: Told) -> dict[int, BooksOf]:
     """The books of every partition."""
     return {one: await books_of(source, one, told) for one in await source.partitions()}
 
 
-async def _feed(books: Completeness, events: AsyncIterator[Sequence[InputRecord]]) -> None:
-    batch = await anext(events, None)
-    if batch is None:
-        books.end()
-    else:
-        books.feed(batch)
+class _Beside:
+    """One input, read along with the entries."""
+
+    def __init__(self, books: Completeness, read_from: Callable[[int], AsyncIterator[Sequence[InputRecord]]]) -> None:
+        self._books = books
+        self._read_from = read_from
+        self._records = read_from(0)
+
+    async def take(self, entry: Booked) -> None:
+        books = self._books
+        if books.turns(entry):
+            self._records = self._read_from(books.due)
+        while books.lacks(entry):
+            if (batch := await anext(self._records, None)) is None:
+                books.end()
+            else:
+                books.feed(batch)
+        books.take(entry)
+
+    async def rest(self) -> None:
+        while batch := await anext(self._records, None):
+            self._books.rest(batch)
+        self._books.rest()
 
 
 def _fault(verifier: Verifier, line: bytes, entry: Booked | None, partition: int, *, is_broken: bool) -> str | None:
@@ -71,12 +106,7 @@ def _fault(verifier: Verifier, line: bytes, entry: Booked | None, partition: int
     if (
         entry is not None
         and entry.source is not None
-        and entry.source[:2]
-        not in (
-            ("events", partition),
-            ("control", 0),
-            ("outcomes", partition),
-        )
+        and entry.source[:2] not in (("control", 0), *((one, partition) for one in CO_PARTITIONED))
     ):
         return f"entry {count} is of {entry.source[0]}, partition {entry.source[1]}"
     return None

@@ -84,8 +84,8 @@ class FileChain:
         return sum(len(lines) for _, lines in blocks(self.decisions))
 
     def walk(self, begin: Begin) -> None:
-        control = ControlLog(self.control)
-        inputs = Inputs(lambda: (Line(at, None, value) for at, value in enumerate(lines_of(self.events))), control)
+        events = {"events": lambda: (Line(at, None, value) for at, value in enumerate(lines_of(self.events)))}
+        inputs = Inputs(events, ControlLog(self.control))
         take = begin(partition_of(self.decisions), inputs.of, False)
         last = b""
         for last in lines_of(self.decisions):
@@ -115,9 +115,8 @@ class ExportChain:
 
     def walk(self, begin: Begin) -> None:
         bundle = Bundle(self.folder)
-        events = bundle.files("events")[self.partition]
         control = ControlLog(one for file in bundle.files("control").values() for one in bundle.records(file))
-        take = begin(self.partition, Inputs(lambda: bundle.records(events), control).of, True)
+        take = begin(self.partition, Inputs(bundle.beginnings(self.partition), control).of, True)
         count = 0
         for line in records_of(bundle.files("decisions")[self.partition]):
             take(line)
@@ -146,8 +145,8 @@ class TopicChain:
     async def _walk(self, begin: Begin) -> None:
         async with Topics.of(self.config) as topics:
             control = await topics.control()
-            entries, events = await topics.reader("dry.decisions"), await topics.reader("events")
-            inputs = TopicInputs(events, self.partition, control)
+            entries, inputs_read = await topics.reader("dry.decisions"), await topics.inputs_read()
+            inputs = TopicInputs(inputs_read, self.partition, control)
             take = begin(self.partition, inputs.of, True)
             async for lines in inputs.beside(entries):
                 for line in lines:

@@ -1,6 +1,7 @@
 """Asking an export what can be asked of the topics it was made of, with no broker: verify and replay."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from hashlib import file_digest
 from itertools import islice
 from pathlib import Path
@@ -127,7 +128,7 @@ class Bundle:
         return self._against(part, behind.proof(), is_counted=False)
 
     def _inputs(self, events: Part) -> "Inputs":
-        return Inputs(lambda: self.records(self._path(events)), self._control)
+        return Inputs(self.beginnings(events.partition), self._control)
 
     def _read_control(self) -> ControlLog:
         return ControlLog(line for one in self._parts("control") for line in self.records(self._path(one)))
@@ -192,6 +193,11 @@ class Bundle:
             last.where = part.name
         return proof
 
+    def beginnings(self, partition: int) -> dict[str, Callable[[], Iterator[Line]]]:
+        """How each input of this partition that is here is read from its beginning, by logical topic."""
+        files = {"events": self.files("events"), "outcomes": self.files("outcomes")}
+        return {topic: partial(self.records, one[partition]) for topic, one in files.items() if partition in one}
+
     def files(self, kind: Kind) -> dict[int, Path]:
         """The files of a kind, by partition."""
         return {one.partition: self._path(one) for one in self._parts(kind)}
@@ -212,23 +218,25 @@ class Bundle:
 
 
 class Inputs:
-    """The inputs of one partition, read along with its entries: both are in the order of the offsets."""
+    """The inputs of one partition, read along with its entries: each is in the order of its offsets."""
 
-    def __init__(self, events: Callable[[], Iterator[Line]], control: Mapping[int, InputRecord]) -> None:
-        """`events`: reads them from the beginning, once more where a person's decision leads back."""
-        self._begin = events
+    def __init__(self, begin: Mapping[str, Callable[[], Iterator[Line]]], control: Mapping[int, InputRecord]) -> None:
+        """`begin`: by logical topic, reads an input from the beginning; again where a person's decision leads back."""
+        self._begin = begin
         self._control = control
-        self._events = events()
-        self._at: Line | None = None
+        self._reading = {name: read() for name, read in begin.items()}
+        self._at: dict[str, Line] = {}
 
     def of(self, topic: str, offset: int) -> InputRecord | None:
         if topic == "control":
             return self._control.get(offset)
-        if self._at is not None and self._at.offset > offset:
-            self._events, self._at = self._begin(), None
-        while self._at is None or self._at.offset < offset:
-            following = next(self._events, None)
-            if following is None:
+        if topic not in self._begin:
+            return None
+        at = self._at.get(topic)
+        if at is not None and at.offset > offset:
+            self._reading[topic], at = self._begin[topic](), None
+        while at is None or at.offset < offset:
+            if (at := next(self._reading[topic], None)) is None:
                 return None
-            self._at = following
-        return self._at if self._at.offset == offset else None
+            self._at[topic] = at
+        return at if at.offset == offset else None

@@ -3,6 +3,7 @@
     decisions-0.ndjson   the sealed entries of partition 0, byte for byte, one a line; foreign records as in foreign.py
     checkpoints-0.ndjson  the records of `dry.checkpoints`, byte for byte: what was signed of these entries
     events-0.ndjson      {"offset":57,"key":"a.example","value":"{\\"id\\":…}"}, one record a line
+    outcomes-0.ndjson    the same for the topic `outcomes`
     control.ndjson       the same for the topic `control`
     policy.yaml          the policy that was given to the workers
     policy-7b1e0c92d4aa.yaml  each policy that entries cite, by the end of its reference
@@ -26,9 +27,9 @@ from sidechain.models.dry import Line
 from sidechain.models.dry.records import InputRecord
 
 MANIFEST: Final = "manifest.json"
-MANIFEST_VERSIONS: Final = (1, 2, 3)  # 2: with checkpoints; 3: with records that are none of ours
+MANIFEST_VERSIONS: Final = (1, 2, 3, 4)  # 2: with checkpoints; 3: with records that are none of ours; 4: with outcomes
 
-Kind = Literal["decisions", "checkpoints", "events", "control", "policy"]
+Kind = Literal["decisions", "checkpoints", "events", "outcomes", "control", "policy"]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

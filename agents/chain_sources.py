@@ -7,7 +7,7 @@
 Each has a fixed end, and checkpoints are asked for first: what is signed by then is in the log.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
@@ -41,6 +41,10 @@ class ChainSource(Protocol):
         """The records of `events` from this offset on."""
         ...
 
+    def outcomes(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        """The records of `outcomes` from this offset on; none where there is no such topic."""
+        ...
+
     def control(self) -> AsyncIterator[InputRecord]:
         """The records of `control`."""
         ...
@@ -72,6 +76,12 @@ class TopicSource:
         async for records in reader.to_end([partition], start={partition: start}):
             yield records
 
+    async def outcomes(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        reader = await self._topics.reader("outcomes")
+        if await reader.exists():
+            async for records in reader.to_end([partition], start={partition: start}):
+                yield records
+
     async def control(self) -> AsyncIterator[InputRecord]:
         reader = await self._topics.reader("control")
         async for records in reader.to_end([0]):
@@ -101,6 +111,15 @@ class FolderSource:
         file = self._bundle.files("events").get(partition)
         if file is None:
             raise UsageProblem(f"{self._bundle.folder} holds no events; `sidechain export --with-events` writes them")
+        for batch in self._records(file, start):
+            yield batch
+
+    async def outcomes(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        file = self._bundle.files("outcomes").get(partition)
+        for batch in () if file is None else self._records(file, start):
+            yield batch
+
+    def _records(self, file: Path, start: int) -> Iterator[Sequence[InputRecord]]:
         records = (one for one in self._bundle.records(file) if one.offset >= start)
         while batch := list(islice(records, BATCH)):
             yield batch

@@ -19,6 +19,7 @@ from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import EnvironmentProblem, Problem
 from sidechain.agents.pseudonym import read_secret
 from sidechain.agents.settings import Config
+from sidechain.models.dry.entry import CO_PARTITIONED
 from sidechain.models.dry.records import DEAD_LETTER_MAX_BYTES
 from sidechain.topics.catalog import catalog
 
@@ -147,18 +148,21 @@ def _checkpoints(config: Config) -> Iterator[Finding]:
 
 
 def _window(config: Config, have: Mapping[str, Existing]) -> Iterator[Finding]:
-    """A replay needs the events: entries can be verified for ever, and decided again only as long as those are kept."""
-    events = have.get(config.topic("events"))
-    if events is None:
-        return
-    kept_ms, window_s = int(events.settings.get("retention.ms", "-1")), config.replay_window_s
-    if 0 <= kept_ms < window_s * 1_000:
+    """A replay needs the inputs: entries can be verified for ever, and decided again only as long as those are kept."""
+    window_s, is_there = config.replay_window_s, False
+    short: list[str] = []
+    for one in CO_PARTITIONED:
+        if (topic := have.get(config.topic(one))) is not None:
+            is_there = True
+            kept_ms = int(topic.settings.get("retention.ms", "-1"))
+            short += [f"{one} are kept {kept_ms / DAY_MS:g} days"] if 0 <= kept_ms < window_s * 1_000 else []
+    if short:
         yield _warn(
             "replay window",
-            f"events are kept {kept_ms / DAY_MS:g} days, and replay is promised for {window_s * 1_000 / DAY_MS:g}",
+            f"{' and '.join(short)}, and replay is promised for {window_s * 1_000 / DAY_MS:g}",
             "keep them longer, promise less (replay_window_s), or `sidechain export --with-events` before they go",
         )
-    else:
+    elif is_there:
         yield _ok("replay window", f"events are kept for the {window_s * 1_000 / DAY_MS:g} days replay is promised for")
 
 

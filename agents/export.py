@@ -3,14 +3,14 @@
 Entries are read first and events after them, so the input of every exported entry is there unless it has expired.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Manifest, Part, PartFile, written
+from sidechain.agents.bundle_files import MANIFEST, MANIFEST_VERSIONS, Kind, Manifest, Part, PartFile, written
 from sidechain.agents.known_policies import policies_of
 from sidechain.agents.proof import Topics
 from sidechain.agents.reader import Reader
@@ -18,7 +18,9 @@ from sidechain.agents.whole_folder import whole_folder
 from sidechain.models.dry.entry import body_and_hash
 from sidechain.models.policy import Policy
 
-WITHOUT_FOREIGN: Final = 2  # the version of an export that releases before foreign records read, too
+# The version of an export is the lowest that can say what is in it, so that earlier releases read it too.
+WITHOUT_FOREIGN: Final = 2
+WITHOUT_OUTCOMES: Final = 3
 
 Told = Callable[[int], None]  # told how many records were written since the last call
 
@@ -40,14 +42,20 @@ async def export(
             events, control = await topics.reader("events"), await topics.reader("control")
             read |= {"events": events.topic, "control": control.topic}
             numbers = await events.partitions()
-            parts += [await _records(events, one, folder, f"events-{one}.ndjson", told) for one in numbers]
-            parts.append(await _records(control, 0, folder, "control.ndjson", told))
+            parts += [await _records(events, one, folder, f"events-{one}.ndjson", "events", told) for one in numbers]
+            outcomes = await topics.reader("outcomes")
+            if await outcomes.exists():
+                read["outcomes"] = outcomes.topic
+                ends = await outcomes.ends(await outcomes.partitions())
+                for one in (partition for partition, end in ends.items() if end):
+                    parts.append(await _records(outcomes, one, folder, f"outcomes-{one}.ndjson", "outcomes", told))
+            parts.append(await _records(control, 0, folder, "control.ndjson", "control", told))
         parts.append(_content(folder, "policy.yaml", given.text.encode("utf-8")))
         known = await topics.policies(given, cited)
         found = [known[one] for one in sorted(cited) if one in known]
         parts += [_content(folder, f"policy-{one.digest[:12]}.yaml", one.text.encode("utf-8")) for one in found]
         manifest = Manifest(
-            v=MANIFEST_VERSIONS[-1] if any(one.foreign for one in parts) else WITHOUT_FOREIGN,
+            v=_version(parts),
             policy=given.ref,
             topics=read,
             files=parts,
@@ -85,7 +93,7 @@ async def _checkpoints(reader: Reader, partition: int, folder: Path, told: Told)
         return file.finish("checkpoints", partition, first, last)
 
 
-async def _records(reader: Reader, partition: int, folder: Path, name: str, told: Told) -> Part:
+async def _records(reader: Reader, partition: int, folder: Path, name: str, kind: Kind, told: Told) -> Part:
     first = last = None
     with closing(PartFile(folder, name)) as file:
         async for records in reader.to_end([partition]):
@@ -93,7 +101,13 @@ async def _records(reader: Reader, partition: int, folder: Path, name: str, told
                 file.write(written(one) + b"\n")
             first, last = records[0].offset if first is None else first, records[-1].offset
             told(len(records))
-        return file.finish("control" if name == "control.ndjson" else "events", partition, first, last)
+        return file.finish(kind, partition, first, last)
+
+
+def _version(parts: Sequence[Part]) -> int:
+    if any(one.kind == "outcomes" for one in parts):
+        return MANIFEST_VERSIONS[-1]
+    return WITHOUT_OUTCOMES if any(one.foreign for one in parts) else WITHOUT_FOREIGN
 
 
 def _content(folder: Path, name: str, content: bytes) -> Part:

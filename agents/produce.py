@@ -19,11 +19,12 @@ SLICE_S = 0.01  # how finely a rate is spread over time
 
 
 class Keyed(NamedTuple):
-    """One event to send."""
+    """One event, or outcome, to send."""
 
     key: bytes | None
     value: bytes
     at_ms: int | None
+    partition: int | None = None  # None: where the key leads
 
 
 def keyed(lines: Iterable[bytes], schema: EventSchema) -> Iterable[Keyed]:
@@ -71,7 +72,7 @@ async def produce(
         sent = 0
         for event in events:
             await pace.wait(event)
-            pending.append(await producer.send(topic, event.value, key=event.key))
+            pending.append(await producer.send(topic, event.value, key=event.key, partition=event.partition))
             sent += 1
             if len(pending) >= IN_FLIGHT:
                 await pending[0]

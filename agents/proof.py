@@ -29,7 +29,8 @@ from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.agents.topic_inputs import TopicInputs
 from sidechain.models.dry.chain import Fault, Replayer
-from sidechain.models.dry.completeness import Passage
+from sidechain.models.dry.completeness import Completeness, Passage
+from sidechain.models.dry.entry import CO_PARTITIONED
 from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
@@ -94,17 +95,20 @@ class Account:
     rejected_passed_over: int = 0  # of them rejections: they may have dead letters
     passages: list[Passage] = field(default_factory=list)  # a person's decisions to go on elsewhere
     broken: str = ""  # why the end of the chain counts for nothing, where it does
+    letters_due: int = 0  # dead letters the entries speak of
+    outcomes: Completeness = field(default_factory=lambda: Completeness(topic="outcomes"))
 
     @property
     def balanced(self) -> bool:
-        """Every visible event has exactly one entry, and rejected inputs and dead letters are as many."""
+        """Every visible event and outcome has exactly one entry, and there are the dead letters there should be."""
         at_fault = self.missing or self.repeated or self.extra or self.altered or self.broken
-        return not at_fault and not self.letters_missing
+        is_settled = self.outcomes.is_complete and not self.outcomes.waiting
+        return not at_fault and not self.letters_missing and is_settled
 
     @property
     def letters_missing(self) -> int:
         """Dead letters there should be and are not; below 0: that are too many."""
-        due = self.kinds["rejected"]
+        due = self.letters_due
         if due <= self.dead_letters <= due + self.rejected_passed_over:
             return 0
         return due - self.dead_letters
@@ -221,7 +225,8 @@ class Topics:
         source, letters = TopicSource(self), await self.reader("dry.deadletters")
         accounts = []
         for partition in await source.partitions():
-            books = await books_of(source, partition, _ignored)
+            all_inputs = await books_of(source, partition, _ignored)
+            books = all_inputs.events
             waiting = [] if books.first_waiting is None else [books.first_waiting]
             account = Account(
                 partition,
@@ -237,6 +242,8 @@ class Topics:
                 rejected_passed_over=books.rejected_passed_over,
                 passages=books.passages,
                 broken=books.broken,
+                letters_due=all_inputs.letters_due,
+                outcomes=all_inputs.outcomes,
             )
             async for records in letters.to_end([partition]):
                 account.dead_letters += len(records)
@@ -253,10 +260,10 @@ class Topics:
         """Per partition: a replayer, why the first entry's epoch cannot be replayed, and the entries."""
         control = await self.control()
         rows = ListRows(control)
-        entries, events = await self.reader("dry.decisions"), await self.reader("events")
+        entries, inputs_read = await self.reader("dry.decisions"), await self.inputs_read()
         known, sought = await self.policies(policy), set[str]()
         for partition in await entries.partitions():
-            inputs = TopicInputs(events, partition, control)
+            inputs = TopicInputs(inputs_read, partition, control)
             first = await self._first(entries, partition)
             ref = genesis_ref(first)
             if ref is not None and ref not in known and ref not in sought and len(sought) < SOUGHT_MAX:
@@ -286,6 +293,11 @@ class Topics:
                 known |= await self.policies(given, [ref])
                 replayer.know(known.values())
             yield lines
+
+    async def inputs_read(self) -> dict[str, Reader]:
+        """A reader of each co-partitioned input there is a topic of."""
+        readers = {one: await self.reader(one) for one in CO_PARTITIONED}
+        return {name: one for name, one in readers.items() if name == "events" or await one.exists()}
 
     async def control(self) -> ControlLog:
         """Every control record, by offset."""

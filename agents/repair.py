@@ -88,9 +88,20 @@ async def _opened(config: Config, partition: int) -> AsyncIterator["_Repair"]:
         policies = Policies(
             config.loaded_policy, lambda text: load(text, name="control"), options, config.topic("control")
         )
-        has_checkpoints = config.topic("dry.checkpoints") in counts
+        has_checkpoints, has_outcomes = (config.topic(one) in counts for one in ("dry.checkpoints", "outcomes"))
+        keys = load_keys(config)
         grounds = Grounds(
-            options, config, ends, policies, layout, str, False, _nobody_asks, has_checkpoints, load_keys(config)
+            options,
+            config,
+            ends,
+            policies,
+            layout,
+            str,
+            False,
+            _nobody_asks,
+            has_checkpoints,
+            keys,
+            has_outcomes=has_outcomes,
         )
         yield _Repair(grounds, consumer, partition)
     finally:
@@ -184,6 +195,8 @@ class _Repair:
             "control": TopicPartition(self._topic("control"), 0),
             "events": TopicPartition(self._topic("events"), self._partition),
         }
+        if self._grounds.has_outcomes:
+            tps["outcomes"] = TopicPartition(self._topic("outcomes"), self._partition)
         spans = await self._grounds.ends.spans(tps.values())
         topic = next(one for one, tp in tps.items() if not is_within(fold.next[one], spans[tp]))
         return plan_gap(fold, topic, spans[tps[topic]], resume_at, deed)

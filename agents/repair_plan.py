@@ -18,7 +18,7 @@ from sidechain.agents.lane.log_ends import Span
 from sidechain.agents.lane.problems import Remedy
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.dry import Fold
-from sidechain.models.dry.entry import Broken, Next, body_and_hash
+from sidechain.models.dry.entry import CO_PARTITIONED, Broken, Next, body_and_hash
 from sidechain.models.dry.fold import Head
 from sidechain.models.dry.lists import LIST_PREFIX
 from sidechain.models.dry.state import POLICY_PREFIX, Change
@@ -104,7 +104,8 @@ def plan_epoch(
     at = "where the log holds nothing" if broken.offset is None else f"at offset {broken.offset}"
     says: tuple[str, ...] = (
         f"epoch {number} begins behind seq {_shown(broken.seq)}, hash {_shown(broken.hash and broken.hash[:16])}, {at}",
-        f"events go on at {begin.next['events']}, control at {begin.next['control']}, as {begin.source}",
+        f"events go on at {begin.next['events']}, control at {begin.next['control']}, as {begin.source}; outcomes at "
+        + str(begin.next["outcomes"]),
         f"policy {policy.ref} decides"
         + ("" if policy.ref == begin.policy else f"; {begin.policy} was in force, and nobody has its text"),
         f"windows and remembered ids begin anew: {len(forgotten):,} state records are forgotten",
@@ -144,7 +145,7 @@ def _of_chain(records: Sequence[tuple[int, bytes]], partition: int, events_end: 
             tail = msgspec.json.decode(line, type=_Tail)
         except (ValueError, RecursionError):
             continue
-        is_ours = tail.source is None or tail.source[0] != "events" or tail.source[1] == partition
+        is_ours = tail.source is None or tail.source[0] not in CO_PARTITIONED or tail.source[1] == partition
         if is_ours and _is_possible(tail.next, events_end):
             return Believed(tail.next, tail.policy, f"entry {tail.seq} at offset {offset} says")
     return None

@@ -15,17 +15,17 @@ Told = Callable[[int], None]
 
 async def replay_topics(topics: Topics, snapshot: Snapshot, given: Policy, told: Told) -> list[Proof]:
     """Decide anew what stands behind the snapshot's entries, and compare bytes."""
-    entries, events = await topics.reader("dry.decisions"), await topics.reader("events")
+    entries, inputs_read = await topics.reader("dry.decisions"), await topics.inputs_read()
     control = await topics.control()
     rows = ListRows(control)
     known = await topics.policies(given)
     proofs = []
     for standing in snapshot.standings(await entries.partitions()):
         place = standing.place
-        inputs = TopicInputs(events, place.partition, control)
+        inputs = TopicInputs(inputs_read, place.partition, control)
         replayer = standing.replayer(inputs.of, rows, list(known.values()))
         behind = Behind(standing, replayer)
-        batches = inputs.beside(entries, entry=place.offset, event=replayer.fold.next["events"])
+        batches = inputs.beside(entries, entry=place.offset, begin=replayer.fold.next)
         async for lines in topics.knowing(replayer, batches, given, dict(known)):
             behind.take(lines)
             told(len(lines))

@@ -1,58 +1,79 @@
-"""The inputs of a partition's entries, read along with them: both logs are in the order of the offsets."""
+"""The inputs of a partition's entries, read along with them: each log is in the order of its offsets."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
-from aiokafka import ConsumerRecord
 
 from sidechain.agents.reader import Reader
+from sidechain.models.dry.entry import CO_PARTITIONED
 from sidechain.models.dry.records import InputRecord
 
 
 class TopicInputs:
-    """The inputs of one partition; no more than one batch of events is held."""
+    """The inputs of one partition, read along with its entries."""
 
-    def __init__(self, events: Reader, partition: int, control: Mapping[int, InputRecord]) -> None:
-        self._events = events
-        self._partition = partition
+    def __init__(self, readers: Mapping[str, Reader], partition: int, control: Mapping[int, InputRecord]) -> None:
+        """`readers`: one for each co-partitioned input, by logical name."""
         self._control = control
-        self._held: dict[int, InputRecord] = {}
-        self._reached = -1
-        self._batches = self._from(0)
+        self._streams = {name: _Stream(one, partition) for name, one in readers.items()}
+        self._partition = partition
 
     def of(self, topic: str, offset: int) -> InputRecord | None:
-        return self._control.get(offset) if topic == "control" else self._held.pop(offset, None)
+        if topic == "control":
+            return self._control.get(offset)
+        stream = self._streams.get(topic)
+        return None if stream is None else stream.held.pop(offset, None)
 
-    async def beside(self, entries: Reader, *, entry: int = 0, event: int = 0) -> AsyncIterator[Sequence[bytes]]:
-        """Batches of sealed entries whose inputs are at hand. `entry`, `event`: offsets to begin at.
+    async def beside(
+        self, entries: Reader, *, entry: int = 0, begin: Mapping[str, int] | None = None
+    ) -> AsyncIterator[Sequence[bytes]]:
+        """Batches of sealed entries whose inputs are at hand. `entry`, `begin`: offsets to begin at.
 
-        An entry that consumes no event stands first in its batch. No more than one batch of events is held.
+        An entry that consumes none of these inputs stands first in its batch. No more than one batch of each input is
+        held.
         """
-        self._batches = self._from(event)
+        for topic, reading in self._streams.items():
+            reading.begin((begin or {}).get(topic, 0))
         async for records in entries.to_end([self._partition], start={self._partition: entry}):
             ready: list[bytes] = []
             for one in records:
                 line = one.value or b""
                 at = _read(line)
-                needed = at.event()
-                if ready and (needed is None or needed > self._reached):
+                needed = at.needed()
+                stream = None if needed is None else self._streams.get(needed[0])
+                if ready and (needed is None or stream is None or needed[1] > stream.reached):
                     yield ready
                     ready = []
-                if needed is not None:
-                    await self._reach(needed)
-                elif (goes_on := at.goes_on()) is not None:
-                    self._batches = self._from(goes_on)
+                if needed is not None and stream is not None:
+                    await stream.reach(needed[1])
+                elif needed is None:
+                    for topic, offset in at.goes_on().items():
+                        if topic in self._streams:
+                            self._streams[topic].begin(offset)
                 ready.append(line)
             yield ready
 
-    def _from(self, offset: int) -> AsyncIterator[Sequence[ConsumerRecord]]:
-        self._held, self._reached = {}, -1
-        return self._events.to_end([self._partition], start={self._partition: offset})
 
-    async def _reach(self, offset: int) -> None:
-        while self._reached < offset and (batch := await anext(self._batches, None)) is not None:
-            self._held = {one.offset: one for one in batch if one.offset >= offset}
-            self._reached = batch[-1].offset
+class _Stream:
+    """One input of one partition: a batch of it is held."""
+
+    def __init__(self, reader: Reader, partition: int) -> None:
+        self.held: dict[int, InputRecord] = {}
+        self.reached = -1
+        self._reader = reader
+        self._partition = partition
+        self.begin(0)
+
+    def begin(self, offset: int) -> None:
+        """Read from this offset on."""
+        self.held, self.reached = {}, -1
+        self._batches = self._reader.to_end([self._partition], start={self._partition: offset})
+
+    async def reach(self, offset: int) -> None:
+        """Hold the record at this offset, if it is there."""
+        while self.reached < offset and (batch := await anext(self._batches, None)) is not None:
+            self.held = {one.offset: one for one in batch if one.offset >= offset}
+            self.reached = batch[-1].offset
 
 
 class _Entry(msgspec.Struct, rename={"next_": "next"}):
@@ -61,14 +82,17 @@ class _Entry(msgspec.Struct, rename={"next_": "next"}):
     topic: str = ""
     next_: dict[str, int] = {}
 
-    def event(self) -> int | None:
-        """Offset of the event it is the entry of."""
-        return self.source[2] if self.source is not None and self.source[0] == "events" else None
+    def needed(self) -> tuple[str, int] | None:
+        """The record it is the entry of: logical topic and offset; None for one of control, or of none."""
+        if self.source is None or self.source[0] not in CO_PARTITIONED:
+            return None
+        return self.source[0], self.source[2]
 
-    def goes_on(self) -> int | None:
-        """The event offset a person's decision leads to."""
-        decided = self.kind == "epoch" or (self.kind == "gap" and self.topic == "events")
-        return max(0, self.next_.get("events", 0)) if decided else None
+    def goes_on(self) -> Mapping[str, int]:
+        """Where a person's decision leads, by logical topic."""
+        if self.kind == "epoch":
+            return {one: max(0, self.next_.get(one, 0)) for one in CO_PARTITIONED}
+        return {self.topic: max(0, self.next_.get(self.topic, 0))} if self.kind == "gap" else {}
 
 
 def _read(line: bytes) -> _Entry:

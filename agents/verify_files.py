@@ -22,6 +22,7 @@ from sidechain.agents.jobs import Told, in_processes
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Proof
 from sidechain.models.dry.chain import Fault
+from sidechain.models.dry.entry import CO_PARTITIONED
 from sidechain.models.proof import checkpoint as checkpoints
 from sidechain.models.proof import note as notes
 from sidechain.models.proof.chain_check import ChainCheck
@@ -211,16 +212,16 @@ class _Source(msgspec.Struct):
 
 
 def _partition(entry: bytes) -> int | None:
-    """The partition an entry is of: an event's entry says so; control records all come from one partition."""
+    """The partition an entry is of: that of an event or outcome says so; control records all come from one."""
     try:
         source = msgspec.json.decode(entry, type=_Source).source
     except (ValueError, RecursionError):  # sealed, but by somebody else
         return None
-    return source[1] if source is not None and source[0] == "events" else None
+    return source[1] if source is not None and source[0] in CO_PARTITIONED else None
 
 
 def partition_of(path: Path) -> int:
-    """The partition a file of entries is of; 0 where no entry of an event says so."""
+    """The partition a file of entries is of; 0 where no entry says so."""
     return next((found for one in lines_of(path) if (found := _partition(one)) is not None), 0)
 
 

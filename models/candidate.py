@@ -24,7 +24,7 @@ from sidechain.models.dry.chain import rows_of_inputs
 from sidechain.models.dry.entry import Decision, Duplicate, Rejected, Sealed
 from sidechain.models.dry.lists import Activation, Rows, RowsGone, Table
 from sidechain.models.dry.program import SealedSignals, SignalValue, UnknownSignal
-from sidechain.models.dry.records import InputRecord
+from sidechain.models.dry.records import InputRecord, Line
 from sidechain.models.dry.rehearsal import Rehearsal
 from sidechain.models.policy import Policy
 
@@ -75,6 +75,8 @@ class Candidate:
         if topic == "control":
             self._control(was, offset)
             return None
+        if topic == "outcomes":
+            self._outcome(offset)
         if topic != "events":
             return None
         if partition != self.partition:
@@ -157,6 +159,11 @@ class Candidate:
             return table
 
         return rows
+
+    def _outcome(self, offset: int) -> None:
+        """It decides nothing, and counts as an entry where a horizon is counted in entries; also one that is gone."""
+        self._fold.outcomes([self._input_of("outcomes", offset) or Line(offset, None, None)])
+        self._made.clear()
 
     def _begun(self) -> Rehearsal:
         return Rehearsal(self.policy, self.partition, self._made.append, keyed=self._keyed)

@@ -21,6 +21,7 @@ from sidechain.models.pack_file import load_file, load_pack
 from sidechain.models.policy import Policy
 
 Event = Mapping[str, Any] | bytes | str
+Outcome = Mapping[str, Any] | bytes | str
 
 
 class Decider:
@@ -41,6 +42,7 @@ class Decider:
         self.fold = Fold(policy, partition, keyed=False)
         self.dead_letters: list[DeadLetter] = []  # of the last call of `lines` or of the `decide` under way
         self._offset = 0
+        self._outcomes = 0  # how many were folded
         self.opening: list[bytes] = []  # the entries of the lists
         control = offline_control(policy, lists or {})
         for record in control:
@@ -58,6 +60,21 @@ class Decider:
         for event in events:
             for sealed in self.lines([_written(event)], latest, latest_of):
                 yield msgspec.json.decode(sealed)
+
+    def outcomes(self, outcomes: Iterable[Outcome]) -> Iterator[dict[str, Any]]:
+        """One entry per outcome, as a dict: of kind `settlement`, or `refused-outcome` with the reason."""
+        for one in outcomes:
+            for sealed in self.outcome_lines([_written(one)]):
+                yield msgspec.json.decode(sealed)
+
+    def outcome_lines(self, values: Iterable[bytes | None]) -> list[bytes]:
+        """The sealed entries of a batch of outcome values, exactly as they would stand on the topic."""
+        records = [Line(self._outcomes + at, None, value) for at, value in enumerate(values)]
+        self._outcomes += len(records)
+        folded = self.fold.outcomes(records)
+        self.fold.forget_changes()
+        self.dead_letters = folded.dead_letters
+        return [value for _, value in folded.entries]
 
     def lines(
         self, values: Iterable[bytes | None], latest: Latest = unknown, latest_of: LatestOf = nothing_said

@@ -40,6 +40,14 @@ _REJECTED = {
     "time-out-of-bounds": "the event time is outside the pack's bounds",
     "bad-control": "the control record holds no valid policy, or no list whose rows stand before it",
 }
+_REFUSED = {
+    "nothing-stated": "it states neither a label nor a cost",
+    "wrong-partition": "it names another partition",
+    "unknown-decision": "no decision with its id is remembered in this partition",
+    "too-late": "the decision it names lies too far back to be remembered",
+    "other-decision": "its id was decided by another entry than the one it names",
+    "already-settled": "what it states was settled before",
+}
 
 
 def explain(
@@ -60,6 +68,16 @@ def explain(
         field = f" (field {entry['field']})" if entry.get("field") else ""
         yield f"The input could not be decided: {_REJECTED.get(entry['reason'], entry['reason'])}{field}."
         yield "  Its bytes are in the dead letters, with the same offset."
+    elif kind == "settlement":
+        yield f"{entry['id']}, decided by entry {entry['settles']}, is settled: {_said(entry)}."
+    elif kind == "refused-outcome":
+        field = f" (field {entry['field']})" if entry.get("field") else ""
+        why = _REJECTED.get(entry["reason"], _REFUSED.get(entry["reason"], entry["reason"]))
+        yield f"An outcome settles nothing: {why}{field}."
+        if entry["id"] is None:
+            yield "  Its bytes are in the dead letters, with the same offset."
+        else:
+            yield f"  it is about {entry['id']} and says {_said(entry)}"
     elif kind == "policy":
         yield f"From here on policy {entry['policy']} decides, activated by {entry['by']}; before: {entry['previous']}."
     elif kind == "list":
@@ -192,3 +210,10 @@ def _signal(used: Mapping[str, Any]) -> str:
             "bounds": "unknown, the value was outside the policy's bounds",
         }.get(used["unknown"], str(used["unknown"]))
     return f"{used['value']} from {used['model']}, as of {used['as_of']} (metadata offset {used['offset']})"
+
+
+def _said(entry: Entry) -> str:
+    """What an outcome says, in words."""
+    label = [] if entry["label"] is None else [f"it was {entry['label']}"]
+    cost = [] if entry["cost_minor"] is None else [f"it cost {entry['cost_minor']:,} minor units"]
+    return (" and ".join(label + cost) or "nothing") + (f", says {entry['by']}" if entry["by"] is not None else "")

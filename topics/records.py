@@ -67,6 +67,23 @@ class ListRecord(
     chunks: tuple[int, ...]  # offsets on `control` of the records of kind `rows`, in the order of the rows
 
 
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`outcomes`: what really happened to one decision, what it cost, or both. Key: the event's key, where it is known.
+
+    {"id":"req-00017","key":"host-81","at":807861604000,"label":"bad","cost_minor":1250,"partition":0,"seq":41,
+     "by":"claims"}
+    """
+
+    id: str  # the event's
+    key: str | None = None  # the event's key: what the record's own key should be
+    at: int  # event time, ms
+    label: Literal["good", "bad"] | None = None  # None: this record does not say
+    cost_minor: int | None = None  # in minor units, 0 or more; None: this record does not say
+    partition: int | None = None  # of the decision, where it is known
+    seq: int | None = None  # of the decision, where it is known
+    by: str | None = None  # who says so
+
+
 class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`dry.checkpoints`: a signed head of one chain. Key: the partition's number as text.
 
@@ -215,6 +232,18 @@ class RejectedEntry(entry.Rejected, frozen=True):
     hash: str
 
 
+class SettlementEntry(entry.Settlement, frozen=True):
+    """`dry.decisions`, kind `settlement`: an outcome settles a decision."""
+
+    hash: str
+
+
+class RefusedOutcomeEntry(entry.RefusedOutcome, frozen=True):
+    """`dry.decisions`, kind `refused-outcome`: an outcome that settles nothing."""
+
+    hash: str
+
+
 class PolicyEntry(entry.PolicyChange, frozen=True):
     """`dry.decisions`, kind `policy`: from the next entry on another policy decides."""
 
@@ -239,12 +268,24 @@ class EpochEntry(entry.Epoch, frozen=True):
     hash: str
 
 
-Entry = DecisionEntry | DuplicateEntry | RejectedEntry | PolicyEntry | ListEntry | GapEntry | EpochEntry
+Entry = (
+    DecisionEntry
+    | DuplicateEntry
+    | RejectedEntry
+    | SettlementEntry
+    | RefusedOutcomeEntry
+    | PolicyEntry
+    | ListEntry
+    | GapEntry
+    | EpochEntry
+)
 
 ENTRIES: Final[Mapping[str, type[Entry]]] = {
     "decision": DecisionEntry,
     "duplicate": DuplicateEntry,
     "rejected": RejectedEntry,
+    "settlement": SettlementEntry,
+    "refused-outcome": RefusedOutcomeEntry,
     "policy": PolicyEntry,
     "list": ListEntry,
     "gap": GapEntry,
@@ -299,12 +340,15 @@ __all__ = [
     "ListRecord",
     "Metadata",
     "Next",
+    "Outcome",
     "PolicyEntry",
     "PolicyRecord",
     "Reason",
+    "RefusedOutcomeEntry",
     "RejectedEntry",
     "RowsRecord",
     "Score",
+    "SettlementEntry",
     "Tap",
     "decode_entry",
     "encode",

@@ -29,7 +29,8 @@ from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.settings import Config
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.fold import Head
-from sidechain.models.dry.state import HEAD_KEY, IDS_PREFIX, Ids, digest_text, share
+from sidechain.models.dry.shares import share
+from sidechain.models.dry.state import HEAD_KEY, IDS_PREFIX, Ids, digest_text
 from sidechain.models.pack_file import load_pack
 from sidechain.models.policy import Policy
 

@@ -27,6 +27,8 @@ from sidechain.agents.cli.proofs import (
     answer_proof,
     answer_replayed,
     answer_verified,
+    books_fields,
+    books_line,
     repairs_fields,
     repairs_line,
 )
@@ -64,7 +66,10 @@ def verify(
         Path | None, typer.Option(metavar="FILE", help="What `sidechain prove` wrote, instead of a chain.")
     ] = None,
     against_events: Annotated[
-        bool, typer.Option("--against-events", help="Also: every event has exactly one entry, and it is that event's.")
+        bool,
+        typer.Option(
+            "--against-events", help="Also: every event and outcome has exactly one entry, and it is its own."
+        ),
     ] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also: what this JSON report says is what the chains come to.")
@@ -143,7 +148,7 @@ def account(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Count inputs against entries, partition by partition. Exit 1 when an event has no entry, or two."""
+    """Count inputs against entries, partition by partition. Exit 1 when an event or outcome has no entry, or two."""
     accounts = asyncio.run(_account(connection.settings()))
     emit([account_fields(one) for one in accounts] if json else "\n".join(account_lines(accounts)), json)
     if not all(one.balanced for one in accounts):
@@ -193,7 +198,8 @@ def account_lines(accounts: list[Account]) -> Iterator[str]:
     for one in accounts:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(one.kinds.items()))
         state = "balanced" if one.balanced else f"NOT balanced ({_at_fault(one)})"
-        counts = f"{one.events:,} events; {kinds or 'no entry'}; {one.dead_letters:,} dead letters"
+        outcomes = f", {one.outcomes.events:,} outcomes" if one.outcomes.events else ""
+        counts = f"{one.events:,} events{outcomes}; {kinds or 'no entry'}; {one.dead_letters:,} dead letters"
         yield f"partition {one.partition}: {counts}: {state}{repairs_line(one)}"
 
 
@@ -202,6 +208,8 @@ def _at_fault(one: Account) -> str:
     letters = one.letters_missing
     found = [f"{name} {offsets}" for name, offsets in named.items() if offsets]
     found += [f"the chain is broken: {one.broken}"] * bool(one.broken)
+    if one.outcomes.waiting or not one.outcomes.is_complete:
+        found.append(f"outcomes: {books_line(one.outcomes, 'outcomes')}")
     return ", ".join(found + ([f"{letters:+,} dead letters missing"] if letters else []))
 
 
@@ -217,6 +225,7 @@ def account_fields(one: Account) -> dict[str, Any]:
         "repeated": one.repeated,
         "extra": one.extra,
         "altered": one.altered,
+        "outcomes": books_fields(one.outcomes),
         **repairs_fields(one),
         "balanced": one.balanced,
     }
@@ -226,7 +235,8 @@ def _replay_files(
     policy: Policy, events: Path, decisions: Path, advance: Any, lists: Sequence[str] | None = None
 ) -> Proof:
     control = ControlLog(offline_control(policy, lists_of(policy, lists)))
-    inputs = Inputs(lambda: (Line(at, None, value) for at, value in enumerate(lines_of(events))), control)
+    begin = {"events": lambda: (Line(at, None, value) for at, value in enumerate(lines_of(events)))}
+    inputs = Inputs(begin, control)
     partition = partition_of(decisions)
     check = ReplayCheck(Replayer(policy, partition, inputs.of, keyed=False, rows=ListRows(control).of))
     lines = records_of(decisions)

@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "repair": Command("repair:repair", "Seal a person's decision to go on where no worker may."),
     "explain": Command("chain:explain", "Say why one event was decided as it was."),
     "produce": Command("stream:produce", "Send events to the input topic."),
+    "outcomes": Command("outcomes:outcomes", "Send what really happened to the partitions of its decisions."),
     "tail": Command("stream:tail", "Print a topic as a read_committed reader sees it."),
     "bench dry": Command("bench:dry", "Sealed decisions a second, beside a bare copy of the same records."),
     "bench latency": Command("bench:latency", "Milliseconds from the intended send time to a consumer."),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from sidechain.agents.against_events import BooksOf
 from sidechain.agents.believing import Trust
 from sidechain.agents.cli.output import emit
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
@@ -169,45 +170,60 @@ def _fields(proof: Proof, trust: Trust) -> dict[str, Any]:
     }
 
 
-def answer_complete(books: Mapping[int, Completeness], json: bool) -> None:
-    """Print whether every event has its entry; raises `AnswerIsNo` when one has none, two, or another's."""
+def answer_complete(books: Mapping[int, BooksOf], json: bool) -> None:
+    """Print whether every input has its entry; raises `AnswerIsNo` when one has none, two, or another's."""
     if json:
-        emit([{"partition": partition, **_books_fields(one)} for partition, one in books.items()], json)
+        emit([{"partition": partition, **_input_fields(one)} for partition, one in books.items()], json)
     else:
-        emit("\n".join(f"partition {partition}: {_books_line(one)}" for partition, one in books.items()))
+        emit("\n".join(line for partition, one in books.items() for line in _input_lines(partition, one)))
     if not all(one.is_complete for one in books.values()):
-        raise AnswerIsNo("the entries are not those of the events that are there")
+        raise AnswerIsNo("the entries are not those of the inputs that are there")
 
 
-def _books_line(one: Completeness) -> str:
+def _input_lines(partition: int, books: BooksOf) -> Iterator[str]:
+    yield f"partition {partition}: {books_line(books.events, 'events')}"
+    outcomes = books.outcomes
+    if outcomes.events or outcomes.kinds["settlement"] or outcomes.kinds["refused-outcome"] or outcomes.extra:
+        yield f"partition {partition}: {books_line(outcomes, 'outcomes')}"
+
+
+def _input_fields(books: BooksOf) -> dict[str, Any]:
+    return {**books_fields(books.events), "outcomes": books_fields(books.outcomes), "complete": books.is_complete}
+
+
+def books_line(one: Completeness, inputs: str) -> str:
+    """The books of one input in words. `inputs`: what its records are called."""
     faults = {
         "without an entry": one.missing,
         "with more than one": one.repeated,
         "that nobody can see": one.extra,
         "that are not what their entry says": one.altered,
     }
-    found = [f"events {what}: offset {offsets[0]:,} first" for what, offsets in faults.items() if offsets]
+    found = [f"{inputs} {what}: offset {offsets[0]:,} first" for what, offsets in faults.items() if offsets]
     found += [f"control records that are not what their entry says: {one.altered_control}"] * bool(one.altered_control)
     found += [f"control records without an entry: {one.missing_control}"] * bool(one.missing_control)
     found += [f"the chain is broken: {one.broken}"] * bool(one.broken)
     each = f"each but {one.explained:,}" if one.explained else "each"
     state = "; ".join(found) if found else f"{each} has exactly one entry"
-    gone = f"; {one.expired:,} entries whose event has expired" if one.expired else ""
-    behind = f"; {one.waiting:,} events behind the last entry" if one.waiting else ""
-    return f"{one.events:,} events: {state}{gone}{behind}{repairs_line(one)}"
+    gone = f"; {one.expired:,} entries whose {inputs[:-1]} has expired" if one.expired else ""
+    behind = f"; {one.waiting:,} {inputs} behind the last entry" if one.waiting else ""
+    return f"{one.events:,} {inputs}: {state}{gone}{behind}{repairs_line(one, inputs)}"
 
 
-def _books_fields(one: Completeness) -> dict[str, Any]:
+def books_fields(one: Completeness) -> dict[str, Any]:
+    """The books of one input for --json."""
     names = ("events", "missing", "repeated", "extra", "altered", "altered_control", "missing_control")
     found = {name: getattr(one, name) for name in (*names, "expired", "waiting")}
     return {**found, **repairs_fields(one), "complete": one.is_complete}
 
 
-def repairs_line(one: Completeness | Account) -> str:
+def repairs_line(one: Completeness | Account, inputs: str = "events") -> str:
     """What people decided about these books, and what counts for nothing because of it; empty where nothing."""
     counts = [f"; {one.passed_over:,} records of the chain count for nothing"] if one.passed_over else []
-    counts += [f"; {one.explained:,} events lie behind a repair"] if one.explained else []
-    named = [f"; {it.what} goes on at event {it.to:,} where {it.due:,} was due ({it.by})" for it in one.passages]
+    counts += [f"; {one.explained:,} {inputs} lie behind a repair"] if one.explained else []
+    named = [
+        f"; {it.what} goes on at {inputs[:-1]} {it.to:,} where {it.due:,} was due ({it.by})" for it in one.passages
+    ]
     return "".join(counts + named)
 
 

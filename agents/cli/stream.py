@@ -39,7 +39,7 @@ def produce(
     schema = policy_of(settings.pack, settings.policy).event
     topic = settings.topic("events")
     with Progress("events sent") as progress:
-        events = keyed(_lines(file), schema)
+        events = keyed(lines_in(file), schema)
         sending = send(kafka_options(settings), topic, events, rate=rate, speed=speed, progress=progress.advance)
         count = asyncio.run(sending)
     emit({"topic": topic, "sent": count} if json else f"{count:,} events sent to {topic}", json)
@@ -76,7 +76,8 @@ async def _tail(settings: Config, topic: str, *, from_start: bool, limit: int | 
                     return
 
 
-def _lines(file: Path) -> Iterator[bytes]:
+def lines_in(file: Path) -> Iterator[bytes]:
+    """The lines of a file, or of standard input, that are not empty."""
     for line in raw_lines(file):
         if value := line.rstrip(b"\r\n"):
             yield value

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterable
 from typing import Final
 
 from sidechain.agents.lane.batch import Batch
+from sidechain.agents.lane.outcomes import forwards
 from sidechain.agents.lane.pipeline import Output
 
 # Events folded before the event loop gets a turn: what the batches before this one have to ask of the broker would wait
@@ -24,13 +25,14 @@ async def decider(batches: AsyncIterable[Batch]) -> None:
 
 
 async def decide_batch(batch: Batch) -> list[Output]:
-    """What the batch adds to each partition's chain; partitions in order, people's changes before events.
+    """What the batch adds to each partition's chain; partitions in order, people's changes before events and those
+    before outcomes.
 
     It awaits nothing but turns of the event loop.
     """
     outputs = []
     for partition, fold in batch.folds.items():
-        entries, dead_letters = [], []
+        entries, dead_letters, forwarded = [], [], []
         for record in batch.control:
             folded = fold.control(record, batch.load, batch.rows)
             entries += folded.entries
@@ -41,6 +43,13 @@ async def decide_batch(batch: Batch) -> list[Output]:
             entries += folded.entries
             dead_letters += folded.dead_letters
             await asyncio.sleep(0)
+        outcomes = batch.outcomes.get(partition, ())
+        for first in range(0, len(outcomes), TURN):
+            settled = fold.outcomes(outcomes[first : first + TURN])
+            entries += settled.entries
+            dead_letters += settled.dead_letters
+            forwarded += forwards(settled.misplaced, partition, batch.partitions)
+            await asyncio.sleep(0)
         if entries:
-            outputs.append(Output(partition, entries, fold.changes(), dead_letters))
+            outputs.append(Output(partition, entries, fold.changes(), dead_letters, forwarded))
     return outputs

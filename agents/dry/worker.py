@@ -1,7 +1,7 @@
 """The dry worker: as many lanes as the group gives it shards, and nothing that could make one of them wait.
 
-It reads events, metadata and control, and writes decisions, state and dead letters. Killing it loses nothing: the next
-owner of a shard asks the log.
+It reads events, outcomes, metadata and control, and writes decisions, state and dead letters. Killing it loses nothing:
+the next owner of a shard asks the log.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class DryWorker:
         self._lanes: dict[int, Lane] = {}
         self._ours: set[int] = set()
         self._is_stopping = False
-        self._has_metadata = self._has_checkpoints = False
+        self._has_metadata = self._has_checkpoints = self._has_outcomes = False
         self._keys = keys
         self._metadata_read = 0
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -86,6 +86,7 @@ class DryWorker:
             self._has_checkpoints,
             self._keys,
             self._lists,
+            has_outcomes=self._has_outcomes,
         )
         for shard in range(-(-layout.partitions // layout.shard_size)):
             channel = self._app.channel(maxsize=1)
@@ -124,8 +125,9 @@ class DryWorker:
         partitions = count_alike(counts, *({one: topic(one) for one in names} for names in (REQUIRED, OPTIONAL)))
         self._has_metadata = topic("wet.metadata") in counts
         self._has_checkpoints = topic("dry.checkpoints") in counts
+        self._has_outcomes = topic("outcomes") in counts
         self._check_keys(partitions)
-        asked = [topic(one) for one in (*REQUIRED, "control", "wet.metadata", "dry.checkpoints")]
+        asked = [topic(one) for one in (*REQUIRED, "control", *OPTIONAL)]
         await self._ends.meet({one: counts[one] for one in asked if one in counts})
         layout = Layout(partitions=partitions, shard_size=config.shard_size)
         first_reader = reader(self._options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50)

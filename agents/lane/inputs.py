@@ -63,6 +63,10 @@ class Events:
         got = await self._consumer.getmany(*tps, timeout_ms=POLL_MS, max_records=max_records or self._max_records)
         return {tp.partition: records for tp, records in got.items()}
 
+    async def reached(self, partition: int) -> int:
+        """The offset behind the last record `poll` returned, and behind markers that follow it."""
+        return await self._consumer.position(self._tps[partition])  # type: ignore[no-any-return]
+
     async def lag(self) -> int:
         """Records that are there and were not read yet."""
         behind = 0

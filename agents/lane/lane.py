@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import ConsumerRecord
@@ -40,6 +40,10 @@ OUR_FAULT: Final = (
     "report, go back to the release before, and send us both"
 )
 STOP_S: Final = 5.0  # for what does not end by itself after it was cancelled
+
+
+Input = tuple[str, int]  # logical topic, partition
+Records = Mapping[int, Sequence[ConsumerRecord]]
 
 
 class Lane:
@@ -75,7 +79,7 @@ class Lane:
         # Looking for a record at fault: among those handed over before, in batches of at most `_limit`. Nothing else is
         # read until it is found: other partitions may hold more than small batches ever get through.
         self._handed = 0
-        self._handed_to: dict[int, int] = {}  # partition -> offset behind its last event handed over
+        self._handed_to: dict[Input, int] = {}  # offset behind the last record handed over
         self._limit: int | None = None
         self._suspect: tuple[str, int, int] | None = None  # failed alone once: topic, partition, offset
 
@@ -120,7 +124,7 @@ class Lane:
         if self.held is None or not self._is_deciding:
             return 0
         try:
-            return await self.held.events.lag()
+            return await self.held.events.lag() + await self.held.outcomes.lag()
         except (KafkaError, ConsumerStoppedError):  # the lane was ended while we asked
             return 0
 
@@ -169,7 +173,7 @@ class Lane:
     async def _take_over(self) -> str:
         config = self._grounds.config
         written = ("dry.decisions", "dry.state", "dry.deadletters", "dry.checkpoints")
-        names = Names(*(config.topic(one) for one in written))
+        names = Names(*(config.topic(one) for one in (*written, "outcomes")))
         self.held = held = await take_over(self._grounds, self.shard, self.partitions)
         self._pipeline = Pipeline(held.producers, names, config.commit_timeout_s, self._committed, held.books)
         for kind in held.repairs:
@@ -190,12 +194,23 @@ class Lane:
                     control or held.side.is_behind
                 )  # every policy that is active already comes before any event
                 await asyncio.sleep(ready_at - time.perf_counter())
-                suspected = self._suspected(held)
-                reading = held.events.poll(self._limit, suspected) if is_informed else held.side.catch_up()
-                events = await reading
-                if events or control:
+                if is_informed:
+                    events, outcomes = await self._inputs(held)
+                else:
+                    events, outcomes = await held.side.catch_up(), {}
+                if events or control or outcomes:
                     ready_at = time.perf_counter() + PACE_S
-                    batch = Batch(held.folds, events, control, latest, self._load, self._hand_over, held.side.rows)
+                    batch = Batch(
+                        held.folds,
+                        events,
+                        control,
+                        latest,
+                        self._load,
+                        self._hand_over,
+                        held.side.rows,
+                        outcomes,
+                        self._grounds.layout.partitions,
+                    )
                     await self._round(batch, pipeline)
                 else:
                     await pipeline.sign()
@@ -206,6 +221,17 @@ class Lane:
             self._is_deciding = False
             self._metrics.lanes.dec()
 
+    async def _inputs(self, held: Held) -> tuple[Records, Records]:
+        """Events and outcomes of the next batch; while a record at fault is looked for, only what may hold it."""
+        suspected = self._suspected(held)
+        if suspected is None or self._limit is None:
+            await held.outcomes.read()
+            events = await held.events.poll()
+            return events, await held.outcomes.due(held.events.reached)
+        if of_events := [one for topic, one in suspected if topic == "events"]:
+            return await held.events.poll(self._limit, of_events), {}
+        return {}, await held.outcomes.again([one for _, one in suspected], self._limit)
+
     async def _round(self, batch: Batch, pipeline: Pipeline) -> None:
         self._batch, self._handed = batch, batch.size
         for one, behind in _behind(batch).items():
@@ -215,11 +241,11 @@ class Lane:
             await pipeline.drained()  # so that what fails is known to be this record
         self._batch = None
 
-    def _suspected(self, held: Held) -> list[int] | None:
-        """The partitions that may hold the record at fault; None: nothing is looked for, or no longer."""
+    def _suspected(self, held: Held) -> list[Input] | None:
+        """The inputs that may hold the record at fault; None: nothing is looked for, or no longer."""
         if self._limit is None:
             return None
-        waiting = [one for one, fold in held.folds.items() if fold.next["events"] < self._handed_to.get(one, 0)]
+        waiting = [one for one, behind in self._handed_to.items() if held.folds[one[1]].next[one[0]] < behind]
         if not waiting:
             self._limit = None
         return waiting or None
@@ -342,8 +368,9 @@ class Lane:
             self._on_fatal(fault)
 
 
-def _behind(batch: Batch) -> dict[int, int]:
-    return {one: records[-1].offset + 1 for one, records in batch.events.items()}
+def _behind(batch: Batch) -> dict[Input, int]:
+    sides = {"events": batch.events, "outcomes": batch.outcomes}
+    return {(topic, one): found[-1].offset + 1 for topic, side in sides.items() for one, found in side.items()}
 
 
 def _words(fault: BaseException) -> str:

@@ -61,6 +61,10 @@ class Ends:
         starts, ends = await asyncio.gather(self._all.beginning_offsets(tps), self._stable.end_offsets(tps))
         return {tp: Span(starts[tp], ends[tp]) for tp in tps}
 
+    async def stable(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset behind the last stable record of each."""
+        return await self._stable.end_offsets(tps)  # type: ignore[no-any-return]
+
     async def settled(self, tps: Collection[TopicPartition], timeout_s: float) -> None:
         """Wait until no transaction is open on any of them. Raises EnvironmentProblem, naming the partition."""
         waiting = list(tps)

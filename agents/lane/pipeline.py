@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from sidechain.agents.lane.outcomes import Forward
 from sidechain.agents.lane.producers import close_producers
 from sidechain.agents.lane.signed import Books, Signed, Twins
 
@@ -31,6 +32,7 @@ class Output(NamedTuple):
     entries: Sequence[tuple[bytes | None, bytes]]
     changes: Sequence[tuple[bytes, bytes | None]]
     dead_letters: Sequence[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]
+    forwards: Sequence[Forward] = ()  # outcomes that go to other partitions
 
 
 class Committed(NamedTuple):
@@ -49,6 +51,7 @@ class Names(NamedTuple):
     state: str
     dead_letters: str
     checkpoints: str = ""  # empty: none are written
+    outcomes: str = ""  # empty: none are forwarded
 
 
 class _Work(NamedTuple):
@@ -206,6 +209,9 @@ def _encode(producer: AIOKafkaProducer, names: Names, outputs: Iterable[Output])
         for topic, records in by_topic.items():
             for batch in _filled(producer, records, now_ms):
                 yield topic, output.partition, batch
+        for one in output.forwards:
+            for batch in _filled(producer, [one[1:]], now_ms):
+                yield names.outcomes, one.partition, batch
 
 
 def _checkpoints(producer: AIOKafkaProducer, topic: str, signed: Iterable[Signed]) -> Iterable[tuple[str, int, Any]]:

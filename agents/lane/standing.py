@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from sidechain.agents.lane.log_ends import Ends, Span, read_spans
 from sidechain.agents.lane.problems import REMEDIES, Refused, Remedy
 from sidechain.models.dry.chain import Verifier
-from sidechain.models.dry.entry import is_epoch
+from sidechain.models.dry.entry import CO_PARTITIONED, is_epoch
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def _linked(decisions: str, partition: int, entries: list[bytes]) -> list[bytes]
     for entry, place in zip(entries, places, strict=True):
         if broken := verifier.take(entry):
             raise Refused(f"{decisions}/{partition}: the chain is broken near its end: {broken}. {NOT_OURS}", "epoch")
-        if place.source is not None and place.source[0] == "events" and place.source[1] != partition:
+        if place.source is not None and place.source[0] in CO_PARTITIONED and place.source[1] != partition:
             raise Refused(
                 f"{decisions}/{partition} holds the chain of partition {place.source[1]}: the topic was restored "
                 "wrongly, or somebody else wrote to it. Put every partition's records back where they were",

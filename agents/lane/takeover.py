@@ -7,7 +7,7 @@
     books       read the last checkpoints; the chain must agree with them
     side        load what the wet side said, and every policy that is active
     confirm     again, because all this took a while
-    begin       read events from where the last entry says
+    begin       read events and outcomes from where the last entry says
 
 Nothing but the log decides where to go on: offsets committed to the group are for dashboards. Every step is bounded,
 and the whole can be cancelled at any time, because until the first batch it only reads.
@@ -28,6 +28,7 @@ from sidechain.agents.lane.inputs import Events, SideInputs
 from sidechain.agents.lane.layout import LAYOUT_KEY, Layout, take_layout
 from sidechain.agents.lane.lists import ListLoader
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, Span, reader
+from sidechain.agents.lane.outcomes import Outcomes
 from sidechain.agents.lane.pipeline import Output
 from sidechain.agents.lane.policies import Policies
 from sidechain.agents.lane.problems import Refused, Remedy
@@ -36,6 +37,7 @@ from sidechain.agents.lane.signed import Books
 from sidechain.agents.lane.standing import Standing, is_unbegun, read_state, read_tails
 from sidechain.agents.settings import Config
 from sidechain.models.dry import Fold, StateMismatch
+from sidechain.models.dry.entry import CO_PARTITIONED
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Grounds:
     has_checkpoints: bool = False  # whether the topic exists
     keys: Keys | None = None  # without them nothing is signed
     lists: ListLoader | None = None  # None: nothing is decided here, so no rows are asked for
+    has_outcomes: bool = False  # whether the topic exists
 
     @property
     def rows(self) -> ListLoader:
@@ -76,6 +79,7 @@ class Held:
     folds: dict[int, Fold]
     producers: list[AIOKafkaProducer]
     events: Events
+    outcomes: Outcomes
     side: SideInputs
     how: str  # genesis: no chain had begun; restored otherwise
     unbegun: set[int]  # partitions whose first transaction will seal the layout
@@ -95,29 +99,31 @@ async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> 
     """Raises Refused, Revoked, EnvironmentProblem, TimeoutError or what Kafka answers; holds nothing then."""
     config, options = grounds.config, grounds.options
     events = Events(options, config, partitions)
+    outcomes = Outcomes(options, config, partitions, grounds.ends)
     side = SideInputs(options, config, partitions, grounds.metadata_name, grounds.rows)
     tail_reader = reader(options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50)
     fencing = asyncio.create_task(open_producers(options, config, shard))
     is_ready = False
     try:
         async with asyncio.timeout(config.takeover_timeout_s):
-            await asyncio.gather(fencing, events.start(), side.start(), tail_reader.start())
+            await asyncio.gather(fencing, events.start(), outcomes.start(), side.start(), tail_reader.start())
             restored = await restore(grounds, tail_reader, partitions)
             folds = {one: found.fold for one, found in restored.items()}
             positions = await input_positions(grounds, folds)
             books = await stand_by_checkpoints(grounds, tail_reader, folds)
             await side.load(grounds.ends, grounds.has_metadata, min(fold.next["control"] for fold in folds.values()))
-            await grounds.confirm(positions)
-            events.seek(positions)
+            await grounds.confirm(positions["events"])
+            events.seek(positions["events"])
+            outcomes.seek(positions["outcomes"])
         is_ready = True
     finally:
         await tail_reader.stop()
         if not is_ready:
-            await asyncio.shield(_give_up(fencing, events, side))
+            await asyncio.shield(_give_up(fencing, events, outcomes, side))
     unbegun = {one for one, fold in folds.items() if fold.seq == 0}
     how = "genesis" if len(unbegun) == len(folds) else "restored"
     repairs = [one.repair for one in restored.values() if one.repair is not None]
-    return Held(folds, fencing.result(), events, side, how, unbegun, repairs, books)
+    return Held(folds, fencing.result(), events, outcomes, side, how, unbegun, repairs, books)
 
 
 async def still_stands(grounds: Grounds, held: Held) -> bool:
@@ -191,14 +197,27 @@ async def _settle(grounds: Grounds, partitions: Sequence[int]) -> None:
     await grounds.ends.settled(tps, grounds.config.commit_timeout_s)
 
 
-async def input_positions(grounds: Grounds, folds: Mapping[int, Fold]) -> dict[int, int]:
-    """Where to read events from. Raises Refused when that log, or that of control, does not reach there."""
-    topic, control = grounds.config.topic("events"), TopicPartition(grounds.config.topic("control"), 0)
-    spans = await grounds.ends.spans([control, *(TopicPartition(topic, one) for one in folds)])
-    control_span = spans.pop(control)
-    for fold in folds.values():
-        _check_control(control, fold.next["control"], control_span)
-    return {tp.partition: _position(tp, folds[tp.partition].next["events"], span) for tp, span in spans.items()}
+async def input_positions(grounds: Grounds, folds: Mapping[int, Fold]) -> dict[str, dict[int, int]]:
+    """Where to read each co-partitioned input from: logical topic -> partition -> offset.
+
+    Raises Refused when one of those logs, or that of control, does not reach there.
+    """
+    control = TopicPartition(grounds.config.topic("control"), 0)
+    inputs = [one for one in CO_PARTITIONED if one != "outcomes" or grounds.has_outcomes]
+    tps = {(one, number): TopicPartition(grounds.config.topic(one), number) for one in inputs for number in folds}
+    spans = await grounds.ends.spans([control, *tps.values()])
+    positions: dict[str, dict[int, int]] = {one: {} for one in CO_PARTITIONED}
+    for number, fold in folds.items():
+        _check_control(control, fold.next["control"], spans[control])
+        if not grounds.has_outcomes and fold.next["outcomes"]:
+            raise Refused(
+                f"{grounds.config.topic('outcomes')} does not exist, and the chain of partition {number} has read it "
+                f"up to {fold.next['outcomes']}: restore it; if it is lost, create it (`sidechain topics apply`) and "
+                "say where to go on with `sidechain repair --gap`"
+            )
+    for (one, number), tp in tps.items():
+        positions[one][number] = _position(tp, one, folds[number].next[one], spans[tp])
+    return positions
 
 
 def is_within(following: int, span: Span) -> bool:
@@ -216,14 +235,14 @@ def _check_control(tp: TopicPartition, following: int, span: Span) -> None:
         )
 
 
-def _position(tp: TopicPartition, following: int, span: Span) -> int:
+def _position(tp: TopicPartition, inputs: str, following: int, span: Span) -> int:
     if is_within(following, span):
         return following or span.start
     if following < span.start:
         raise Refused(
-            f"{tp.topic}/{tp.partition}: events {following} to {span.start - 1} were deleted before they were decided; "
-            "the chain cannot go on as if they had never been. Bring them back, or seal that they are gone with "
-            "`sidechain repair --gap`; and keep events longer than the longest standstill",
+            f"{tp.topic}/{tp.partition}: {inputs} {following} to {span.start - 1} were deleted before they were "
+            "decided; the chain cannot go on as if they had never been. Bring them back, or seal that they are gone "
+            f"with `sidechain repair --gap`; and keep {inputs} longer than the longest standstill",
             "gap",
         )
     raise Refused(
@@ -247,13 +266,15 @@ def _ends_with(entries: Sequence[bytes], fold: Fold) -> bool:
     return entries[-1].endswith(b',"hash":"%b"}' % fold.head_hash.encode())
 
 
-async def _give_up(fencing: asyncio.Task[list[AIOKafkaProducer]], events: Events, side: SideInputs) -> None:
+async def _give_up(
+    fencing: asyncio.Task[list[AIOKafkaProducer]], events: Events, outcomes: Outcomes, side: SideInputs
+) -> None:
     fencing.cancel()
     await asyncio.wait([fencing])
     opened = [] if fencing.cancelled() or fencing.exception() else fencing.result()
-    await asyncio.gather(close_producers(opened), events.stop(), side.stop(), return_exceptions=True)
+    await asyncio.gather(close_producers(opened), events.stop(), outcomes.stop(), side.stop(), return_exceptions=True)
 
 
 async def let_go(held: Held) -> None:
     """Disconnect everything of a shard that is no longer decided here. The pipeline closes its own producers."""
-    await asyncio.gather(held.events.stop(), held.side.stop(), return_exceptions=True)
+    await asyncio.gather(held.events.stop(), held.outcomes.stop(), held.side.stop(), return_exceptions=True)

@@ -12,6 +12,7 @@ from sidechain.models.policy import ACTIONS
 # Quotes inside a string are escaped, so these bytes appear as a field's name only. Fields keep their order, so the
 # first hit is the entry's own.
 _KIND: Final = b'"kind":"'
+_REASON: Final = b',"reason":"'
 _ACTION: Final = b',"action":"'
 _SIGNALS: Final = b',"signals":{'
 _ACTION_BEGINS: Final = {ord(action[0]): action for action in ACTIONS}  # they differ in their first letter
@@ -31,6 +32,7 @@ def count(metrics: DryMetrics, committed: Committed) -> None:
         metrics.evicted.inc(sum(1 for name, value in output.changes if value is None and name.startswith(KEY_PREFIX)))
         for letter in output.dead_letters:
             metrics.dead_letters[dict(letter[2])["dlq.reason"].decode()].inc()
+        metrics.forwarded.inc(len(output.forwards))
     metrics.batches.inc()
     metrics.batch_seconds.observe(committed.total_s)
     metrics.transaction_seconds.observe(committed.transaction_s)
@@ -45,14 +47,16 @@ def _count_decisions(metrics: DryMetrics, entries: Sequence[bytes]) -> None:
     metrics.entries["decision"].inc(len(begins))
     if len(begins) < len(entries):
         for entry in entries:
-            if (kind := _kind(entry)) != "decision":
+            if (kind := _text(entry, _KIND)) != "decision":
                 metrics.entries[kind].inc()
+                if kind == "refused-outcome":
+                    metrics.refused_outcomes[_text(entry, _REASON)].inc()
     signals = b"".join([entry[entry.rfind(_SIGNALS) :] for entry in entries])
     for state, written in _FOUND.items():
         if times := signals.count(written):
             metrics.signals[state].inc(times)
 
 
-def _kind(entry: bytes) -> str:
-    start = entry.find(_KIND) + len(_KIND)
+def _text(entry: bytes, field: bytes) -> str:
+    start = entry.find(field) + len(field)
     return entry[start : entry.find(b'"', start)].decode()

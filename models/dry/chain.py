@@ -267,6 +267,8 @@ class Replayer:
         return entries[0][1]
 
     def _entries(self, topic: str, record: InputRecord, wanted: "_Wanted") -> list[tuple[bytes | None, bytes]]:
+        if topic == "outcomes":
+            return self.fold.outcomes([record]).entries
         if topic != "control":
             recorded = self._recorded(wanted.signals)
             return self.fold.events([record], lambda _key: recorded, self._recorded_of(wanted.signals)).entries

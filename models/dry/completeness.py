@@ -1,5 +1,7 @@
 """The books of one partition: every visible event has exactly one entry, and the entry's digest is that event's.
 
+The books of its outcomes are kept the same way, in a `Completeness` of their own: read "outcome" for "event" there.
+
 Both logs are read once, side by side, in the order of the offsets, so nothing has to be remembered but where they
 stand. An event that no longer exists because it expired is counted, not blamed; so is one behind the last entry, and
 so is what a person passed over with `sidechain repair`: each such decision is kept, with who took it.
@@ -18,7 +20,7 @@ import msgspec
 
 from sidechain.models.dry.fold import Control
 from sidechain.models.dry.lists import is_rows, read_activation
-from sidechain.models.dry.parse import ambiguous
+from sidechain.models.dry.parse import REASONS, ambiguous
 from sidechain.models.dry.records import InputRecord
 
 SHOWN = 10  # offsets of each kind of fault that are kept
@@ -42,7 +44,8 @@ class Booked(msgspec.Struct):
     topic: str = ""  # of a gap
     to: int = 0
     epoch: int = 0  # of an epoch's first entry
-    by: str = ""
+    by: str | None = ""
+    reason: str = ""  # of a rejection or a refused outcome
 
 
 class Passage(NamedTuple):
@@ -58,15 +61,20 @@ class Passage(NamedTuple):
 class Completeness:
     """Takes the entries of one partition with the events beside them."""
 
-    def __init__(self, control: Mapping[int, InputRecord] | None = None) -> None:
-        """`control`: the records of that topic, by offset; they are few. Not every one of them makes an entry."""
+    def __init__(self, control: Mapping[int, InputRecord] | None = None, topic: str = "events") -> None:
+        """`control`: the records of that topic, by offset; they are few. Not every one of them makes an entry.
+
+        `topic`: the logical input the books are about.
+        """
         self._control = control or {}
+        self._topic = topic
         self.kinds: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
         self.events = 0  # that there are
         self.explained = 0  # of them those without an entry, because a person went on behind them
         self.passed_over = 0  # records of the chain that count for nothing
-        self.rejected_passed_over = 0  # of them those that say that they are rejections: they may have dead letters
+        self.rejected_passed_over = 0  # of them those that say that they refuse something: they may have dead letters
+        self.unread = 0  # refused outcomes that could not be read: they have dead letters
         self.broken = ""  # why all that stands at the end counts for nothing; empty when it does
         self.passages: list[Passage] = []  # the first few
         self.expired = 0  # entries whose event is gone
@@ -99,11 +107,11 @@ class Completeness:
         self.broken = self.broken or why
         self.passed_over += 1
         self._passed_here += 1
-        self.rejected_passed_over += kind == "rejected"
+        self.rejected_passed_over += kind in ("rejected", "refused-outcome")
 
     def turns(self, entry: Booked) -> bool:
         """Whether a person's decision leads back: the caller then reads events anew from `due`."""
-        to = _goes_on(entry)
+        to = self._goes_on(entry)
         if to is None or to >= self.due:
             return False
         self._note_passage(entry, to)
@@ -117,13 +125,13 @@ class Completeness:
 
     def lacks(self, entry: Booked) -> bool:
         """Whether events are needed before this entry is taken."""
-        to = _goes_on(entry)
+        to = self._goes_on(entry)
         if to is not None:
             return not self._ended and self._reached < to - 1
         return (
             not self._ended
             and entry.source is not None
-            and entry.source[0] == "events"
+            and entry.source[0] == self._topic
             and self._reached < entry.source[2]
         )
 
@@ -143,6 +151,7 @@ class Completeness:
     def take(self, entry: Booked) -> None:
         """One entry, in the order of the chain."""
         self.kinds[entry.kind] += 1
+        self.unread += entry.kind == "refused-outcome" and entry.reason in REASONS
         if entry.action is not None:
             self.actions[entry.action] += 1
         if entry.source is None:
@@ -151,7 +160,7 @@ class Completeness:
         topic, _, offset = entry.source
         if topic == "control":
             self._take_control(entry, offset)
-        if topic != "events":
+        if topic != self._topic:
             return
         if offset < self.due:
             _note(self.repeated, offset)
@@ -192,7 +201,7 @@ class Completeness:
             self._control_due = entry.to
             self.altered_control = _below(entry.to, self.altered_control)
             self.missing_control = _below(entry.to, self.missing_control)
-        to = _goes_on(entry)
+        to = self._goes_on(entry)
         if to is None:
             return
         if to > self.due or self._passed_here:
@@ -202,10 +211,16 @@ class Completeness:
             self._held.popleft()
             self.explained += 1
 
+    def _goes_on(self, entry: Booked) -> int | None:
+        """The offset a person's decision leads to; None for any other entry."""
+        if entry.kind == "epoch":
+            return max(0, entry.next.get(self._topic, 0))
+        return max(0, entry.to) if entry.kind == "gap" and entry.topic == self._topic else None
+
     def _note_passage(self, entry: Booked, to: int) -> None:
         if len(self.passages) < SHOWN:
             what = f"epoch {entry.epoch}" if entry.kind == "epoch" else "gap"
-            self.passages.append(Passage(what, entry.by, self.due, to, self._passed_here))
+            self.passages.append(Passage(what, entry.by or "", self.due, to, self._passed_here))
         self._passed_here = 0
 
     def _take_control(self, entry: Booked, offset: int) -> None:
@@ -219,13 +234,6 @@ class Completeness:
         self._control_due = offset + 1
         if entry.kind == "list":
             self._lists[entry.list_ref.partition("@")[0]] = entry.list_ref
-
-
-def _goes_on(entry: Booked) -> int | None:
-    """The event offset a person's decision leads to; None for any other entry."""
-    if entry.kind == "epoch":
-        return max(0, entry.next.get("events", 0))
-    return max(0, entry.to) if entry.kind == "gap" and entry.topic == "events" else None
 
 
 def _below(offset: int, offsets: list[int]) -> list[int]:

@@ -21,6 +21,7 @@ SEAL_LENGTH: Final = 75  # len(',"hash":"' + 64 hex + '"}')
 _HASH: Final = re.compile("[0-9a-f]{64}")
 
 Next = dict[str, int]  # logical input topic -> 1 + the last offset that has an entry
+CO_PARTITIONED: Final = ("events", "outcomes")  # inputs whose records stand on the partition of the chain
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +86,50 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str  # one of parse.REASONS
     field: str | None  # the field at fault, where there is one
     length: int  # bytes of the value
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """An outcome that settles a decision: what really happened, what it cost, or both."""
+
+    v: int
+    seq: int
+    prev: str
+    kind: str
+    id: str  # the event's
+    key: str | None  # as the outcome states it, else the record's key where it is text
+    at: int  # event time of the outcome, ms
+    source: tuple[str, int, int]
+    digest: str
+    next: Next
+    policy: str
+    settles: int  # seq of the decision
+    label: str | None  # "good" or "bad"; null: not settled by this one
+    cost_minor: int | None  # in minor units; null: not settled by this one
+    by: str | None  # who says so, where the outcome states it
+    budget: None
+
+
+class RefusedOutcome(msgspec.Struct, frozen=True):
+    """An outcome that settles nothing. What it says stands here; if it cannot be read, in the dead letters."""
+
+    v: int
+    seq: int
+    prev: str
+    kind: str
+    id: str | None  # null: it cannot be read, and its bytes went to the dead letters in the same transaction
+    key: str | None
+    at: int | None
+    source: tuple[str, int, int]
+    digest: str | None
+    next: Next
+    policy: str
+    reason: str  # one of settling.OUTCOME_REASONS
+    field: str | None  # the field at fault, where there is one
+    length: int  # bytes of the value
+    named: tuple[int | None, int | None]  # partition and seq of the decision, where the outcome names them
+    label: str | None
+    cost_minor: int | None
+    by: str | None
 
 
 class PolicyChange(msgspec.Struct, frozen=True):
@@ -175,7 +220,7 @@ class Epoch(msgspec.Struct, frozen=True):
     why: str
 
 
-Sealed = Decision | Duplicate | Rejected | PolicyChange | ListChange | Gap | Epoch
+Sealed = Decision | Duplicate | Rejected | Settlement | RefusedOutcome | PolicyChange | ListChange | Gap | Epoch
 
 _encode = msgspec.json.Encoder().encode
 

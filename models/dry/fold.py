@@ -33,7 +33,8 @@ from sidechain.models.dry.lists import Activation, Content, Rows, Table, is_rows
 from sidechain.models.dry.memory import Memory
 from sidechain.models.dry.parse import Rejection, ambiguous
 from sidechain.models.dry.program import Program, SealedSignals, SignalValue, UnknownSignal
-from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, cut, dead_letter, text_of
+from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, Misplaced, cut, dead_letter, text_of
+from sidechain.models.dry.settling import Place, judge
 from sidechain.models.dry.state import HEAD_KEY, Change
 from sidechain.models.policy import Policy
 
@@ -48,6 +49,14 @@ class Folded(NamedTuple):
 
     entries: list[tuple[bytes | None, bytes]]  # key and sealed value
     dead_letters: list[DeadLetter]
+
+
+class FoldedOutcomes(NamedTuple):
+    """What one call of `outcomes` produced, in order."""
+
+    entries: list[tuple[bytes | None, bytes]]
+    dead_letters: list[DeadLetter]
+    misplaced: list[Misplaced]  # those that name another partition
 
 
 class StateMismatch(Exception):  # noqa: N818 - named for what it is
@@ -189,6 +198,20 @@ class Fold:
                 ids.add(name, self.seq)
             entries.append((key, self._append(sealed)))
         return Folded(entries, dead_letters)
+
+    def outcomes(self, records: Sequence[InputRecord]) -> FoldedOutcomes:
+        """Fold outcome records in, in order; each yields exactly one entry: a settlement or a refusal."""
+        folded = FoldedOutcomes([], [], [])
+        for record in records:
+            self.next["outcomes"] = record.offset + 1
+            place = Place(self.seq, self.head_hash, self.partition, self.next, self._program.ref)
+            judged = judge(record, place, self._memory.ids)
+            folded.entries.append((judged.key, self._append(judged.entry)))
+            if judged.dead_letter is not None:
+                folded.dead_letters.append(judged.dead_letter)
+            if judged.misplaced is not None:
+                folded.misplaced.append(judged.misplaced)
+        return folded
 
     def control(self, record: InputRecord, load: LoadPolicy = nothing_learned, rows: Rows = no_rows) -> Folded:
         """Fold one control record in: a `policy` or `list` entry, a rejection, or nothing when it is in force already.

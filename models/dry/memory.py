@@ -11,6 +11,7 @@ import msgspec
 
 from sidechain.models.dry.lists import LIST_PREFIX, Lists
 from sidechain.models.dry.program import Program
+from sidechain.models.dry.settled import SETTLED_PREFIX
 from sidechain.models.dry.state import (
     IDS_PREFIX,
     KEY_PREFIX,
@@ -50,7 +51,8 @@ class Memory:
     @property
     def digest(self) -> str:
         """Over every record, as the last `changes` left it or as it was read."""
-        return digest_text(self.by_key.total + self.by_partition.total + self.ids.total + self.lists.total)
+        ids = self.ids.total + self.ids.settled.total
+        return digest_text(self.by_key.total + self.by_partition.total + ids + self.lists.total)
 
     def changes(self) -> list[Change]:
         """The records that changed since the last call."""
@@ -60,12 +62,13 @@ class Memory:
             *self.by_key.changes(),
             *self.by_partition.changes(),
             *self.ids.changes(),
+            *self.ids.settled.changes(),
             *self.lists.changes(),
         ]
 
     def forget_changes(self) -> None:
         """Nobody writes them down."""
-        for one in (self.by_key, self.by_partition, self.ids, self.lists):
+        for one in (self.by_key, self.by_partition, self.ids, self.ids.settled, self.lists):
             one.forget_changes()
 
     def read(self, records: Mapping[bytes, bytes | None], *, whole: bool) -> None:
@@ -96,6 +99,8 @@ class Memory:
     def _learn(self, name: bytes, value: bytes) -> None:
         if name.startswith(IDS_PREFIX):
             self.ids.restore(name, value)
+        elif name.startswith(SETTLED_PREFIX):
+            self.ids.settled.restore(name, value)
         elif name.startswith(PLAN_PREFIX):
             plan, definitions = name.removeprefix(PLAN_PREFIX).decode(), msgspec.json.decode(value, type=list[str])
             self.by_key.know(plan, definitions)

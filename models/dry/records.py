@@ -35,6 +35,13 @@ class DeadLetter(NamedTuple):
     headers: tuple[tuple[str, bytes], ...]
 
 
+class Misplaced(NamedTuple):
+    """An outcome that names another partition: whoever writes entries may send it there, once."""
+
+    partition: int
+    record: InputRecord
+
+
 def text_of(key: bytes | None) -> str | None:
     """A record's key where it is text of a reasonable length."""
     if key is None or len(key) > KEY_MAX_BYTES:

@@ -4,16 +4,17 @@
     p:             the same, for features over the whole partition
     plan:<plan>    ["count|60000|12|0|key||",…]   the definitions the slots of that plan follow
     ids:<n>        [12,[["<32 hex>",3100],…]]   block 12: hashes of the ids decided in it, and by which entry
+    settled:<n>    [12,"10c"]   block 12: what is settled of its entries (`settled.py`)
     list:<name>    {"version":3,"digest":"5d…",…}   the version of a list in force; its rows stand on `control`
     policy:<sha>   the text of a policy that came into force, so that the log alone says what the chain was decided by
     head           {"seq":41,"hash":"4d…",…}   where the chain stood when this was written
 
 Keys are bounded: the least recently seen one is evicted first, an order that depends on the entries alone.
 
-`head` also holds a digest over every `k:`, `p:`, `ids:` and `list:` record that lives: the sum modulo 2^128 of the
-`share` of each. A sum does not ask in which order they were written, and one record more, less or other changes it. It
-finds what was lost or mixed up; whoever may write the topic can write a sum that fits. Plans and policies are not in
-it: their names are the digests of what they say.
+`head` also holds a digest over every `k:`, `p:`, `ids:`, `settled:` and `list:` record that lives: the sum modulo 2^128
+of the `share` of each. A sum does not ask in which order they were written, and one record more, less or other changes
+it. It finds what was lost or mixed up; whoever may write the topic can write a sum that fits. Plans and policies are
+not in it: their names are the digests of what they say.
 """
 
 from collections import OrderedDict
@@ -23,6 +24,8 @@ from typing import Any, Final
 
 import msgspec
 
+from sidechain.models.dry.settled import Settled
+from sidechain.models.dry.shares import share as share
 from sidechain.models.dry.windows import Slot, Step
 
 BLOCK: Final = 256  # entries that one block of ids spans
@@ -39,11 +42,6 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(tuple[str, int, list[Any]]).decode
 _decode_opening = msgspec.json.Decoder(tuple[str, int, msgspec.Raw]).decode
 _decode_block = msgspec.json.Decoder(tuple[int, list[tuple[str, int]]]).decode
-
-
-def share(name: bytes, value: bytes) -> int:
-    """What one record adds to the digest of the state."""
-    return int.from_bytes(sha256(name + b"\0" + value).digest()[:16], "big")
 
 
 def _opening(value: bytes) -> tuple[str, int]:
@@ -226,6 +224,7 @@ class Ids:
     """
 
     def __init__(self, horizon: int) -> None:
+        self.settled = Settled()
         self._ring = horizon // BLOCK
         self._seq_of: dict[bytes, int] = {}
         self._blocks: dict[int, list[bytes]] = {}
@@ -240,7 +239,19 @@ class Ids:
         name = blake2b(identifier.encode(), digest_size=16).digest()
         found = self._seq_of.get(name)
         # Blocks are dropped when a decision opens a new one; repetitions and rejections alone pass the horizon too.
-        return name, None if found is None or seq // BLOCK - found // BLOCK > self._ring else found
+        return name, None if found is None or self.is_past(found, seq) else found
+
+    def is_past(self, entry: int, seq: int) -> bool:
+        """Whether an entry lies before the horizon of entry `seq`."""
+        return seq // BLOCK - entry // BLOCK > self._ring
+
+    def facts(self, decision: int) -> int:
+        """What is settled of the decision, which is within the horizon."""
+        return self.settled.facts(*divmod(decision, BLOCK))
+
+    def settle(self, decision: int, facts: int) -> None:
+        """So much of the decision is settled from now on."""
+        self.settled.add(*divmod(decision, BLOCK), facts)
 
     def add(self, name: bytes, seq: int) -> None:
         """Entry `seq` decided the id with this hash."""
@@ -300,4 +311,5 @@ class Ids:
                 for name in names:
                     del self._seq_of[name]
                 self._dirty[old] = None
+                self.settled.forget(old)
         self._oldest = max(self._oldest, limit)

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from sidechain.models.dry.entry import body_and_hash
+from sidechain.models.dry.entry import CO_PARTITIONED, body_and_hash
 from sidechain.models.proof import certificate as certificates
 from sidechain.models.proof import checkpoint as checkpoints
 from sidechain.models.proof.certificate import Certificate, Certified
@@ -194,9 +194,9 @@ def _check_place(entry: bytes, index: int, checkpoint: Checkpoint) -> None:
         raise NotProved("the entry cannot be read as one") from None
     if opening.seq != index:
         raise NotProved(f"the entry states seq {opening.seq}, and index {index} of the tree is proved")
-    # Only events lie on the chain's own partition by rule; a control record, for one, is always of partition 0.
+    # Events and outcomes lie on the chain's own partition; a control record, for one, is always of partition 0.
     partition = checkpoint.origin.partition
-    if opening.source is not None and opening.source[0] == "events" and opening.source[1] != partition:
+    if opening.source is not None and opening.source[0] in CO_PARTITIONED and opening.source[1] != partition:
         raise NotProved(f"the entry is of partition {opening.source[1]}, the checkpoint of {checkpoint.origin}")
 
 

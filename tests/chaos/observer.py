@@ -30,7 +30,7 @@ from tests.lanes import config_of
 
 POLL_MS = 200
 TELL_S = 0.5
-PARTITIONED = ("events", "dry.decisions", "dry.deadletters", "dry.checkpoints")
+PARTITIONED = ("events", "outcomes", "dry.decisions", "dry.deadletters", "dry.checkpoints")
 
 
 class Seen(msgspec.Struct):
@@ -97,6 +97,8 @@ def _hand_over(witnesses: list[Witness], topic: str, partition: int, records: An
         match topic:
             case "events":
                 witnesses[partition].event(record)
+            case "outcomes":
+                witnesses[partition].outcome(record)
             case "dry.decisions":
                 witnesses[partition].entry(record.value, record.offset)
             case "dry.deadletters":

@@ -76,6 +76,37 @@ def watched(found: History) -> Witness:
     return witness
 
 
+def with_outcomes() -> tuple[History, list[Line]]:
+    """The same events, and behind them an outcome of the first, once more, and one that is no JSON."""
+    told = [msgspec.json.encode({"id": "req-000000", "at": 1, "label": "bad"})] * 2 + [b"not json"]
+    outcomes = [Line(3 * number, HOST.encode(), value) for number, value in enumerate(told)]
+    fold = Fold(POLICY, 0)
+    events = history().events
+    folded, settled = fold.events(events), fold.outcomes(outcomes)
+    lines = [value for _, value in folded.entries + settled.entries]
+    letters = [Letter(one.headers) for one in folded.dead_letters + settled.dead_letters]
+    return History(events, lines, letters, [signed(lines, 43)]), outcomes
+
+
+def test_outcomes_are_accounted_for_as_events_are() -> None:
+    """Each has one entry, in their order; one that is missing or comes twice is named."""
+    found, outcomes = with_outcomes()
+    witness = watched(found)
+    assert witness.seq == 40, "their entries wait for them"
+    for one in outcomes:
+        witness.outcome(one)
+    witness.settle()
+    assert (witness.faults, witness.outcomes, witness.unmatched) == ([], 3, None)
+    assert witness.kinds["settlement"] == 1
+    witness.outcome(outcomes[1])
+    assert "outcome 3 was read again" in witness.faults[-1]
+    missing = watched(found)
+    for one in outcomes[1:]:
+        missing.outcome(one)
+    missing.settle()
+    assert "decides outcome 0 where outcome 3 was due" in missing.faults[0]
+
+
 def test_a_sound_history_is_found_sound() -> None:
     """All of it is checked: nothing waits, nothing is unmatched."""
     witness = watched(history())

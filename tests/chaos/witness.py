@@ -1,9 +1,9 @@
 """An independent reader: what a read_committed consumer of the topics sees, checked as it comes.
 
-For each partition: sealed, linked, seq by seq without a gap or a second entry (so no fork); the visible events one by
-one, each decided exactly once and in their order; every entry decided anew from its input, byte for byte; a dead
-letter for each rejection and none without; every checkpoint's root, size and head are those of the entries it covers,
-and no size has two roots.
+For each partition: sealed, linked, seq by seq without a gap or a second entry (so no fork); the visible events and
+outcomes one by one, each with exactly one entry and in their order; every entry decided anew from its input, byte for
+byte; a dead letter for each rejection and none without; every checkpoint's root, size and head are those of the entries
+it covers, and no size has two roots.
 
 It holds what it has not matched yet and nothing else, so it can follow for as long as a run lasts. A record may become
 visible on one topic before its partner does on another: entries wait for their inputs.
@@ -32,6 +32,7 @@ class _Entry(msgspec.Struct):
     kind: str
     next: dict[str, int]
     source: tuple[str, int, int] | None = None
+    id: str | None = None
 
 
 class Witness:
@@ -48,11 +49,14 @@ class Witness:
         self.visible = 0  # events
         self.events_next = 0  # behind the last visible event
         self.decided_next = 0  # behind the last event with an entry
+        self.outcomes = 0  # visible ones
         self.checkpoints = 0
         self._verifier = Verifier()
         self._replayer = Replayer(policy, partition, self._input, load=load)
         self._waiting: deque[tuple[bytes, int]] = deque()  # entries whose inputs were not seen yet, with their offsets
-        self._events: deque[Any] = deque()  # visible and not decided yet
+        self._inputs = {"events": deque[Any](), "outcomes": deque[Any]()}  # visible and without an entry yet
+        self._read = {"events": 0, "outcomes": 0}  # behind the last visible one
+        self._done = {"events": 0, "outcomes": 0}  # behind the last one with an entry
         self._control: dict[int, Any] = {}
         self._taken: Any = None  # the input of the entry at hand
         self._unmatched: dict[tuple[str, int], str] = {}  # rejections without a letter, letters without a rejection
@@ -78,12 +82,20 @@ class Witness:
 
     def event(self, record: Any) -> None:
         """An event became visible."""
-        if record.offset < self.events_next:
-            self._complain(f"event {record.offset} was read again: the log is not what it was")
-            return
-        self.visible += 1
-        self.events_next = record.offset + 1
-        self._events.append(record)
+        self.visible += self._came("events", record)
+        self.events_next = self._read["events"]
+
+    def outcome(self, record: Any) -> None:
+        """An outcome became visible."""
+        self.outcomes += self._came("outcomes", record)
+
+    def _came(self, topic: str, record: Any) -> bool:
+        if record.offset < self._read[topic]:
+            self._complain(f"{topic[:-1]} {record.offset} was read again: the log is not what it was")
+            return False
+        self._read[topic] = record.offset + 1
+        self._inputs[topic].append(record)
+        return True
 
     def control(self, record: Any) -> None:
         """A control record became visible."""
@@ -129,20 +141,22 @@ class Witness:
             self._complain(f"entry {stated.seq} of kind {stated.kind}: nobody repaired this chain")
             return True
         topic, _, at = stated.source
-        if topic == "events":
-            if at < self.decided_next:
-                self._complain(f"event {at} was decided twice: entry {stated.seq} at offset {offset}")
+        if topic in self._inputs:
+            what, waiting = topic[:-1], self._inputs[topic]
+            if at < self._done[topic]:
+                self._complain(f"{what} {at} was decided twice: entry {stated.seq} at offset {offset}")
                 return True
-            if not self._events:
+            if not waiting:
                 return False
-            if (due := self._events[0].offset) != at:
-                self._complain(f"entry {stated.seq} decides event {at} where event {due} was due")
-                while self._events and self._events[0].offset < at:
-                    self._events.popleft()
-                if not self._events:
+            if (due := waiting[0].offset) != at:
+                self._complain(f"entry {stated.seq} decides {what} {at} where {what} {due} was due")
+                while waiting and waiting[0].offset < at:
+                    waiting.popleft()
+                if not waiting:
                     return False
-            self._taken = self._events.popleft()
-            self.decided_next = at + 1
+            self._taken = waiting.popleft()
+            self._done[topic] = at + 1
+            self.decided_next = self._done["events"]
         elif at not in self._control:
             return False
         self._check(value, offset, stated)
@@ -155,7 +169,7 @@ class Witness:
         elif differs := self._replayer.take(value):
             self._complain(f"offset {offset}, decided anew: {differs}")
         self.kinds[stated.kind] += 1
-        if stated.kind == "rejected":
+        if stated.kind == "rejected" or (stated.kind == "refused-outcome" and stated.id is None):
             assert stated.source is not None
             self._match((stated.source[0], stated.source[2]), "entry")
         self._leaves.extend(leaves_of([value]))

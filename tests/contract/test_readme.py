@@ -6,17 +6,20 @@ import re
 from base64 import b32encode
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
 
 from sidechain.agents.believing import UNTRUSTING, Believer
 from sidechain.agents.checkpoints import Keys
+from sidechain.agents.lane.outcomes import Forward, forwards
 from sidechain.models.columns import read as read_row
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.entry import stated
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.program import SignalValue
+from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
 from sidechain.models.proof import certificate as certificates
@@ -137,6 +140,29 @@ def _state_line(key: bytes, value: bytes) -> str:
     return f"{key.decode()}  <the text of {policy.ref}>"
 
 
+def test_the_kernel_writes_these_settlements():
+    """Behind the last entry of the example: the entries, the one that goes elsewhere, and what the state remembers."""
+    _, _, fold = folded()
+    fold.changes()
+    settled = fold.outcomes([Told(offset, b"b-17", value) for offset, value in enumerate(lines("outcomes"))])
+    assert [value for _, value in settled.entries] == lines("settlements")
+    assert [letter.value for letter in settled.dead_letters] == [lines("outcomes")[4]]
+    assert forwards(settled.misplaced, 0, 3) == [
+        Forward(2, b"b-17", lines("outcomes")[3], (("forwarded.from", b"0@3"),))
+    ]
+    assert fold.changes()[0] == (b"settled:0", b'[0,"300"]')
+    assert '`settled:0  [0,"300"]`' in TEXT
+
+
+class Told(NamedTuple):
+    """An outcome as it was written."""
+
+    offset: int
+    key: bytes
+    value: bytes
+    headers: tuple = ()
+
+
 def test_the_digest_of_the_state_is_the_sum_the_page_defines():
     """Worked out from the page's own lines, with hashlib alone."""
     records = [line.split("  ", 1) for line in BLOCKS["dry.state"].splitlines()]
@@ -163,6 +189,20 @@ def test_a_record_comes_back_as_it_was(topic, type_):
     written = lines("lists") if topic in ("rows", "list") else lines(topic)
     for line in (one for one in written if topic not in ("rows", "list") or f'"kind":"{topic}"'.encode() in one):
         assert records.encode(msgspec.json.decode(line, type=type_)) == line
+
+
+def test_an_outcome_comes_back_as_it_was():
+    """The last one is what the page calls unreadable."""
+    *right, wrong = lines("outcomes")
+    assert [records.encode(msgspec.json.decode(line, type=records.Outcome)) for line in right] == right
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(wrong, type=records.Outcome)
+
+
+def test_the_page_names_every_reason_an_outcome_can_be_refused_for():
+    told = re.search(r"`reason` of a `refused-outcome` is one of (.*?)\. Then", TEXT, re.DOTALL)
+    assert told is not None
+    assert tuple(re.findall(r"`([a-z]+-[a-z-]+)`", told[1])) == VERDICTS
 
 
 def test_the_kernel_writes_these_repairs():
@@ -203,7 +243,7 @@ def test_a_list_is_named_by_the_digest_of_its_sorted_rows():
 
 
 def test_an_entry_comes_back_as_it_was():
-    for line in lines("dry.decisions") + lines("repairs") + lines("listed"):
+    for line in lines("dry.decisions") + lines("settlements") + lines("repairs") + lines("listed"):
         found = records.decode_entry(line)
         assert type(found) is records.ENTRIES[found.kind]
         assert records.encode(found) == line
@@ -213,7 +253,7 @@ def test_an_entry_comes_back_as_it_was():
 
 @pytest.mark.parametrize(
     "line",
-    [b'{"v":2,"kind":"decision"}', b'{"v":1,"kind":"settlement"}', b"{}", b"not json"],
+    [b'{"v":2,"kind":"decision"}', b'{"v":1,"kind":"adopted"}', b"{}", b"not json"],
     ids=["another version", "another kind", "empty", "no JSON"],
 )
 def test_an_unknown_entry_is_refused_rather_than_mistaken(line):
@@ -302,7 +342,7 @@ def test_the_page_lists_every_reason_and_every_kind():
     reasons = re.search(r"`reason` of `rejected` is one of (.*?);", TEXT, re.DOTALL)
     assert reasons is not None
     assert tuple(re.findall(r"`([a-z0-9-]+)`", reasons[1])) == REASONS
-    assert set(re.findall(r"^\| `(\w+)` \| (?:one |none)", TEXT, re.MULTILINE)) == set(records.ENTRIES)
+    assert set(re.findall(r"^\| `([\w-]+)` \| (?:one |none)", TEXT, re.MULTILINE)) == set(records.ENTRIES)
 
 
 def test_the_table_of_kinds_names_each_kinds_own_fields():

@@ -1,11 +1,12 @@
 """Rule 3 of the fold, and the takeover: how records are batched, and who folds them, changes no byte.
 
-The inputs are events with repeated ids, bad bytes and times that run ahead and behind, and control records in between;
-few keys fit, ids are forgotten after a few entries, and two features share one definition.
+The inputs are events with repeated ids, bad bytes and times that run ahead and behind, their outcomes, and control
+records in between; few keys fit, ids are forgotten after a few entries, and two features share one definition.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from unittest.mock import patch
 
 import msgspec
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from sidechain.models.dry import Fold, Line, SignalValue, state
 from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import Signal
 from tests.support import T0, control, feature, line, loader, policy, rule, trust
 
@@ -68,8 +70,30 @@ good = st.builds(
 bad = st.tuples(st.just("events"), hosts, st.none() | st.binary(max_size=6) | st.just(b'{"id":1}'))
 JUNK = st.just(("control", "test", b"junk"))
 changes = st.sampled_from(POLICIES).map(lambda one: ("control", one.name, control(one).value))
+outcomes = st.builds(
+    lambda number, label, cost, partition, seq: (
+        "outcomes",
+        "h",
+        line(
+            {
+                "id": f"e-{number}",
+                "at": T0,
+                "label": label,
+                "cost_minor": cost,
+                "partition": partition,
+                "seq": seq,
+            }
+        ),
+    ),
+    st.integers(0, 15),
+    st.sampled_from(["good", "bad", None]),
+    st.none() | st.just(7),
+    st.sampled_from([None, None, 0, 2]),
+    st.none() | st.integers(0, 40),
+)
+unread = st.sampled_from([("outcomes", "h", b"junk"), ("outcomes", "h", None)])
 Step = tuple[str, str, bytes | None]
-mixed = st.sampled_from([good] * 9 + [bad, changes, JUNK]).flatmap(lambda one: one)
+mixed = st.sampled_from([good] * 9 + [outcomes] * 3 + [bad, unread, changes, JUNK]).flatmap(lambda one: one)
 inputs = st.lists(mixed, min_size=25, max_size=40)
 cuts = st.lists(st.booleans(), min_size=40, max_size=40)
 
@@ -95,7 +119,7 @@ def said(key: str) -> SignalValue | None:
 def batches(steps: Sequence[Step], ends: Sequence[bool]) -> list[list[tuple[str, Line]]]:
     """The inputs with their offsets, cut after each True."""
     made: list[list[tuple[str, Line]]] = [[]]
-    offsets = {"events": 0, "control": 0}
+    offsets = {"events": 0, "outcomes": 0, "control": 0}
     for (topic, key, value), end in zip(steps, ends, strict=False):
         made[-1].append((topic, Line(offsets[topic], key.encode(), value)))
         offsets[topic] += 1
@@ -105,16 +129,14 @@ def batches(steps: Sequence[Step], ends: Sequence[bool]) -> list[list[tuple[str,
 
 
 def take(fold: Fold, batch: Sequence[tuple[str, Line]]) -> tuple[list, list]:
-    """Entries and dead letters of one batch; runs of events go in together, as the lane passes them."""
-    entries, letters, run = [], [], []
-    for topic, record in [*batch, ("end", None)]:
-        if topic == "events":
-            run.append(record)
-            continue
-        parts = [fold.events(run, said)]
-        run = []
+    """Entries and dead letters of one batch; runs of one kind go in together, as the lane passes them."""
+    entries, letters = [], []
+    for topic, group in groupby(batch, key=lambda one: one[0]):
+        run = [record for _, record in group]
         if topic == "control":
-            parts.append(fold.control(record, load))
+            parts = [fold.control(record, load) for record in run]
+        else:
+            parts = [fold.events(run, said) if topic == "events" else fold.outcomes(run)]
         for part in parts:
             entries += part.entries
             letters += part.dead_letters
@@ -191,7 +213,9 @@ def test_every_chain_verifies_and_replays(steps):
         sources = [tuple(entry["source"]) for entry in kinds]
         assert len(set(sources)) == len(sources)
         assert [at for topic, _, at in sources if topic == "events"] == list(range(replayer.fold.next["events"]))
-        assert sum(entry["kind"] == "rejected" for entry in kinds) == len(letters)
+        assert [at for topic, _, at in sources if topic == "outcomes"] == list(range(replayer.fold.next["outcomes"]))
+        unread = sum(entry["kind"] == "refused-outcome" and entry["id"] is None for entry in kinds)
+        assert sum(entry["kind"] == "rejected" for entry in kinds) + unread == len(letters)
 
 
 def test_the_inputs_of_these_tests_reach_what_they_are_about():
@@ -209,6 +233,7 @@ def test_the_inputs_of_these_tests_reach_what_they_are_about():
                 entry = msgspec.json.decode(value)
                 found.add(entry["kind"])
                 found.update(entry.get("flags", ()))
+                found.update([entry["reason"]] if entry["kind"] == "refused-outcome" else [])
                 found.update(used.get("unknown", "used") for used in entry.get("signals", {}).values())
                 if entry["kind"] == "decision":
                     found.add("anew" if entry["id"] in decided else "first")
@@ -218,6 +243,7 @@ def test_the_inputs_of_these_tests_reach_what_they_are_about():
 
     look()
     expected = {"decision", "duplicate", "rejected", "policy", "late", "ahead", "anew", "first", "evicted"}
+    expected |= {"settlement", "refused-outcome", "not-json", "null-value", *VERDICTS}
     assert expected | {"absent", "stale", "future", "bounds", "used"} == found
 
 

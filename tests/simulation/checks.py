@@ -33,6 +33,7 @@ class Watcher:
     def __init__(self, on: Installation) -> None:
         self.entries: dict[int, int] = {}
         self.reached: dict[int, int] = {}  # partition -> events decided
+        self.settled: dict[int, int] = {}  # ... -> outcomes with an entry
         self.policy: dict[int, str] = {}  # ... and the policy in force
         self.problems: list[str] = []
         self._read: dict[int, int] = {}
@@ -57,6 +58,7 @@ class Watcher:
             told = msgspec.json.decode(record.value)
             self.entries[partition] = verifier.count
             self.reached[partition], self.policy[partition] = told["next"]["events"], told["policy"]
+            self.settled[partition] = told["next"]["outcomes"]
 
     def _look_signed(self, chain: Log, log: Log) -> None:
         """What is signed, even if it is given up later, is committed by then."""
@@ -72,32 +74,36 @@ class Watcher:
 
 def check(on: Installation) -> int:
     """Everything that can be asked once nothing moves any more; returns how many entries were checked."""
-    return sum(_check_partition(on, one) for one in range(on.config.partitions)) + _check_compensations(on)
+    checked = sum(_check_partition(on, one) for one in range(on.config.partitions))
+    return checked + _check_compensations(on) + _check_forwarded(on)
 
 
 def _check_partition(on: Installation, partition: int) -> int:
     def visible(logical: str, number: int = partition) -> list[Record]:
         return on.cluster.logs[TopicPartition(on.config.topic(logical), number)].visible()
 
-    inputs = {one.offset: one for one in visible("events")}
-    control = {one.offset: one for one in visible("control", 0)}
+    inputs = {topic: {one.offset: one for one in visible(topic)} for topic in ("events", "outcomes")}
+    inputs["control"] = {one.offset: one for one in visible("control", 0)}
     chain = visible("dry.decisions")
-    replayer = Replayer(
-        FIRST, partition, lambda topic, at: (control if topic == "control" else inputs).get(at), load=LOAD
-    )
-    decided: Counter[int] = Counter()
+    replayer = Replayer(FIRST, partition, lambda topic, at: inputs[topic].get(at), load=LOAD)
+    decided: dict[str, Counter[int]] = {topic: Counter() for topic in inputs}
     rejected = []
     for record in chain:
         entry = msgspec.json.decode(record.value)
         topic, _, offset = entry["source"]
-        if topic == "events":
-            decided[offset] += 1
-        if entry["kind"] == "rejected":
+        decided[topic][offset] += 1
+        if entry["kind"] == "rejected" or (entry["kind"] == "refused-outcome" and entry["id"] is None):
             rejected.append((topic, offset))
+        elif entry.get("reason") == "unknown-decision" and entry["id"] != "nobody":
+            stands = inputs["outcomes"][offset]
+            if entry["named"][0] == partition:  # else it was sent where nobody said it belongs
+                raise BrokenPromiseError(f"partition {partition}: {stands.value!r} came before its decision")
         if (fault := replayer.take(record.value)) is not None:
             raise BrokenPromiseError(f"partition {partition}: replay differs at {record.offset}: {fault}")
-    if decided != Counter(inputs.keys()):
-        raise BrokenPromiseError(f"partition {partition}: events and their entries: {decided} for {sorted(inputs)}")
+    for topic in ("events", "outcomes"):
+        if decided[topic] != Counter(inputs[topic].keys()):
+            found = f"{decided[topic]} for {sorted(inputs[topic])}"
+            raise BrokenPromiseError(f"partition {partition}: {topic} and their entries: {found}")
     letters = [dict(one.headers) for one in visible("dry.deadletters")]
     told = sorted((one["dlq.topic"].decode(), int(one["dlq.offset"])) for one in letters)
     if told != sorted(rejected):
@@ -150,6 +156,25 @@ def last_signed(on: Installation, partition: int) -> int:
     """How many entries the last visible checkpoint covers."""
     records = on.cluster.logs[TopicPartition(on.config.topic("dry.checkpoints"), partition)].visible()
     return parse(parse_note(read_record(records[-1].value).note).text).size if records else 0
+
+
+def _check_forwarded(on: Installation) -> int:
+    """Each misplaced outcome stands once more, where it says it belongs, and no forwarded one a third time."""
+    due, found = Counter[tuple[int, bytes]](), Counter[tuple[int, bytes]]()
+    for one in range(on.config.partitions):
+        outcomes = on.cluster.logs[TopicPartition(on.config.topic("outcomes"), one)].visible()
+        came = {record.offset: dict(record.headers).get("forwarded.from") for record in outcomes}
+        found.update((one, header) for header in came.values() if header is not None)
+        for record in on.cluster.logs[TopicPartition(on.config.topic("dry.decisions"), one)].visible():
+            entry = msgspec.json.decode(record.value)
+            if entry.get("reason") != "wrong-partition":
+                continue
+            offset, named = entry["source"][2], entry["named"][0]
+            if came[offset] is None and named < on.config.partitions:
+                due[named, b"%d@%d" % (one, offset)] += 1
+    if due != found:
+        raise BrokenPromiseError(f"forwarded {found}, and due were {due}")
+    return 0
 
 
 def _check_compensations(on: Installation) -> int:

@@ -10,7 +10,8 @@ from functools import wraps
 from typing import Any, Final
 from unittest.mock import patch
 
-from sidechain.agents.lane import inputs, lane, log_ends, pipeline, producers, takeover
+from sidechain.agents.dry import decider
+from sidechain.agents.lane import inputs, lane, log_ends, outcomes, pipeline, producers, takeover
 from sidechain.agents.lane.signed import Books
 from sidechain.models.dry import Fold
 from tests.simulation.machine import PROCESS
@@ -127,8 +128,8 @@ def off_by_one() -> Any:
     """Where a takeover goes on reading is one record too far, when it is not at the beginning."""
     position = takeover._position
 
-    def _position(tp: Any, following: int, span: Any) -> int:
-        return min(position(tp, following, span) + (following > 0), span.end)
+    def _position(tp: Any, logical: str, following: int, span: Any) -> int:
+        return min(position(tp, logical, following, span) + (following > 0), span.end)
 
     return patch.object(takeover, "_position", _position)
 
@@ -144,6 +145,28 @@ def waits_for_wet() -> Any:
         return await poll(self)
 
     return patch.object(inputs.SideInputs, "poll", waiting)
+
+
+def hasty_outcomes() -> Any:
+    """An outcome does not wait for the events that were in the log before it."""
+
+    async def due(self: Any, _reached: Any) -> Any:
+        held, self._held = self._held, {}
+        return {one: found.records for one, found in held.items()}
+
+    return patch.object(outcomes.Outcomes, "due", due)
+
+
+def unmarked() -> Any:
+    """A forwarded outcome does not say that it is one."""
+    forwards = decider.forwards
+    return patch.object(decider, "forwards", lambda *given: [one._replace(headers=()) for one in forwards(*given)])
+
+
+def unforwarded_tail() -> Any:
+    """Of the outcomes one batch forwards the last is forgotten."""
+    forwards = decider.forwards
+    return patch.object(decider, "forwards", lambda *given: forwards(*given)[:-1])
 
 
 @contextmanager
@@ -165,6 +188,9 @@ PLANTED: Final[dict[str, Callable[[], Any]]] = {
         lost_change,
         off_by_one,
         waits_for_wet,
+        hasty_outcomes,
+        unmarked,
+        unforwarded_tail,
     )
 }
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import gc
+import json
 import logging
 import sys
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from random import Random
 from typing import Any, Final, NamedTuple
 
 from aiokafka import TopicPartition
@@ -43,13 +45,17 @@ class Result(NamedTuple):
 
 
 class _Schedule:
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, seed: int) -> None:
         self.machine = machine
         self.random = machine.random
         self.on = Installation(machine)
         self.watcher = Watcher(self.on)
         self.faults: list[str] = []
         self.control_at: int | None = None
+        # Of their own, so that a schedule without outcomes is what it would be if there were none.
+        self.of_outcomes = Random(f"outcomes of {seed}")
+        self.has_outcomes = self.of_outcomes.random() < 0.5
+        self.can_settle: list[tuple[str, int]] = []  # decisions to come: id, partition
         self.wet = self.random.choice(("on", "on", "on", "off", "slow", "halted"))
         self.on.cluster.batch_most = self.random.choice((1, 4, 1_000))
         if self.wet == "slow":
@@ -94,7 +100,31 @@ class _Schedule:
                     on.cluster.decide(transaction, tp, random.choice(("commit", "commit", "abort")))
                 else:
                     on.cluster.put(tp, told)
+                    self._remember(partition, told)
+            if self.has_outcomes:
+                self._settle()
             await asyncio.sleep(random.random() * 2 * pace_s)
+
+    def _remember(self, partition: int, told: list[tuple[Any, Any]]) -> None:
+        """Events that will be decided there, or were: what comes behind them in time can settle them."""
+        for key, value in told:
+            if key is not None and value is not None and value[:1] == b"{":
+                self.can_settle.append((json.loads(value)["id"], partition))
+
+    def _settle(self) -> None:
+        """Whoever knows what really happened: on the right partition or another, twice, or about nothing at all."""
+        random, on = self.of_outcomes, self.on
+        for _ in range(random.randint(0, 2) if self.can_settle else 0):
+            identifier, partition = random.choice(self.can_settle)
+            says: dict[str, Any] = {"id": identifier, "at": 1}
+            says |= random.choice(({"label": "bad"}, {"cost_minor": 5}, {"label": "good", "cost_minor": 7}))
+            there = random.randrange(on.config.partitions)
+            if there != partition or random.random() < 0.3:
+                says["partition"] = partition
+            if random.random() < 0.15:
+                says |= {"id": "nobody", "partition": random.choice((None, 0, 1, 9))}
+            value = b"junk" if random.random() < 0.1 else line(says)
+            on.cluster.put(TopicPartition(on.config.topic("outcomes"), there), [(b"k", value)])
 
     def _event(self, number: int) -> tuple[bytes | None, bytes | None]:
         random = self.random
@@ -155,13 +185,16 @@ class _Schedule:
         partitions = range(self.on.config.partitions)
         if self.control_at is not None and any(policy.get(one) != SECOND.ref for one in partitions):
             return False
+        settled = self.watcher.settled
         if any(reached.get(one, 0) < self._end(one) for one in partitions):
+            return False
+        if any(settled.get(one, 0) < self._end(one, "outcomes") for one in partitions):
             return False
         entries = self.watcher.entries
         return self.on.keys is None or all(last_signed(self.on, one) == entries.get(one, 0) for one in partitions)
 
-    def _end(self, partition: int) -> int:
-        log = self.on.cluster.logs[TopicPartition(self.on.config.topic("events"), partition)]
+    def _end(self, partition: int, topic: str = "events") -> int:
+        log = self.on.cluster.logs[TopicPartition(self.on.config.topic(topic), partition)]
         return max((one.offset + 1 for one in log.visible()), default=0)
 
 
@@ -170,7 +203,7 @@ def run(seed: int, *, is_tracing: bool = False) -> Result:
     if seed % TIDY_EVERY == 0:
         gc.collect()  # between schedules; within one it would run finalisers at moments no seed decides
     machine = Machine(seed, is_tracing=is_tracing)
-    schedule = _Schedule(machine)
+    schedule = _Schedule(machine, seed)
     problem, entries = None, 0
     if is_tracing:
         handler = _ToTrace(machine)

@@ -171,22 +171,31 @@ def test_a_ledger_is_not_loaded_from_totals_that_are_another_chains() -> None:
 
 
 @pytest.mark.parametrize(
-    ("events", "control", "entries", "says"),
+    ("events", "outcomes", "control", "entries", "says"),
     [
-        (3, 0, 3, ""),
-        (3, 0, 2, "was given 3 events and 0 control records, and has 2 entries"),
-        (3, 0, 4, "and has 4 entries"),
-        (0, 0, 1, "and has 1 entries"),
-        (2, 1, 2, ""),  # naming what is in force makes no entry
-        (2, 1, 1, "and has 1 entries, 0 of them of control"),
+        (3, 0, 0, 3, ""),
+        (3, 0, 0, 2, "was given 3 events, 0 outcomes and 0 control records, and has 2 entries"),
+        (3, 0, 0, 4, "and has 4 entries"),
+        (0, 0, 0, 1, "and has 1 entries"),
+        (2, 0, 1, 2, ""),  # naming what is in force makes no entry
+        (2, 0, 1, 1, "and has 1 entries, 0 of them of control"),
+        (3, 2, 0, 3, "was given 3 events, 2 outcomes and 0 control records, and has 3 entries"),
+        (2, 1, 0, 3, "was given 2 events, 1 outcomes"),  # as many, and an outcome has none
     ],
 )
-def test_inputs_and_entries_are_balanced_before_anything_is_written(events, control, entries, says) -> None:
-    """One entry for each event of a partition, one at most for each control record."""
-    batch = Batch({0: None}, {0: [None] * events}, [None] * control, {}, None, None)  # type: ignore[arg-type,dict-item,list-item]
+def test_inputs_and_entries_are_balanced_before_anything_is_written(events, outcomes, control, entries, says) -> None:
+    """One entry for each event and outcome of a partition, one at most for each control record."""
+    batch = Batch({0: None}, {0: [None] * events}, [None] * control, {}, None, None, outcomes={0: [None] * outcomes})  # type: ignore[arg-type,dict-item,list-item]
     outputs = [output(0, LINES[0][:entries])] if entries else []
     assert says in batch.unaccounted(outputs)
     assert bool(batch.unaccounted(outputs)) == bool(says)
+
+
+def test_entries_of_outcomes_count_apart() -> None:
+    of_outcomes = b'{"v":1,"seq":0,"prev":"x","kind":"settlement","source":["outcomes",0,0],"hash":"x"}'
+    batch = Batch({0: None}, {0: [None]}, [], {}, None, None, outcomes={0: [None]})  # type: ignore[arg-type,dict-item,list-item]
+    assert batch.unaccounted([output(0, [*LINES[0][:1], of_outcomes])]) == ""
+    assert "was given 1 events, 1 outcomes" in batch.unaccounted([output(0, [of_outcomes, of_outcomes])])
 
 
 def test_entries_of_control_count_apart() -> None:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from sidechain.agents.lane.layout import Layout, check_layout, count_alike
 from sidechain.agents.lane.metadata import MetadataTable
+from sidechain.agents.lane.outcomes import Forward
 from sidechain.agents.lane.pipeline import Committed, Output
 from sidechain.agents.lane.problems import Refused, Revoked, is_fenced, is_passing
 from sidechain.agents.lane.standing import Standing
@@ -126,6 +127,28 @@ def test_counting_reads_the_entries_themselves() -> None:
     # Said at the time of the first event, good for a second: the third event finds it stale.
     found = [counted(registered, "signals_total", found=state) for state in ("value", "stale", "absent")]
     assert found == [2, 1, 0]
+    assert counted(registered, "dead_letters_total", reason="not-json") == 1
+
+
+def test_settlements_and_refusals_are_counted_and_so_is_what_was_sent_on() -> None:
+    registered = CollectorRegistry()
+    fold = Fold(policy(), 0)
+    fold.events(records([event(1)]))
+    said = [
+        b'{"id":"e-1","at":1,"label":"bad","by":",\\"kind\\":\\"policy\\",\\"reason\\":\\"too-late\\""}',
+        b'{"id":"e-1","at":1,"label":"bad"}',
+        b'{"id":"e-1","at":1,"label":"bad","partition":3}',
+        b"junk",
+    ]
+    folded = fold.outcomes([SimpleNamespace(offset=at, key=b"h", value=value) for at, value in enumerate(said)])
+    forwarded = [Forward(3, b"h", said[2], ())]
+    output = Output(0, folded.entries, [], folded.dead_letters, forwarded)
+    count(DryMetrics(registered), Committed([output], 0.01, 0.02))
+    kinds = {kind: counted(registered, "entries_total", kind=kind) for kind in ("settlement", "refused-outcome")}
+    assert kinds == {"settlement": 1, "refused-outcome": 3}
+    reasons = ("already-settled", "wrong-partition", "not-json", "too-late")
+    assert [counted(registered, "outcomes_refused_total", reason=one) for one in reasons] == [1, 1, 1, 0]
+    assert counted(registered, "outcomes_forwarded_total") == 1
     assert counted(registered, "dead_letters_total", reason="not-json") == 1
 
 
