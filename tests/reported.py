@@ -68,8 +68,8 @@ EFFECTS = {"guest": "allow", "many": "monitor", "large": "review", "huge": "bloc
 GATES = {FIRST.ref: ((2500, 5000, 7500), EFFECTS), SECOND.ref: ((3000, 5000, 7500), EFFECTS)}
 
 
-def chain(partition: int, count: int, *, is_repaired: bool = False) -> list[bytes]:
-    """A rejection first, then events; another policy after a third of them; in the end a gap and an epoch, if asked."""
+def chain(partition: int, count: int, *, is_repaired: bool = False, is_settled: bool = False) -> list[bytes]:
+    """A rejection, then events; another policy after a third of them; in the end outcomes or repairs, if asked."""
     seeded = random.Random(partition)
     fold = Fold(FIRST, partition)
     lines = _decided(fold, [Line(0, b"b", b"not JSON")], seeded)
@@ -88,6 +88,8 @@ def chain(partition: int, count: int, *, is_repaired: bool = False) -> list[byte
     lines += [line for _, line in fold.control(control, lambda text: load(text, name="control")).entries]
     lines += [line for _, line in fold.control(Line(1, b"doors", b"junk")).entries]
     lines += _decided(fold, _events(partition, fold.next["events"], count - count // 3, seeded), seeded)
+    if is_settled:
+        lines += [line for _, line in fold.outcomes(_outcomes(lines)).entries]
     if is_repaired:
         lines.append(fold.gap("events", fold.next["events"] + 5, **DEED))
         lines += [*_decided(fold, _events(partition, fold.next["events"], 10, seeded), seeded), JUNK]
@@ -122,27 +124,31 @@ def _decided(fold: Fold, events: Sequence[Line], seeded: random.Random) -> list[
     return lines
 
 
-def _settled(lines: list[bytes]) -> list[bytes]:
-    """The chain with what outcomes and lists add to one, sealed by hand behind its end."""
-    added = [
-        {"kind": "settlement", "at": T0 + 400_000, "settles": 2, "label": "bad", "cost_minor": None},
-        {"kind": "settlement", "at": T0 + 900_000, "settles": 2, "label": None, "cost_minor": 1_250},
-        {"kind": "settlement", "at": T0 + 900_000, "settles": 3, "label": "good", "cost_minor": 99},
-        {"kind": "refused-outcome", "at": T0 + 400_000, "reason": "already-settled", "cost_minor": 5},
-        {"kind": "refused-outcome", "at": None, "reason": "not-json", "cost_minor": None},
-        {"kind": "list", "at": T0, "list": "lost@1:d3fa11034b31", "rows": 2, "replaces": None, "by": "anna"},
+def _outcomes(lines: list[bytes]) -> list[Line]:
+    """What happened to three decisions, and two outcomes that settle nothing."""
+    ids = [one["id"] for one in map(msgspec.json.decode, lines) if one["kind"] == "decision"]
+    said: list[dict[str, Any]] = [
+        {"id": ids[5], "at": T0 + 400_000, "label": "bad"},
+        {"id": ids[5], "at": T0 + 900_000, "cost_minor": 1_250},
+        {"id": ids[60], "at": T0 + 900_000, "label": "good", "cost_minor": 99},
+        {"id": ids[60], "at": T0 + 400_000, "label": "bad", "cost_minor": 5},
+        {"id": ids[60], "at": T0 + 400_000, "cost_minor": 1.5},
     ]
-    for one in added:
-        last = msgspec.json.decode(lines[-1])
-        shared = {"id": None, "key": None, "source": ["outcomes", 1, last["seq"]], "next": last["next"]}
-        entry = {"v": 1, "seq": last["seq"] + 1, "prev": last["hash"], **one, **shared, "policy": SECOND.ref}
-        body = msgspec.json.encode(entry)[:-1]
-        lines = [*lines, b'%b,"hash":"%b"}' % (body, sha256(body).hexdigest().encode())]
-    return lines
+    return [Line(offset, b"b", json.dumps(one).encode()) for offset, one in enumerate(said)]
+
+
+def _listed(lines: list[bytes]) -> list[bytes]:
+    """The chain and, sealed by hand behind its end, the entry of a list that took effect."""
+    last = msgspec.json.decode(lines[-1])
+    place = {"v": 1, "seq": last["seq"] + 1, "prev": last["hash"], "kind": "list", "id": None, "key": "doors/lost"}
+    about = {"at": T0, "source": ["control", 0, 5], "next": last["next"], "policy": SECOND.ref}
+    rows = {"list": "lost@1:d3fa11034b31", "rows": 2, "replaces": None, "by": "anna"}
+    body = msgspec.json.encode({**place, **about, **rows})[:-1]
+    return [*lines, b'%b,"hash":"%b"}' % (body, sha256(body).hexdigest().encode())]
 
 
 # Right entries only; the third is repaired and has junk among them.
-CHAINS = {0: chain(0, 240), 1: _settled(chain(1, 150)), 2: chain(2, 90, is_repaired=True)}
+CHAINS = {0: chain(0, 240), 1: _listed(chain(1, 150, is_settled=True)), 2: chain(2, 90, is_repaired=True)}
 WHOLE = {0: CHAINS[0], 1: CHAINS[1]}
 
 

@@ -215,12 +215,12 @@ def test_the_notebook_s_reliability_uses_the_labels_that_settled_decisions(table
     rows = run(tables.parent)[0]["reliability"].to_pylist()
     decisions = [one for some in ENTRIES.values() for one in some if one["kind"] == "decision"]
     by_place = {(at, one["seq"]): one for at in (0, 1) for one in ENTRIES[at]}
-    labels = [(by_place[1, one["settles"]], one["label"]) for one in ENTRIES[1] if one.get("label")]
+    labels = [(by_place[1, one["settles"]], one["label"]) for one in ENTRIES[1] if one["kind"] == "settlement"]
     assert [row["band"] for row in rows] == sorted({one["trust_bp"] // 1_000 for one in decisions})
     for row in rows:
         inside = [one for one in decisions if one["trust_bp"] // 1_000 == row["band"]]
-        known = [label for one, label in labels if one["trust_bp"] // 1_000 == row["band"]]
+        known = [label for one, label in labels if label and one["trust_bp"] // 1_000 == row["band"]]
         assert row["count_all"] == len(inside)
         assert row["stopped_sum"] == sum(one["action"] in ("review", "block") for one in inside)
         assert (row["bad_count"], row["bad_sum"] or 0) == (len(known), known.count("bad"))
-    assert len(labels) == 2
+    assert len(labels) == 3
