@@ -9,7 +9,7 @@ import typer
 
 from sidechain.agents.cli.convert import raw_lines
 from sidechain.agents.cli.output import Json, Progress, emit, say
-from sidechain.agents.cli.policies import PolicyNamed
+from sidechain.agents.cli.policies import ListFiles, PolicyNamed, lists_of
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.decider import Decider
 from sidechain.models.measure import Measure, Measured
@@ -22,11 +22,12 @@ def measure(
     file: Annotated[Path, typer.Argument(help="Labelled raw data, plain or gzip; - is standard input.")],
     named: PolicyNamed,
     source: Annotated[str | None, typer.Option(help="Which of the pack's sources; found out when absent.")] = None,
+    lists: ListFiles = None,
     json: Json = False,
 ) -> None:
     """Decide labelled rows and print precision and recall per rule, per typology and for the whole."""
     loaded = named.named_policy()
-    decider, measured, bad_rows = Decider(loaded), Measured(), 0
+    decider, measured, bad_rows = Decider(loaded, lists=lists_of(loaded, lists)), Measured(), 0
     try:
         converted = rows(loaded, source, (line.rstrip(b"\r\n") for line in raw_lines(file)))
         with Progress("rows decided") as progress:

@@ -110,9 +110,11 @@ def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path, sidecha
     shown = json.loads(sidechain("lists", "show", *options, "--json").stdout)
     assert [one["by"] for one in shown["activated"]] == ["anna", "ben", "ben"]
     assert {one["lost"] for one in shown["cited"].values()} == {said["list"]}
-    for command in (["replay", *options], ["account", *options]):
-        done_ = sidechain(*command)
-        assert done_.returncode == 0, done_.stdout + done_.stderr
+    words = sidechain("lists", "show", *options).stdout
+    assert f"{said['list']:40} {ROWS:>10,} rows" in words
+    assert f"lost: last decided with {said['list']} on partitions 0, 1, 2, 3\n" in words
+    replayed = sidechain("replay", *options)
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
     folder, shot = tmp_path / "audit", tmp_path / "shot"
     assert sidechain("export", str(folder), "--with-events", *options).returncode == 0
     assert sidechain("snapshot", str(shot), *options).returncode == 0

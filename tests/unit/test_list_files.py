@@ -160,6 +160,16 @@ def test_decide_and_replay_take_the_rows_from_files(tmp_path: Path, sidechain):
     explained = sidechain("explain", "1", "--file", str(decisions), "--policy", str(pack), "--events", str(events))
     assert "list lost: lost@1:" in explained.stdout
     assert "not without the rows of its lists" in explained.stdout
+    pack.write_text(
+        PACK
+        + "sources:\n  raw:\n    format: csv\n    columns: [badge, at, label]\n    label: label\n    normal: [good]\n"
+        "    fields: {badge: badge, at: int(at)}\n"
+    )
+    labelled = tmp_path / "labelled.csv"
+    labelled.write_text("a,5,bad\nb,6,good\n")
+    measured = sidechain("policy", "measure", str(labelled), *given, "--json")
+    whole = [one for one in json.loads(measured.stdout)["measures"] if one["scope"] == "whole"]
+    assert (whole[0]["precision"], whole[0]["recall"]) == (1, 1), measured.stdout
     for named, said in (("lost", "write it as NAME=FILE"), (f"lots={lost}", 'did you mean "lost"')):
         refused = sidechain("decide", "--policy", str(pack), "--lists", named, str(events))
         assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
