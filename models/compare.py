@@ -238,12 +238,14 @@ class Comparison:
         if before.rules or after.rules:
             _count(self.rules, before.rules, after.rules, is_flip, stake)
             _count(self.typologies, before.typologies, after.typologies, is_flip, stake)
-        if before.unknown or after.unknown:
-            self.unknown_before.update(before.unknown)
-            self.unknown_after.update(after.unknown)
-        if before.flags or after.flags:
-            self.flags_before.update(before.flags)
-            self.flags_after.update(after.flags)
+        for counter, names in (  # one by one: `Counter.update` costs ten times that for the one or two there are
+            (self.unknown_before, before.unknown),
+            (self.unknown_after, after.unknown),
+            (self.flags_before, before.flags),
+            (self.flags_after, after.flags),
+        ):
+            for name in names:
+                counter[name] += 1
         if before.reason != after.reason:
             self.rejections[before.reason, after.reason] += 1
         return self._flip(pair, stake) if is_flip else None
