@@ -91,6 +91,12 @@ def test_the_flips_it_names_are_those_the_workers_show(
     subprocess.run([sys.executable, "-m", "sidechain.agents", *words, *where], check=True, timeout=60)
     assert backtest(before, friday, "--export", folder) == told
 
+    chain = folder / "decisions-2.ndjson"
+    chain.write_bytes(b"".join(chain.read_bytes().splitlines(keepends=True)[:-1]))
+    words = ["policy", "backtest", str(friday), "--export", str(folder)]
+    cut = subprocess.run([sys.executable, "-m", "sidechain.agents", *words], capture_output=True, text=True, timeout=60)
+    assert (cut.returncode, "the export was cut short" in cut.stderr) == (2, True)
+
     flip = json.loads(listed.read_bytes().splitlines()[0])
     words = ["explain", flip["id"], "--policy", str(monday)]
     said = subprocess.run([sys.executable, "-m", "sidechain.agents", *words, *where], capture_output=True, text=True)

@@ -136,7 +136,7 @@ def test_people_read_the_answer_first(folder: Path) -> None:
 def test_a_period_is_counted_and_the_rest_is_remembered(folder: Path) -> None:
     """The windows have seen what came before it; what lies outside is said."""
     whole = json.loads(run(folder / "friday.yaml", *chains(folder, 0), "--json").stdout)
-    middle = str(whole["earliest"] + (whole["latest"] - whole["earliest"]) // 2)
+    middle = str(whole["earliest"] + 100 * (EVENTS // 2))  # the time of an event: one is every 100 ms
     halves = [
         json.loads(run(folder / "friday.yaml", *chains(folder, 0), "--json", option, middle).stdout)
         for option in ("--until", "--since")

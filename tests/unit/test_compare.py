@@ -10,6 +10,7 @@ from sidechain.models.candidate import Candidate, Mismatch
 from sidechain.models.compare import NO_WEEK, Comparison, Flips, Hits, Judged, Pair, week_of
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.chain import rows_of_inputs
+from sidechain.models.dry.entry import stated
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy, Signal, Typology
 from sidechain.models.verdict import STATED, verdict
@@ -86,6 +87,37 @@ def test_sums_worked_out_by_hand() -> None:
     assert found.sums.hits_before == Hits(named=2, named_bad=2, bad=3)
     assert found.sums.hits_after == Hits(named=3, named_bad=2, bad=3)
     assert (found.sums.caught, found.sums.missed) == (1, 1)
+
+
+def test_of_each_kind_of_flip_a_few_are_kept() -> None:
+    """The most at stake first, then the earliest; how many flip is counted all the same."""
+    found = Comparison(examples=2)
+    for seq, stake in enumerate([5, 9, None, 9, 5]):
+        found.add(Pair(0, seq, "p", str(seq), T0, Judged("allow"), Judged("block")), stake)
+    ((move, flips, shown),) = found.listed()
+    assert (move, flips) == (("allow", "block"), Flips(5, 28, 1))
+    assert [one.seq for one in shown] == [1, 3]
+
+
+def test_an_epoch_begins_with_an_empty_memory_and_mends_what_was_broken() -> None:
+    """What stands between the break and the epoch counts for nothing; behind it the candidate too has forgotten."""
+    one = policy(features=[feature("seen", "count", "1h")], rules=[rule("often", "features.seen > 2", "review")])
+    inputs = records([event(at) for at in range(7)])
+    chain = [value for _, value in Fold(one, 0).events(inputs[:4]).entries]
+    broken = [*chain[:3], b"not an entry", chain[3]]
+    again, opening = Fold.begin_epoch(one, 0, 1, stated(broken[-1]), {"events": 4}, at_ms=T0, by="anna", why="broken")
+    behind = [value for _, value in again.events(inputs[4:]).entries]
+    walk = Candidate(one, 0, lambda _topic, offset: inputs[offset])
+    made = [pair for one_line in [*broken, opening, *behind] if (pair := walk.take(one_line))]
+    walk.finish()
+    assert [(pair.before.verdict, pair.after.verdict) for pair in made] == [
+        ("allow", "allow"),
+        ("allow", "allow"),
+        ("review", "review"),
+        ("allow", "allow"),  # the first of the epoch, counted from one again
+        ("allow", "allow"),
+        ("review", "review"),
+    ]
 
 
 @pytest.mark.parametrize(

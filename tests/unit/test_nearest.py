@@ -57,6 +57,14 @@ def test_the_nearest_value_of_a_field(n: int, needed: tuple[int, str]) -> None:
     assert only(asked(policy(rules=rules), event(0, n=n)), "event.n") == needed
 
 
+@pytest.mark.parametrize("limit", [3_000_000, 3_000_001, 3_000_002, 9 * 10**15])
+def test_far_from_every_number_the_policy_names_it_is_halved_down(limit: int) -> None:
+    """To the very value, where the action changes once on the way."""
+    one = policy(rules=[rule("triple", f"event.n * 3 > {limit}", "review")])
+    assert only(asked(one, event(0, n=5)), "event.n") == (limit // 3 + 1, "review")
+    assert only(asked(one, event(0, n=limit)), "event.n") == (limit // 3, "allow")
+
+
 conditions = st.builds(
     "{} {} {}".format,
     st.sampled_from(["event.n", "event.n * 3", "event.n % 7", "features.twice", "signals.risk"]),
