@@ -13,6 +13,7 @@ from statistics import NormalDist
 import msgspec
 import pytest
 
+from sidechain.models import Decider
 from sidechain.models.dry.parse import Rejection, parser
 from sidechain.models.pack_file import load_pack
 from sidechain.models.packs.generators import GENERATORS
@@ -152,6 +153,25 @@ def test_an_outcome_is_known_seven_days_later_and_says_good_or_bad_only(season) 
         label = "bad" if one[1] else "good"
         assert outcome == {"id": identifier, "key": customer, "at": one[0] + 7 * DAY_MS, "label": label}
         assert truth == {"id": identifier, "kind": one[1]}
+
+
+def test_every_outcome_settles_its_decision_a_week_later(season) -> None:
+    """Decided and settled in the order in which both become known: none is refused, and each says what the truth is."""
+    made, decider = Payments(3, 300), Decider("payments")
+    some = season[:8_000]
+    told = 0
+    settled = []
+    for at in range(0, len(some), 500):
+        events = some[at : at + 500]
+        decider.lines([made.event(one) for one in events])
+        due = [one for one in some[told : at + 500] if one[0] + 7 * DAY_MS <= events[-1][0]]
+        settled += decider.outcomes(made.outcome(one) for one in due)
+        told += len(due)
+    assert len(settled) > 3_000
+    assert {one["kind"] for one in settled} == {"settlement"}
+    assert [(one["id"], one["label"]) for one in settled] == [
+        (f"3-{one[2]}", "bad" if one[1] else "good") for one in some[:told]
+    ]
 
 
 def test_every_generator_is_of_a_pack_that_comes_along() -> None:
