@@ -208,11 +208,13 @@ def labels_of(path: Path) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for number, line in enumerate(lines_of(path), 1):
         try:
-            name, label = _label(line)
+            read = _label(line)
         except ValueError:
             known = f"{' '.join(BAD)} or {' '.join(GOOD)}"
             raise UsageProblem(f"{path}, line {number:,} is no label: `id,label`, the label one of {known}") from None
-        found[name] = label
+        if read is None:  # an outcome may state a cost alone
+            continue
+        found[read[0]] = read[1]
         if len(found) > LABELS_AT_MOST:
             raise UsageProblem(f"{path} holds more than {LABELS_AT_MOST:,} labels; give those of the period only")
     if not found:
@@ -222,12 +224,14 @@ def labels_of(path: Path) -> dict[str, bool]:
 
 class _Labelled(msgspec.Struct):
     id: str
-    label: str
+    label: str | None = None
 
 
-def _label(line: bytes) -> tuple[str, bool]:
+def _label(line: bytes) -> tuple[str, bool] | None:
     if line.startswith(b"{"):
         read = msgspec.json.decode(line, type=_Labelled)
+        if read.label is None:
+            return None
         name, label = read.id, read.label
     else:
         name, _, label = line.decode("utf-8").rpartition(",")

@@ -149,7 +149,9 @@ def test_a_period_is_counted_and_the_rest_is_remembered(folder: Path) -> None:
 def test_labels_give_precision_and_recall(folder: Path, tmp_path: Path) -> None:
     """As lines or as outcomes; the last of an id counts."""
     labels = tmp_path / "labels"
-    labels.write_text('network-000001,1\n{"id":"network-000001","at":1,"label":"good"}\nnetwork-000002,Bad\n')
+    labels.write_text(
+        'network-000001,1\n{"id":"network-000001","at":1,"label":"good"}\nnetwork-000002,Bad\n{"id":"x","cost_minor":5}\n'
+    )
     assert labels_of(labels) == {"network-000001": False, "network-000002": True}
     told = json.loads(run(folder / "friday.yaml", *chains(folder, 0), "--labels", labels, "--json").stdout)
     assert told["labelled"] == 2
@@ -240,7 +242,7 @@ def test_bad_input_is_a_sentence(
 
 def test_a_label_nobody_understands_names_its_line(tmp_path: Path) -> None:
     """A third of a file would be a third of the truth."""
-    for line in (b"id", b"a,perhaps", b'{"id":"a"}', b",bad", b"\xff,bad", b'{"id":1,"label":"bad"}'):
+    for line in (b"id", b"a,perhaps", b",bad", b"\xff,bad", b'{"id":1,"label":"bad"}'):
         write(tmp_path / "labels", [b"a,bad", line])
         with pytest.raises(UsageProblem, match="line 2 is no label"):
             labels_of(tmp_path / "labels")

@@ -88,6 +88,8 @@ def test_the_pack_the_table_starts_from_is_good() -> None:
         ("aggregate: sum", "aggregate: total", "total", '"aggregate" must be one of count, sum, min, max, distinct, mean, deviation, ratio, gap, value, not "total", in feature held_1h'),
         ("max_age: 15m", "max_age: 15", "15}", '"max_age" must be a duration such as 250ms, 30s, 5m, 1h or 7d, not 15, in signal risk'),
         ("event:\n", "event:\n  earliest: 1995-08-01T00:00:00\n", "1995", '"earliest" must be a time such as 1995-08-01T00:00:00Z or whole milliseconds, not "1995-08-01T00:00:00", in event'),
+        ("event:\n", "event:\n  stake: load\n", "load", '"stake" must name an int field, and load is none, in event'),
+        ("event:\n", "event:\n  stake: held\n", "held", '"stake" must name an int field, and held is none, in event; did you mean "held_s"?'),
         ("event:\n", "event:\n  duplicate_horizon: 1000\n", "1000", '"duplicate_horizon" must be a multiple of 256 in event'),
         ("event:\n", "event:\n  duplicate_horizon: 1048832\n", "1048832", '"duplicate_horizon" must be at most 1048576, because each partition keeps that many ids in memory, 150 bytes each, in event'),
         ("wet: {", "wet: {warmup: 4, ", "4, vector", '"warmup" must be a whole number from 16 to 1000000, not 4, in wet'),
