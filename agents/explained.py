@@ -1,6 +1,6 @@
 """Finding what an explanation needs: the entries that name an id, their policies, and the events they were made of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     entries: list[bytes]
     events: dict[bytes, bytes]
     policies: dict[str, Policy]
-    lists: dict[str, Mapping[Any, Any]]  # as entries cite them: `blocked@3:5d41402abc4b` -> the rows
+    lists: dict[str, Collection[Any]]  # as entries cite them: `blocked@3:5d41402abc4b` -> the rows
 
 
 async def find(config: Config, identifier: str, given: Policy) -> Found:
@@ -74,9 +74,9 @@ class _Made(msgspec.Struct):
         return msgspec.json.decode(line, type=cls)
 
 
-def _lists(control: ControlLog, cited: set[str]) -> dict[str, Mapping[Any, Any]]:
+def _lists(control: ControlLog, cited: set[str]) -> dict[str, Collection[Any]]:
     """The rows of the lists that entries cite, where `control` still has them."""
-    rows, found = ListRows(control), dict[str, Mapping[Any, Any]]()
+    rows, found = ListRows(control), dict[str, Collection[Any]]()
     for offset, record in control.items():
         activation = read_activation(record.value)
         if activation is not None and activation.ref in cited and activation.ref not in found:

@@ -6,7 +6,7 @@ req-00017 was sent to review.
     alignment 7500: +0.49
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sidechain.models.dry.trust import contributions
@@ -15,7 +15,7 @@ from sidechain.models.nearest import Question
 from sidechain.models.policy import Policy, Rule, Trust
 
 Entry = Mapping[str, Any]
-Lists = Mapping[str, Mapping[Any, Any]]
+Lists = Mapping[str, Collection[Any]]
 _ACTED = {
     "allow": "was allowed",
     "monitor": "was allowed and is watched",

@@ -5,7 +5,7 @@ limits(rule.when, values)  ->  Limit("features.seen >= 2", ("features.seen 3",),
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from itertools import count
 from typing import Any, Final, NamedTuple
 
@@ -101,6 +101,6 @@ _BINARY: Final = ("&&", "||", "==", "!=", "<", "<=", ">", ">=", "in", "+", "-", 
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping | Set):
         return f"of {len(value):,} rows"
     return "unknown" if value is None else json.dumps(value, ensure_ascii=False)

@@ -6,7 +6,7 @@ the numbers the policy itself names, and what lies between two answers is halved
 that no nearer one exists is certain up to NEAR, and beyond it wherever the action changes only once on the way.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -49,7 +49,7 @@ class Question:
         entry: Mapping[str, Any],
         policy: Policy,
         event: bytes,
-        lists: Mapping[str, Mapping[Any, Any]] | None = None,
+        lists: Mapping[str, Collection[Any]] | None = None,
     ) -> None:
         """`event`: the input's bytes; `lists`: the rows of those the entry cites, by name.
 

@@ -5,6 +5,7 @@ read on a connection of its own and taken apart in a thread, record by record: d
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -100,6 +101,8 @@ class ListLoader:
         if found is None:
             log.warning("list %s: its rows are not on %s, or not as it says", activation.ref, self._tp.topic)
             return None
+        # The collector need not look at a million rows again and again, 50 ms each time.
+        gc.freeze()
         # One table for the same rows, wherever they stand.
         found = self._contents.setdefault(found.content, found)
         self._tables[named] = found

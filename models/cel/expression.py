@@ -1,7 +1,7 @@
 """The three steps others use: check an expression, lower it into code of their own, or evaluate it alone."""
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from types import CodeType, FunctionType
@@ -101,10 +101,10 @@ def _fit(name: str, kind: Type, value: object) -> object:
     raise TypeError(f"{name} is {kind}, and {value!r:.60} does not fit")
 
 
-def _fit_table(name: str, kind: Type, given: object) -> dict[object, object]:
+def _fit_table(name: str, kind: Type, given: object) -> Collection[object]:
     """A table of an example: keys alone as a list, keys and values as a mapping, whose names YAML reads as text."""
     assert kind.key is not None
-    if kind.value is None and isinstance(given, list | tuple):
+    if kind.value is None and isinstance(given, list | tuple | set):
         keys, values = list(given), []
     elif kind.value is not None and isinstance(given, Mapping):
         keys = [int_of_string(one) if kind.key == INT and isinstance(one, str) else one for one in given]
@@ -113,7 +113,8 @@ def _fit_table(name: str, kind: Type, given: object) -> dict[object, object]:
         raise TypeError(f"{name} is {kind}, and {given!r:.60} does not fit")
     if None in keys or None in values:
         raise TypeError(f"{name} is {kind}, and something in {given!r:.60} does not fit")
-    return dict(zip((_fit(name, kind.key, one) for one in keys), values or [None] * len(keys), strict=True))
+    fitted = [_fit(name, kind.key, one) for one in keys]
+    return set(fitted) if kind.value is None else dict(zip(fitted, values, strict=True))
 
 
 _HUGE: Final = 1.7976931348623157e308  # the largest finite double

@@ -61,7 +61,7 @@ def list_of(item: Type) -> Type:
 
 
 def table_of(key: Type, value: Type | None = None, default: int | str | None = None) -> Type:
-    """A Python mapping, far too large to be written down in an expression; it can be asked, and that is all."""
+    """A Python set, or a mapping where keys have values; far too large for an expression: it can be asked, no more."""
     return Type("table", key=key, value=value, default=default)
 
 

@@ -139,6 +139,7 @@ def main() -> None:
         **loading(long),
     }
     folds = {"no list": Fold(WITHOUT, 0), "ten": with_rows(short), "many": with_rows(long)}
+    gc.freeze()  # as a worker does
     times: dict[str, list[float]] = {name: [] for name in folds}
     for at in range(given.rounds + 1):
         begin = at * given.events

@@ -217,8 +217,8 @@ def test_a_list_that_is_not_as_it_says_is_rejected_and_nothing_changes(records):
 @pytest.mark.parametrize(
     ("kinds", "text", "rows"),
     [
-        (("string", None), "a\nb c\né\n", {"a": None, "b c": None, "é": None}),
-        (("int", None), "-5\n10\n9\n", {-5: None, 10: None, 9: None}),
+        (("string", None), "a\nb c\né\n", {"a", "b c", "é"}),
+        (("int", None), "-5\n10\n9\n", {-5, 10, 9}),
         (("string", "int"), "a\t-1\nb\t9223372036854775807\n", {"a": -1, "b": 2**63 - 1}),
         (("int", "string"), "0\tx y\n7\tz\n", {0: "x y", 7: "z"}),
         (("int", "int"), "0\t0\n", {0: 0}),
@@ -345,7 +345,7 @@ def test_the_same_rows_in_any_order_have_one_digest_and_many_records():
     assert len(texts[0].chunks) > 1
     assert max(len(one.encode()) for one in texts[0].chunks) <= CHUNK_BYTES
     assert texts[0].content.digest == sha256("".join(f"{one}\n" for one in keys).encode()).hexdigest()
-    assert Table(texts[0].content, texts[0].chunks).rows.keys() == set(keys)
+    assert Table(texts[0].content, texts[0].chunks).rows == set(keys)
 
 
 def test_an_activation_is_read_alike_by_cli_and_kernel():

@@ -235,11 +235,11 @@ def test_limits_and_flips_ask_the_lists_the_entry_cites() -> None:
     one = load(LISTED.encode(), name="doors")
     given = {"id": "e", "badge": "a", "at": 1, "n": 3}
     (entry,) = Decider(one, lists={"lost": ["b"], "limits": {"a": 5}}).decide([given])
-    said = list(explain(entry, one, line(given), {"lost": {"b": None}, "limits": {"a": 5}}))
+    said = list(explain(entry, one, line(given), {"lost": {"b"}, "limits": {"a": 5}}))
     assert '      event.badge in lists.lost does not hold: event.badge "a", lists.lost of 1 rows' in said
     assert any(limit.startswith("      event.n > lists.limits[event.badge] does not hold: ") for limit in said)
     assert "    event.n 6 instead of 3: review" in said
     without = list(explain(entry, one, line(given)))
     assert any("not without the rows of its lists, which are not here (lost, limits)" in said for said in without)
     with pytest.raises(ValueError, match="the rows of list limits are not at hand"):
-        Question(entry, one, line(given), {"lost": {}})
+        Question(entry, one, line(given), {"lost": set()})

@@ -116,12 +116,22 @@ def test_a_gap_nobody_can_place_is_not_sealed(span, resume_at, says):
 @pytest.mark.parametrize("has_layout", [True, False])
 def test_an_epoch_forgets_all_of_the_state_but_the_layout(has_layout):
     """Forgotten first, written then; the layout is the first record of a changelog that has none."""
-    keys = [b"k:a", b"k:b", b"ids:0", b"head", b"plan:gone", b"policy:ab", *([LAYOUT_KEY] if has_layout else [])]
+    keys = [
+        b"k:a",
+        b"k:b",
+        b"ids:0",
+        b"head",
+        b"plan:gone",
+        b"list:lost",
+        b"policy:ab",
+        *([LAYOUT_KEY] if has_layout else []),
+    ]
     begin = Believed(at(5), "web@9:ffffffffffff", "entry 4 at offset 4 says")
     plan = plan_epoch(3, 2, Broken(4, "ab" * 32, 4), begin, POLICY, keys, LAYOUT, DEED)
     names = [name for name, _ in plan.changes]
     forgotten = [name for name, value in plan.changes if value is None]
-    assert forgotten == [b"ids:0", b"k:a", b"k:b", b"plan:gone"]
+    assert forgotten == [b"ids:0", b"k:a", b"k:b", b"list:lost", b"plan:gone"]
+    assert plan.says[-1].startswith("no list is in force: lost must be activated again")
     assert names[-1] == b"head"
     assert (names[0] == LAYOUT_KEY) is not has_layout
     assert "web@9:ffffffffffff was in force, and nobody has its text" in plan.says[2]
