@@ -12,13 +12,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.metrics import MetricWrapperBase
 
 from sidechain.models.dry.parse import REASONS
-from sidechain.models.dry.settling import OUTCOME_REASONS
+from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import ACTIONS
 
 SCRAPE_S: Final = 10.0
 Metric = TypeVar("Metric", bound=MetricWrapperBase)
 
-ENTRY_KINDS = ("decision", "duplicate", "rejected", "settlement", "refused-outcome", "policy")
+ENTRY_KINDS = ("decision", "duplicate", "rejected", "settlement", "refused-outcome", "policy", "list")
+UNREADABLE = "unreadable"  # of an outcome: why, the dead letters say
 REPAIRS = ("gap", "epoch")  # kinds of entries no worker writes, only `sidechain repair`
 TAKEOVER_RESULTS = ("genesis", "restored", "continued", "failed")
 SIGNAL_STATES = ("value", "absent", "stale", "future", "bounds")
@@ -76,7 +77,8 @@ class DryMetrics:
             counter("dead_letters_total", "Inputs that could not be decided, by reason.", ["reason"]), REASONS
         )
         self.refused_outcomes = _bound(
-            counter("outcomes_refused_total", "Outcomes that settle nothing, by reason.", ["reason"]), OUTCOME_REASONS
+            counter("outcomes_refused_total", "Outcomes that settle nothing, by reason.", ["reason"]),
+            (*VERDICTS, UNREADABLE),
         )
         self.forwarded = counter("outcomes_forwarded_total", "Outcomes sent on to the partition they name.")
         self.batches = counter("batches_total", "Batches committed, one transaction each.")

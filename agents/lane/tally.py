@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sidechain.agents.lane.pipeline import Committed
-from sidechain.agents.metrics import SIGNAL_STATES, DryMetrics
+from sidechain.agents.metrics import SIGNAL_STATES, UNREADABLE, DryMetrics
 from sidechain.models.dry.state import KEY_PREFIX
 from sidechain.models.policy import ACTIONS
 
@@ -50,7 +50,8 @@ def _count_decisions(metrics: DryMetrics, entries: Sequence[bytes]) -> None:
             if (kind := _text(entry, _KIND)) != "decision":
                 metrics.entries[kind].inc()
                 if kind == "refused-outcome":
-                    metrics.refused_outcomes[_text(entry, _REASON)].inc()
+                    reason = _text(entry, _REASON)
+                    metrics.refused_outcomes[reason if reason in metrics.refused_outcomes else UNREADABLE].inc()
     signals = b"".join([entry[entry.rfind(_SIGNALS) :] for entry in entries])
     for state, written in _FOUND.items():
         if times := signals.count(written):

@@ -123,7 +123,7 @@ class RefusedOutcome(msgspec.Struct, frozen=True):
     digest: str | None
     next: Next
     policy: str
-    reason: str  # one of settling.OUTCOME_REASONS
+    reason: str  # one of settling.VERDICTS, or of parse.REASONS where it cannot be read
     field: str | None  # the field at fault, where there is one
     length: int  # bytes of the value
     named: tuple[int | None, int | None]  # partition and seq of the decision, where the outcome names them

@@ -10,7 +10,6 @@ from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple
 
 from sidechain.models.dry.entry import VERSION, Next, RefusedOutcome, Settlement
-from sidechain.models.dry.parse import REASONS as PARSE_REASONS
 from sidechain.models.dry.parse import Rejection, parser
 from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, Misplaced, cut, dead_letter, text_of
 from sidechain.models.dry.settled import COST, LABEL
@@ -52,7 +51,6 @@ VERDICTS: Final[tuple[Verdict, ...]] = (
     "other-decision",
     "already-settled",
 )
-OUTCOME_REASONS: Final = (*PARSE_REASONS, *VERDICTS)
 
 _parse: Final = parser(SCHEMA)
 

@@ -26,10 +26,12 @@ from prometheus_client import generate_latest
 
 from sidechain.agents.metrics import registry, serve
 from sidechain.models.dry.parse import REASONS
+from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import ACTIONS
 from tests.deployed import DEPLOY, METRICS, prometheus_tool, queries, registered, samples
 
 PATIENCE_S = 30.0
+KINDS = ("decision", "duplicate", "rejected", "settlement", "refused-outcome", "policy", "list")
 LABEL_VALUES = 20  # of one label; more than a handful is a list somebody must mean to have
 SERIES = 200  # of one worker
 
@@ -57,7 +59,8 @@ def test_every_series_is_at_zero_before_the_first_event(role):
     [
         ("dry", "decisions_total", "action", ACTIONS),
         ("dry", "dead_letters_total", "reason", REASONS),
-        ("dry", "entries_total", "kind", ("decision", "duplicate", "rejected", "policy")),
+        ("dry", "entries_total", "kind", KINDS),
+        ("dry", "outcomes_refused_total", "reason", (*VERDICTS, "unreadable")),
         ("dry", "signals_total", "found", ("value", "absent", "stale", "future", "bounds")),
         ("dry", "repairs_total", "kind", ("gap", "epoch")),
         ("dry", "takeovers_total", "result", ("genesis", "restored", "continued", "failed")),

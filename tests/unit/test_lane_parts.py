@@ -146,7 +146,7 @@ def test_settlements_and_refusals_are_counted_and_so_is_what_was_sent_on() -> No
     count(DryMetrics(registered), Committed([output], 0.01, 0.02))
     kinds = {kind: counted(registered, "entries_total", kind=kind) for kind in ("settlement", "refused-outcome")}
     assert kinds == {"settlement": 1, "refused-outcome": 3}
-    reasons = ("already-settled", "wrong-partition", "not-json", "too-late")
+    reasons = ("already-settled", "wrong-partition", "unreadable", "too-late")
     assert [counted(registered, "outcomes_refused_total", reason=one) for one in reasons] == [1, 1, 1, 0]
     assert counted(registered, "outcomes_forwarded_total") == 1
     assert counted(registered, "dead_letters_total", reason="not-json") == 1
