@@ -77,6 +77,8 @@ def said(*replaced: tuple[str, str]) -> list[str]:
         ([("min: 0", "min: 1")], ["field held_s: minimum 0 becomes 1"]),
         ([("personal: true", "personal: false")], ["field badge: personal True becomes False"]),
         ([("typologies:\n", "trust: {tiers: {block: 2400}}\ntypologies:\n")], ["trust: block 2500 becomes 2400"]),
+        ([("rules:\n", "lists: {lost: {type: string, value: int}}\nrules:\n")],
+         ["list lost is new: value_type int"]),
         ([("typologies:\n", "state: {max_keys: 9}\ntypologies:\n")], ["max_keys 1000000 becomes 9"]),
         ([("  - {id: never, when: \"!(event.held_s <= 9) && event.at < 5\", then: note, reason: Never.}\n", "")],
          ["rule never is gone; it was when `!(event.held_s <= 9) && event.at < 5`, then note"]),
