@@ -53,7 +53,7 @@ def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_one_that_ended_by_itself_is_told_with_its_last_words(tmp_path: Path) -> None:
-    lines = "print('\\n'.join(f'line {n}' for n in range(100)))"
+    lines = "print('\\n'.join(f'line {n}' for n in range(100)), flush=True)"
     with running(tmp_path, f"import sys\n{lines}\nsys.exit('no more')") as one:
         with pytest.raises(EnvironmentProblem, match="the helper ended with exit code 1:\nline 89\n") as told:
             one.check()
