@@ -19,7 +19,7 @@ from sidechain.agents.lane.problems import Remedy
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.dry import Fold
 from sidechain.models.dry.entry import CO_PARTITIONED, Broken, Next, body_and_hash
-from sidechain.models.dry.fold import Head
+from sidechain.models.dry.head import Head
 from sidechain.models.dry.lists import LIST_PREFIX
 from sidechain.models.dry.state import POLICY_PREFIX, Change
 from sidechain.models.policy import Policy

@@ -28,7 +28,7 @@ from sidechain.agents.lane.producers import BATCH_BYTES
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.settings import Config
 from sidechain.models.dry import Fold, Line
-from sidechain.models.dry.fold import Head
+from sidechain.models.dry.head import Head
 from sidechain.models.dry.shares import share
 from sidechain.models.dry.state import HEAD_KEY, IDS_PREFIX, Ids, digest_text
 from sidechain.models.pack_file import load_pack
@@ -79,7 +79,7 @@ class _Written:
     def end(self, policy: Policy, event: bytes, key: bytes) -> tuple[bytes, list[Record]]:
         """The last entry, and the records written with it."""
         fold = Fold(policy, self.partition)
-        fold.seq = self._updates
+        fold.writer.seq = self._updates
         entry = fold.events([Line(0, key, event)]).entries[0][1]
         changes = dict(fold.changes())
         head = msgspec.json.decode(changes.pop(HEAD_KEY) or b"", type=Head)

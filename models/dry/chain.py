@@ -26,10 +26,11 @@ from sidechain.models.dry.entry import (
     is_epoch,
     stated,
 )
-from sidechain.models.dry.fold import Fold, LatestOf, LoadPolicy, nothing_learned
+from sidechain.models.dry.fold import Fold, LoadPolicy, nothing_learned
 from sidechain.models.dry.lists import Activation, Rows, RowsGone, Table, rows_from
 from sidechain.models.dry.program import SignalValue, UnknownSignal
 from sidechain.models.dry.records import InputRecord
+from sidechain.models.dry.said import LatestOf
 from sidechain.models.policy import Policy
 
 

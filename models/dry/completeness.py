@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sidechain.models.dry.fold import Control
+from sidechain.models.dry.control import Control
 from sidechain.models.dry.lists import is_rows, read_activation
 from sidechain.models.dry.parse import REASONS, ambiguous
 from sidechain.models.dry.records import InputRecord

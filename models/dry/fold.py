@@ -14,33 +14,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sidechain.models.dry.entry import (
-    GENESIS,
-    VERSION,
-    Broken,
-    Decision,
-    Duplicate,
-    Epoch,
-    Gap,
-    ListChange,
-    Next,
-    PolicyChange,
-    Rejected,
-    Sealed,
-    seal,
-)
+from sidechain.models.dry.control import read_control
+from sidechain.models.dry.entry import Broken, Next
+from sidechain.models.dry.head import Head, StateMismatch, Tail, agreed, read_head
 from sidechain.models.dry.lists import Activation, Content, Rows, Table, is_rows, list_ref, no_rows
 from sidechain.models.dry.memory import Memory
-from sidechain.models.dry.parse import Rejection, ambiguous
-from sidechain.models.dry.program import Program, SealedSignals, SignalValue, UnknownSignal
+from sidechain.models.dry.parse import Rejection
+from sidechain.models.dry.program import Program
 from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, Misplaced, cut, dead_letter, text_of
+from sidechain.models.dry.said import Latest, LatestOf, Said, nothing_said, unknown, weighed
 from sidechain.models.dry.settling import Place, judge
 from sidechain.models.dry.state import HEAD_KEY, Change
+from sidechain.models.dry.writer import Source, Writer
 from sidechain.models.policy import Policy
 
-Said = SignalValue | UnknownSignal | SealedSignals | None
-Latest = Callable[[str], Said]  # a key -> what the wet side last said about it
-LatestOf = Callable[[str, str], Said]  # a signal that has `of`, and what it is about -> what was last said of that
 LoadPolicy = Callable[[bytes], Policy]  # a policy's text -> the policy; raises ValueError
 
 
@@ -59,43 +46,6 @@ class FoldedOutcomes(NamedTuple):
     misplaced: list[Misplaced]  # those that name another partition
 
 
-class StateMismatch(Exception):  # noqa: N818 - named for what it is
-    """The changelog and the chain disagree; deciding on would fork the history."""
-
-
-class Control(msgspec.Struct, frozen=True):
-    """The part of a control record the kernel reads."""
-
-    kind: str
-    name: str
-    version: int
-    digest: str
-    by: str
-    at: int
-    text: str
-
-
-class Head(msgspec.Struct, frozen=True):
-    """Where the chain stood when the state was written: the record `head` of the changelog."""
-
-    seq: int
-    hash: str
-    partition: int
-    policy: str
-    watermark_ms: int
-    next: Next
-    epoch: int = 0  # of the chain: 0 until somebody began another with `sidechain repair`
-    digest: str | None = None  # over all records of the state; None: written before there was one
-
-
-def unknown(_key: str) -> None:
-    """The wet side is silent: the `latest` of a run without it."""
-
-
-def nothing_said(_signal: str, _about: str) -> None:
-    """Nobody tells of other keys: the `latest_of` of a run without such a teller."""
-
-
 def nothing_learned(_text: bytes) -> Policy:
     """The `load` of a run without control records."""
     raise ValueError("no control records are expected here")
@@ -106,14 +56,10 @@ class Fold:
 
     def __init__(self, policy: Policy, partition: int, *, keyed: bool = True) -> None:
         """A chain that has no entry yet. `keyed`: records carry the key as Kafka records do."""
-        self.partition = partition
         self.keyed = keyed
-        self.epoch = 0
-        self.seq = 0
-        self.head_hash = GENESIS
-        self.next: Next = {"events": 0, "outcomes": 0, "control": 0}
         self.watermark_ms = -1
         program = Program(policy)
+        self.writer = Writer(partition, program.ref)
         self._memory = Memory(program)
         self._take(program)
         self._seq_written = 0
@@ -135,7 +81,8 @@ class Fold:
         """
         self = cls(policy, partition)
         records = dict(state)  # of several records for one name the last counts
-        head = self._continue(head_entry, _head(partition, records.pop(HEAD_KEY, None)))
+        tail, head = agreed(partition, head_entry, read_head(partition, records.pop(HEAD_KEY, None)), policy.ref)
+        self._continue(tail, head)
         try:
             self._memory.read(records, whole=head.digest is None)
         except ValueError as fault:
@@ -154,12 +101,37 @@ class Fold:
     @staticmethod
     def policy_ref_of(entry: bytes) -> str:
         """The policy in force behind an entry: `web@3:7b1e0c92d4aa`."""
-        return msgspec.json.decode(entry, type=_Tail).policy
+        return msgspec.json.decode(entry, type=Tail).policy
 
     @property
     def policy(self) -> Policy:
         """The policy in force."""
         return self._program.policy
+
+    @property
+    def partition(self) -> int:
+        """The partition whose chain this is."""
+        return self.writer.partition
+
+    @property
+    def epoch(self) -> int:
+        """Of the chain: 0 until somebody began another."""
+        return self.writer.epoch
+
+    @property
+    def seq(self) -> int:
+        """Of the next entry."""
+        return self.writer.seq
+
+    @property
+    def head_hash(self) -> str:
+        """Of the last entry."""
+        return self.writer.head_hash
+
+    @property
+    def next(self) -> Next:
+        """The offset that is due of each logical input."""
+        return self.writer.next
 
     @property
     def keys(self) -> int:
@@ -173,6 +145,7 @@ class Fold:
         entries: list[tuple[bytes | None, bytes]] = []
         dead_letters: list[DeadLetter] = []
         parse, derive, ids = self._program.parse, self._program.derive, self._memory.ids
+        writer = self.writer
         for record in records:
             value = record.value
             event = parse(value)
@@ -186,27 +159,28 @@ class Fold:
                 entries.append(self._reject("events", record, wrong, dead_letters))
                 continue
             offset = record.offset
-            self.next["events"] = offset + 1
-            source = ("events", self.partition, offset)
+            writer.next["events"] = offset + 1
+            source = ("events", writer.partition, offset)
             digest = sha256(value).hexdigest()  # type: ignore[arg-type]
-            name, first = ids.first(derived[0], self.seq)
-            sealed: Duplicate | Decision
+            seq = writer.seq
+            name, first = ids.first(derived[0], seq)
             if first is not None:
-                sealed = self._duplicate(derived, source, digest, first)
+                line = writer.duplicate(derived[0], derived[1], derived[2], source, digest, first)
             else:
-                sealed = self._decide(event, derived, source, digest, latest, latest_of)
-                ids.add(name, self.seq)
-            entries.append((key, self._append(sealed)))
+                line = self._decide(event, derived, source, digest, latest, latest_of)
+                ids.add(name, seq)
+            entries.append((key, line))
         return Folded(entries, dead_letters)
 
     def outcomes(self, records: Sequence[InputRecord]) -> FoldedOutcomes:
         """Fold outcome records in, in order; each yields exactly one entry: a settlement or a refusal."""
         folded = FoldedOutcomes([], [], [])
+        writer = self.writer
         for record in records:
-            self.next["outcomes"] = record.offset + 1
-            place = Place(self.seq, self.head_hash, self.partition, self.next, self._program.ref)
+            writer.next["outcomes"] = record.offset + 1
+            place = Place(writer.seq, writer.head_hash, writer.partition, writer.next, writer.policy)
             judged = judge(record, place, self._memory.ids)
-            folded.entries.append((judged.key, self._append(judged.entry)))
+            folded.entries.append((judged.key, writer.append(judged.entry)))
             if judged.dead_letter is not None:
                 folded.dead_letters.append(judged.dead_letter)
             if judged.misplaced is not None:
@@ -222,7 +196,7 @@ class Fold:
         if record.offset < self.next["control"] or is_rows(record.value):
             return Folded([], [])
         try:
-            change = _read_control(record.value or b"")
+            change = read_control(record.value or b"")
         except ValueError:
             return self._refused_control(record)
         if change.name != self.policy.name:
@@ -247,23 +221,7 @@ class Fold:
         program = Program(policy)
         self._memory.follow(program)
         self._take(program)
-        self.next["control"] = offset + 1
-        sealed = PolicyChange(
-            VERSION,
-            self.seq,
-            self.head_hash,
-            "policy",
-            None,
-            policy.name,
-            at_ms,
-            ("control", 0, offset),
-            digest,
-            self.next,
-            policy.ref,
-            previous,
-            by,
-        )
-        return self._append(sealed)
+        return self.writer.policy_change(policy.name, previous, offset, digest, at_ms=at_ms, by=by)
 
     def change_list(self, activation: Activation, offset: int, digest: str, table: Table) -> bytes:
         """The `list` entry of the control record at `offset` with this digest; from the next on these rows count."""
@@ -271,50 +229,12 @@ class Fold:
         before = lists.standing(name)
         lists.put(activation, offset, table)
         self._take_lists()
-        self.next["control"] = offset + 1
-        sealed = ListChange(
-            VERSION,
-            self.seq,
-            self.head_hash,
-            "list",
-            None,
-            f"{activation.name}/{name}",
-            activation.at,
-            ("control", 0, offset),
-            digest,
-            self.next,
-            self._program.ref,
-            activation.ref,
-            activation.digest,
-            activation.rows,
-            None if before is None else list_ref(name, before.version, before.digest),
-            activation.by,
-        )
-        return self._append(sealed)
+        replaces = None if before is None else list_ref(name, before.version, before.digest)
+        return self.writer.list_change(activation, offset, digest, replaces)
 
     def gap(self, topic: str, to: int, *, at_ms: int, by: str, why: str) -> bytes:
         """Somebody decided to go on with offset `to` of `topic`: the inputs due before it are gone. The state stays."""
-        due = self.next[topic]
-        self.next[topic] = to
-        sealed = Gap(
-            VERSION,
-            self.seq,
-            self.head_hash,
-            "gap",
-            None,
-            None,
-            at_ms,
-            None,
-            None,
-            self.next,
-            self._program.ref,
-            topic,
-            due,
-            to,
-            by,
-            why,
-        )
-        return self._append(sealed)
+        return self.writer.gap(topic, to, at_ms=at_ms, by=by, why=why)
 
     @classmethod
     def begin_epoch(
@@ -332,26 +252,7 @@ class Fold:
     ) -> tuple["Fold", bytes]:
         """Somebody decided to begin the chain anew behind a broken head: an empty state that goes on at `following`."""
         self = cls(policy, partition, keyed=keyed)
-        self.epoch = epoch
-        self.next = {topic: following.get(topic, 0) for topic in self.next}
-        sealed = Epoch(
-            VERSION,
-            0,
-            GENESIS,
-            "epoch",
-            None,
-            None,
-            at_ms,
-            None,
-            None,
-            self.next,
-            policy.ref,
-            epoch,
-            broken,
-            by,
-            why,
-        )
-        return self, self._append(sealed)
+        return self, self.writer.begin_epoch(epoch, broken, following, at_ms=at_ms, by=by, why=why)
 
     @property
     def state_digest(self) -> str:
@@ -402,11 +303,11 @@ class Fold:
         self,
         event: Any,
         derived: Any,
-        source: tuple[str, int, int],
+        source: Source,
         digest: str,
         latest: Latest,
         latest_of: LatestOf,
-    ) -> Decision:
+    ) -> bytes:
         program = self._program
         identifier, key, at_ms, values, where, of, partition_where, partition_of = derived
         if self.watermark_ms <= at_ms <= self.watermark_ms + self._max_step_ms:  # nearly every event
@@ -442,28 +343,20 @@ class Fold:
                     one if signal.of is None else None if about is None else latest_of(signal.name, about)
                     for one, signal, about in zip(said, program.policy.signals, program.subjects(event), strict=True)
                 ]
-            signals, used = self._signals(said, counted_ms)
+            signals, used = weighed(program, said, counted_ms)
         else:
             signals, used = (), self._no_signals
         outcome = program.decide(program.fires(event, features, signals), event, features, signals)
-        return Decision(
-            VERSION,
-            self.seq,
-            self.head_hash,
-            "decision",
+        return self.writer.decision(
             identifier,
             key,
             at_ms,
             source,
             digest,
-            self.next,
-            program.ref,
-            *outcome,
+            outcome,
             flags,
             program.features_type(*features),
             used,
-            None,
-            None,
             self._lists_cited,
         )
 
@@ -482,81 +375,20 @@ class Fold:
         self.watermark_ms = watermark + self._max_step_ms
         return watermark, ("ahead",)
 
-    def _signals(self, said: Sequence[Said], at_ms: int) -> tuple[tuple[int | None, ...], Any]:
-        """The values the rules see, and what the entry records of each."""
-        values: list[int | None] = []
-        used: list[dict[str, Any]] = []
-        for signal, found in zip(self._program.policy.signals, said, strict=True):
-            if isinstance(found, SealedSignals):
-                found = found.by_name.get(signal.name)
-            if found is None:
-                reason = "absent"
-            elif isinstance(found, UnknownSignal):
-                reason = found.reasons.get(signal.name, "absent")
-            elif found.as_of > at_ms:
-                reason = "future"
-            elif at_ms - found.as_of > signal.max_age_ms:
-                reason = "stale"
-            elif not signal.minimum <= found.value <= signal.maximum:
-                reason = "bounds"
-            else:
-                values.append(found.value)
-                used.append(found._asdict())
-                continue
-            values.append(None)
-            used.append({"unknown": reason})
-        return tuple(values), self._program.signals_type(*used)
-
-    def _duplicate(self, derived: Any, source: tuple[str, int, int], digest: str, first: int) -> Duplicate:
-        identifier, key, at_ms = derived[:3]
-        return Duplicate(
-            VERSION,
-            self.seq,
-            self.head_hash,
-            "duplicate",
-            identifier,
-            key,
-            at_ms,
-            source,
-            digest,
-            self.next,
-            self._program.ref,
-            first,
-        )
-
     def _reject(
         self, topic: str, record: InputRecord, why: Rejection, dead_letters: list[DeadLetter]
     ) -> tuple[bytes | None, bytes]:
         value = record.value
         digest = None if value is None else sha256(value).hexdigest()
-        partition = self.partition if topic == "events" else 0
-        self.next[topic] = record.offset + 1
-        sealed = Rejected(
-            VERSION,
-            self.seq,
-            self.head_hash,
-            "rejected",
-            None,
-            text_of(record.key),
-            None,
-            (topic, partition, record.offset),
-            digest,
-            self.next,
-            self._program.ref,
-            why.reason,
-            why.field,
-            len(value or b""),
-        )
-        dead_letters.append(dead_letter(record, topic, partition, why, digest))
-        return cut(record.key, KEY_MAX_BYTES), self._append(sealed)
-
-    def _append(self, sealed: Sealed) -> bytes:
-        line, self.head_hash = seal(sealed)
-        self.seq += 1
-        return line
+        source = (topic, self.writer.partition if topic == "events" else 0, record.offset)
+        self.writer.next[topic] = record.offset + 1
+        dead_letters.append(dead_letter(record, topic, source[1], why, digest))
+        line = self.writer.rejected(text_of(record.key), source, digest, why, len(value or b""))
+        return cut(record.key, KEY_MAX_BYTES), line
 
     def _take(self, program: Program) -> None:
         self._program = program
+        self.writer.policy = program.ref
         self._max_step_ms = program.policy.event.max_step_ms
         self._key_updates = [one.update for one in program.key_steps]
         self._partition_updates = [one.update for one in program.partition_steps]
@@ -571,50 +403,10 @@ class Fold:
         # Replaced, never changed: entries may not be encoded yet that cite it.
         self._lists_cited = {one.name: lists.cited(one) for one in declared} if declared else msgspec.UNSET
 
-    def _continue(self, head_entry: bytes, head: Head | None) -> Head:
-        tail = msgspec.json.decode(head_entry, type=_Tail)
-        if head is not None and head.partition != self.partition:
-            raise StateMismatch(f"partition {self.partition} holds the state of partition {head.partition}")
-        if head is None or (head.seq, head.hash) != (tail.seq, tail.hash):
-            written = "nothing" if head is None else f"entry {head.seq} ({head.hash[:12]})"
-            raise StateMismatch(
-                f"partition {self.partition}: the chain ends with entry {tail.seq} ({tail.hash[:12]}), "
-                f"the state was written at {written}; deciding on would fork the history"
-            )
-        if tail.policy != self.policy.ref:
-            raise StateMismatch(
-                f"partition {self.partition}: policy {tail.policy} is in force, {self.policy.ref} was given to restore"
-            )
-        self.seq = self._seq_written = tail.seq + 1
-        self.head_hash = tail.hash
-        self.next = tail.next
+    def _continue(self, tail: Tail, head: Head) -> None:
+        writer = self.writer
+        writer.seq = self._seq_written = tail.seq + 1
+        writer.head_hash = tail.hash
+        writer.next = tail.next
+        writer.epoch = head.epoch
         self.watermark_ms = head.watermark_ms
-        self.epoch = head.epoch
-        return head
-
-
-def _head(partition: int, value: bytes | None) -> Head | None:
-    try:
-        return None if value is None else msgspec.json.decode(value, type=Head)
-    except (ValueError, RecursionError) as fault:  # any bytes may stand there
-        raise StateMismatch(f"partition {partition}: state record {HEAD_KEY!r} cannot be read: {fault}") from fault
-
-
-class _Kind(msgspec.Struct):
-    kind: str
-
-
-def _read_control(value: bytes) -> Control | Activation:
-    """What a control record asks for. Raises ValueError."""
-    if ambiguous(value) is not None:
-        raise ValueError("not strict JSON")
-    if msgspec.json.decode(value, type=_Kind).kind == "list":
-        return msgspec.json.decode(value, type=Activation)
-    return msgspec.json.decode(value, type=Control)
-
-
-class _Tail(msgspec.Struct):
-    seq: int
-    policy: str
-    next: Next
-    hash: str

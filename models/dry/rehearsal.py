@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from sidechain.models.dry.entry import Sealed
 from sidechain.models.dry.fold import Fold
+from sidechain.models.dry.writer import Writer
 from sidechain.models.policy import Policy
 
 
@@ -19,9 +20,17 @@ class Rehearsal(Fold):
     def __init__(self, policy: Policy, partition: int, told: Callable[[Sealed], object], *, keyed: bool = True) -> None:
         """`told`: given every entry, in order."""
         super().__init__(policy, partition, keyed=keyed)
+        self.writer = _Telling(partition, policy.ref, told)
+
+
+class _Telling(Writer):
+    """A chain whose entries somebody hears of, and that are written nowhere."""
+
+    def __init__(self, partition: int, policy: str, told: Callable[[Sealed], object]) -> None:
+        super().__init__(partition, policy)
         self._told = told
 
-    def _append(self, sealed: Sealed) -> bytes:
+    def append(self, sealed: Sealed) -> bytes:
         self.seq += 1
         self._told(sealed)
         return b""

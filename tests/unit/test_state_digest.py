@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from sidechain.models.dry import Fold, StateMismatch
-from sidechain.models.dry.fold import Head
+from sidechain.models.dry.head import Head
 from sidechain.models.dry.state import BLOCK, HEAD_KEY
 from tests.support import control, event, feature, fold, loader, policy, records
 
