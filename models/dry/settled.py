@@ -6,12 +6,11 @@ The text is a number in hexadecimal; bit 2i says that the label of the block's e
 A record of its own beside `ids:12`: outcomes come late and scattered, and each would write a whole block of ids anew.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from sidechain.models.dry.shares import share
+from sidechain.models.dry.blocks import Blocks
 
 SETTLED_PREFIX: Final = b"settled:"
 LABEL: Final = 1
@@ -22,14 +21,11 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(tuple[int, str]).decode
 
 
-class Settled:
+class Settled(Blocks[int]):
     """What was settled of the entries of each block that is remembered; `Ids` says which those are."""
 
     def __init__(self) -> None:
-        self.total = 0  # of the shares of all records, as of the last `changes`
-        self._blocks: dict[int, int] = {}
-        self._shares: dict[int, int] = {}
-        self._dirty: dict[int, None] = {}
+        super().__init__(SETTLED_PREFIX)
 
     def facts(self, block: int, place: int) -> int:
         """What is settled of the entry at this place of the block: LABEL, COST, both or neither."""
@@ -45,32 +41,12 @@ class Settled:
         if self._blocks.pop(block, None) is not None:
             self._dirty[block] = None
 
-    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """The records that changed since the last call."""
-        for block in self._dirty:
-            name = SETTLED_PREFIX + b"%d" % block
-            self.total -= self._shares.pop(block, 0)
-            bits = self._blocks.get(block)
-            if bits is None:
-                yield name, None
-                continue
-            value = _encode([block, f"{bits:x}"])
-            self._shares[block] = share(name, value)
-            self.total += self._shares[block]
-            yield name, value
-        self._dirty.clear()
-
-    def forget_changes(self) -> None:
-        """As if `changes` had been asked and its answer thrown away."""
-        self._dirty.clear()
-
     def restore(self, record: bytes, value: bytes) -> None:
         """One block read back from the changelog. Raises ValueError when it cannot be read."""
         block, bits = _decode(value)
-        if record != SETTLED_PREFIX + b"%d" % block:
-            raise ValueError(f"it holds block {block}")
         if (found := int(bits, 16)) < 0:
             raise ValueError("a negative number")
-        self._blocks[block] = found
-        self._shares[block] = share(record, value)
-        self.total += self._shares[block]
+        self._restored(record, value, block, found)
+
+    def _encoded(self, block: int, kept: int) -> bytes:
+        return _encode([block, f"{kept:x}"])

@@ -24,11 +24,12 @@ from typing import Any, Final
 
 import msgspec
 
+from sidechain.models.dry.blocks import BLOCK as BLOCK
+from sidechain.models.dry.blocks import Blocks
 from sidechain.models.dry.settled import Settled
 from sidechain.models.dry.shares import share as share
 from sidechain.models.dry.windows import Slot, Step
 
-BLOCK: Final = 256  # entries that one block of ids spans
 HEAD_KEY: Final = b"head"
 KEY_PREFIX: Final = b"k:"
 PARTITION_KEY: Final = b"p:"
@@ -216,7 +217,7 @@ class Table:
         state.plan = self.plan.name
 
 
-class Ids:
+class Ids(Blocks[list[bytes]]):
     """Which ids were decided within the horizon, and by which entry; hashes of 128 bits, in blocks of 256 entries.
 
     An id is remembered through its own block of entries and the `horizon / 256` blocks after it, then its block is
@@ -224,15 +225,12 @@ class Ids:
     """
 
     def __init__(self, horizon: int) -> None:
+        super().__init__(IDS_PREFIX)
         self.settled = Settled()
         self._ring = horizon // BLOCK
         self._seq_of: dict[bytes, int] = {}
-        self._blocks: dict[int, list[bytes]] = {}
         self._oldest = 0  # no block before it is remembered
         self._newest = -1
-        self._dirty: dict[int, None] = {}
-        self.total = 0  # of the shares of all blocks, as of the last `changes`
-        self._shares: dict[int, int] = {}
 
     def first(self, identifier: str, seq: int) -> tuple[bytes, int | None]:
         """The id's hash, and the entry that decided it, if that is within the horizon of entry `seq`."""
@@ -267,36 +265,18 @@ class Ids:
         self._ring = horizon // BLOCK
         self._forget()
 
-    def changes(self) -> Iterator[Change]:
-        """The blocks that grew since the last call, and those that fell out of the horizon."""
-        for block in self._dirty:
-            names = self._blocks.get(block)
-            name = IDS_PREFIX + b"%d" % block
-            self.total -= self._shares.pop(block, 0)
-            if names is None:
-                yield name, None
-                continue
-            value = _encode([block, [[one.hex(), self._seq_of[one]] for one in names]])
-            self._shares[block] = share(name, value)
-            self.total += self._shares[block]
-            yield name, value
-        self._dirty.clear()
-
-    def forget_changes(self) -> None:
-        """As if `changes` had been asked and its answer thrown away."""
-        self._dirty.clear()
-
     def restore(self, record: bytes, value: bytes) -> None:
         """One block read back from the changelog. Raises ValueError when it cannot be read."""
-        block, names = _decode_block(value)
-        if record != IDS_PREFIX + b"%d" % block:
-            raise ValueError(f"it holds block {block}")
-        self._oldest = min(self._oldest, block) if self._blocks else block
+        block, entries = _decode_block(value)
+        names = [bytes.fromhex(name) for name, _ in entries]
+        is_first = not self._blocks
+        self._restored(record, value, block, names)
+        self._oldest = block if is_first else min(self._oldest, block)
         self._newest = max(self._newest, block)
-        self._blocks[block] = [bytes.fromhex(name) for name, _ in names]
-        self._seq_of.update((bytes.fromhex(name), seq) for name, seq in names)
-        self._shares[block] = share(record, value)
-        self.total += self._shares[block]
+        self._seq_of.update(zip(names, (seq for _, seq in entries), strict=True))
+
+    def _encoded(self, block: int, kept: list[bytes]) -> bytes:
+        return _encode([block, [[one.hex(), self._seq_of[one]] for one in kept]])
 
     def _open(self, block: int) -> None:
         self._newest = block
