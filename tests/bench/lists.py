@@ -26,15 +26,9 @@ from sidechain.models.list_file import ListText, of_values
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
 from sidechain.models.policy import ListSchema
+from tests.doors import LOST, doors
 
-PACK = """\
-pack: doors
-version: 1
-event:
-  fields:
-    id: {type: string, role: id}
-    badge: {type: string, role: key}
-    at: {type: int, role: time}
+PACK = doors("""\
     n: {type: int}
     card: {type: string}
 %sfeatures:
@@ -43,8 +37,8 @@ event:
 rules:
   - {id: often, when: features.seen_1h > 50, then: review, reason: Often.}
   - {id: much, when: features.sum_1h > 100000, then: review, reason: Much.}
-%s"""
-LISTS = "lists:\n  lost: {type: string}\n"
+%s""")
+LISTS = "lists:\n" + LOST
 RULE = "  - {id: lost, when: event.card in lists.lost, then: block, reason: Lost.}\n"
 WITH = load((PACK % (LISTS, RULE)).encode(), name="with.yaml")
 WITHOUT = load((PACK % ("", "")).encode(), name="without.yaml")

@@ -18,18 +18,11 @@ from sidechain.agents.lane.log_ends import Ends
 from sidechain.agents.lane.problems import Refused
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.models.dry.lists import Standing, read_activation
+from tests.doors import activation, chunk, doors
 from tests.lanes import Process, config_of, made, send, visible, wait_decided
-from tests.unit.test_lists import activation, chunk
 
 ROWS = int(os.environ.get("TEST_LIST_ROWS", "100000"))
-PACK = """\
-pack: doors
-version: 1
-event:
-  fields:
-    id: {type: string, role: id}
-    badge: {type: string, role: key}
-    at: {type: int, role: time}
+PACK = doors("""\
 lists:
   lost: {type: string}
   limits: {type: string, value: int, default: 9}
@@ -38,7 +31,7 @@ features:
 rules:
   - {id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}
   - {id: often, when: "features.seen_1h > lists.limits[event.badge]", then: review, reason: Often.}
-"""
+""")
 
 
 def events(first: int, count: int) -> list[tuple[int, bytes, bytes]]:

@@ -5,7 +5,6 @@ The inputs are events, rows and activations of two lists, right and wrong, and p
 
 import itertools
 from collections.abc import Sequence
-from hashlib import sha256
 
 import cel
 import msgspec
@@ -18,21 +17,13 @@ from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.chain import Replayer, Verifier
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
+from tests.doors import DOORS, LOST, LOST_RULE, chunk
+from tests.doors import activation as activated
 from tests.support import T0
 
-HEAD = """\
-pack: doors
-version: %d
-event:
-  fields:
-    id: {type: string, role: id}
-    badge: {type: string, role: key}
-    at: {type: int, role: time}
-"""
-LOST = "  lost: {type: string}\n"
+HEAD = DOORS.replace("version: 1", "version: %d")
 LIMITS = "  limits: {type: string, value: int%s}\n"
 RULES = "rules:\n  - {id: never, when: event.badge.size() > 99, then: note, reason: None.}\n"
-LOST_RULE = "  - {id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}\n"
 LIMIT_RULE = '  - {id: over, when: "lists.limits[event.badge] < 5", then: review, reason: Over.}\n'
 COUNTED = 'features:\n  - {name: lost_1m, aggregate: count, window: 1m, where: "event.badge in lists.lost"}\n'
 POLICIES = [
@@ -57,15 +48,13 @@ def event(number: int, badge: str, seconds: int) -> Step:
 
 
 def rows(name: str, text: str) -> Step:
-    return "control", b"k", msgspec.json.encode({"kind": "rows", "name": "doors", "list": name, "rows": text})
+    return "control", b"k", chunk(text, listed=name)
 
 
 def activation(name: str, text: str, version: int, back: int, values: bool) -> Step:
     """`back`: how many control records before it the rows are said to stand; made good when offsets are known."""
-    digest, value = sha256(text.encode()).hexdigest(), "int" if values else None
-    asked = {"kind": "list", "name": "doors", "list": name, "version": version, "digest": digest}
-    asked |= {"rows": text.count("\n"), "type": "string", "value": value, "by": "x", "at": 1, "chunks": [-back]}
-    return "control", b"k", msgspec.json.encode(asked)
+    fields = {"list": name, "version": version, "value": "int" if values else None}
+    return "control", b"k", activated(text, [-back], **fields)
 
 
 def change(number: int) -> Step:

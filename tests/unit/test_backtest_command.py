@@ -18,6 +18,7 @@ from sidechain.models import Decider, samples
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 from sidechain.models.sources import BadRow, rows
+from tests.doors import LISTED, doors
 
 EVENTS = 3_000
 TEXT = (files("sidechain.models") / "packs" / "network.yaml").read_text(encoding="utf-8")
@@ -163,15 +164,6 @@ def swap(file: Path) -> None:
     write(file, [*lines[:9], lines[10], lines[9], *lines[11:]])
 
 
-LISTED = """
-pack: doors
-version: 1
-event: {fields: {id: {type: string, role: id}, badge: {type: string, role: key}, at: {type: int, role: time}}}
-lists: {lost: {type: string}}
-rules: [{id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}]
-"""
-
-
 def test_lists_beside_files_are_named(tmp_path: Path) -> None:
     """As for decide and replay; without them it says whose rows are missing."""
     events = [b'{"id":"1","badge":"a","at":5}', b'{"id":"2","badge":"b","at":6}']
@@ -189,19 +181,14 @@ def test_lists_beside_files_are_named(tmp_path: Path) -> None:
     assert (astray.exit_code, "--lists goes with --events" in astray.stderr) == (2, True)
 
 
-DOORS = """
-pack: doors
-version: 1
-event: {fields: {id: {type: string, role: id}, badge: {type: string, role: key}, at: {type: int, role: time}}}
-rules: [{id: never, when: "event.at < 0", then: note, reason: Never.}]
-"""
-OTHER_EVENT = DOORS.replace("pack: doors", "pack: network")
+QUIET = doors('rules: [{id: never, when: "event.at < 0", then: note, reason: Never.}]\n')
+OTHER_EVENT = QUIET.replace("pack: doors", "pack: network")
 
 
 @pytest.mark.parametrize(
     ("policy", "prepare", "words", "sentence"),
     [
-        (DOORS, None, (), "under pack network, and the candidate is a policy of pack doors"),
+        (QUIET, None, (), "under pack network, and the candidate is a policy of pack doors"),
         (OTHER_EVENT, None, (), "the candidate decides none of 3,002 inputs (3,001 of them: unknown-field)"),
         (changed(), None, ("--until", "1999-01-01"), "none of 3,002 inputs lies in the period"),
         (changed(), None, ("--since", "Friday"), "--since Friday is no time"),

@@ -1,7 +1,6 @@
 """What a comparison counts, worked out by hand, and where its word changes."""
 
 from dataclasses import replace
-from hashlib import sha256
 from itertools import count
 
 import pytest
@@ -14,6 +13,7 @@ from sidechain.models.dry.entry import stated
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy, Signal, Typology
 from sidechain.models.verdict import STATED, verdict
+from tests.doors import LISTED, activation, chunk
 from tests.support import T0, event, feature, line, policy, records, rule
 
 WEEK_MS = 7 * 86_400_000
@@ -235,37 +235,20 @@ def test_limits_can_be_stated_otherwise() -> None:
     assert verdict(compared(stricter=1), replace(STATED, flips_bp=0)).word == "REVIEW"
 
 
-LISTED = """
-pack: doors
-version: 1
-event: {fields: {id: {type: string, role: id}, badge: {type: string, role: key}, at: {type: int, role: time}}}
-lists: {lost: {type: string}}
-rules: [{id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}]
-"""
-
-
 def listed_chain() -> tuple[list[bytes], dict[tuple[str, int], Line]]:
     """Four events of one badge; between them it is put on a list, and taken off again."""
     fold, inputs, chain = Fold(load(LISTED.encode(), name="doors"), 0), {}, []
-    records = ["event", *listing("a\n", 0), "event", "event", *listing("b\n", 2), "event"]
+    records = [None, chunk("a\n"), activation("a\n"), None, None, chunk("b\n"), activation("b\n", [2], version=2), None]
     offsets = {"events": count(), "control": count()}
     rows = rows_of_inputs(lambda topic, offset: inputs.get((topic, offset)))
     for at, one in enumerate(records):
-        topic = "events" if one == "event" else "control"
-        value = line({"id": f"e-{at}", "badge": "a", "at": 1_000 * at}) if one == "event" else line(one)
+        topic = "events" if one is None else "control"
+        value = line({"id": f"e-{at}", "badge": "a", "at": 1_000 * at}) if one is None else one
         record = Line(next(offsets[topic]), b"a" if topic == "events" else b"doors/lost", value)
         inputs[topic, record.offset] = record
         made = fold.events([record]) if topic == "events" else fold.control(record, rows=rows)
         chain += [sealed for _, sealed in made.entries]
     return chain, inputs
-
-
-def listing(rows: str, offset: int) -> list[dict]:
-    """Rows, and behind them the record that puts them in force."""
-    named = {"name": "doors", "list": "lost"}
-    active = {"version": offset + 1, "digest": sha256(rows.encode()).hexdigest(), "rows": 1, "type": "string"}
-    stated = {"value": None, "by": "anna", "at": 5, "chunks": [offset]}
-    return [{"kind": "rows", **named, "rows": rows}, {"kind": "list", **named, **active, **stated}]
 
 
 def test_lists_come_into_force_where_they_did() -> None:

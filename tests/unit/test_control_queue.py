@@ -10,7 +10,7 @@ from sidechain.agents.lane.control_queue import ControlQueue
 from sidechain.agents.lane.lists import _spans
 from sidechain.agents.lane.log_ends import Span
 from sidechain.models.dry import Line
-from tests.unit.test_lists import activation, chunk
+from tests.doors import activation, chunk
 
 
 class Loader:

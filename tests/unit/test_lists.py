@@ -15,15 +15,9 @@ from sidechain.models.list_file import CHUNK_BYTES, ListError, of_values, offlin
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
 from sidechain.models.policy import ListSchema
+from tests.doors import activation, chunk, doors
 
-PACK = """\
-pack: doors
-version: 1
-event:
-  fields:
-    id: {type: string, role: id}
-    badge: {type: string, role: key}
-    at: {type: int, role: time}
+PACK = doors("""\
     n: {type: int, optional: true}
 lists:
   lost: {type: string}
@@ -35,7 +29,7 @@ rules:
   - {id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}
   - {id: over, when: "event.n > lists.limits[event.badge]", then: review, reason: Over.}
   - {id: named, when: 'lists.names[event.n] != "nobody"', then: monitor, reason: Named.}
-"""
+""")
 POLICY = load(PACK.encode(), name="doors.yaml")
 WITHOUT = load(PACK.partition("lists:")[0].encode() + b"rules: []\n", name="doors.yaml")
 
@@ -46,16 +40,6 @@ def event(number: int, badge: str = "a", n: int | None = None) -> dict:
 
 def written(one: dict) -> bytes:
     return msgspec.json.encode(one)
-
-
-def chunk(text: str, name: str = "doors", listed: str = "lost") -> bytes:
-    return msgspec.json.encode({"kind": "rows", "name": name, "list": listed, "rows": text})
-
-
-def activation(text: str, chunks=(0,), **fields) -> bytes:
-    asked = {"kind": "list", "name": "doors", "list": "lost", "version": 1, "digest": sha256(text.encode()).hexdigest()}
-    asked |= {"rows": text.count("\n"), "type": "string", "value": None, "by": "anna", "at": 5, "chunks": list(chunks)}
-    return msgspec.json.encode(asked | fields)
 
 
 def asked(records: list[bytes], policy=POLICY) -> tuple[Fold, list[dict]]:

@@ -15,6 +15,7 @@ from sidechain.models.limits import limits
 from sidechain.models.nearest import NEAR, Nearest, Question
 from sidechain.models.pack_file import load
 from sidechain.models.policy import EventField, Policy, Signal
+from tests.doors import doors
 from tests.support import FIELDS, T0, decided, event, feature, fold, line, policy, rule, trust
 
 RISK = (Signal(name="risk", max_age_ms=60_000),)
@@ -214,20 +215,13 @@ def test_limits_are_written_as_the_pack_could_have(source: str) -> None:
         assert check(shown[0].text, VARIABLES).tree == check(source, VARIABLES).tree
 
 
-LISTED = """
-pack: doors
-version: 1
-event:
-  fields:
-    id: {type: string, role: id}
-    badge: {type: string, role: key}
-    at: {type: int, role: time}
+LISTED = doors("""\
     n: {type: int}
 lists: {lost: {type: string}, limits: {type: string, value: int}}
 rules:
   - {id: lost, when: event.badge in lists.lost, then: block, reason: Lost.}
   - {id: over, when: "event.n > lists.limits[event.badge]", then: review, reason: Over.}
-"""
+""")
 
 
 def test_limits_and_flips_ask_the_lists_the_entry_cites() -> None:

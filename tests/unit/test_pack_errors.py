@@ -6,15 +6,9 @@ import pytest
 
 from sidechain.models.pack_file import load, load_file, load_pack
 from sidechain.models.pack_reader import PackError
+from tests.doors import doors
 
-GOOD = """\
-pack: doors
-version: 1
-event:
-  fields:
-    id: {type: string, role: id}
-    badge: {type: string, role: key}
-    at: {type: int, role: time}
+GOOD = doors("""\
     opened: {type: bool}
     held_s: {type: int, optional: true}
     load: {type: double}
@@ -52,7 +46,7 @@ sources:
       at: int(time)
       opened: result == "GRANTED"
       load: double(load)
-"""
+""")
 
 
 def complaints(text: str) -> list[str]:

@@ -6,15 +6,9 @@ from sidechain.models.pack_cases import run_cases
 from sidechain.models.pack_file import load
 from sidechain.models.pack_reader import PackError
 from sidechain.models.policy import ListSchema
+from tests.doors import doors
 
-PACK = """\
-pack: doors
-version: 1
-event:
-  fields:
-    id: {type: string, role: id}
-    badge: {type: string, role: key}
-    at: {type: int, role: time}
+PACK = doors("""\
     n: {type: int, optional: true}
 lists:
   lost: {type: string, title: Reported lost}
@@ -42,7 +36,7 @@ rules:
     cases:
       fires: [{event.n: -7, lists.names: {-7: x}}]
       silent: [{event.n: 7, lists.names: {-7: x}}, {lists.names: {7: x}}]
-"""
+""")
 
 
 def test_lists_are_declared_with_types_and_a_default():

@@ -14,6 +14,7 @@ from sidechain.models.pack_file import load, load_pack
 from sidechain.models.pack_reader import PackError
 from sidechain.models.server_log import milliseconds
 from sidechain.models.sources import BadRow, Converted, SourceError, convert, rows, time_ms
+from tests.doors import doors
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SAMPLES = files("sidechain.models") / "packs" / "samples"
@@ -196,14 +197,7 @@ def test_data_of_no_source_is_refused_with_what_each_source_says() -> None:
         web(source="comon")
 
 
-DOORS = """\
-pack: doors
-version: 1
-event:
-  fields:
-    id: {type: string, role: id}
-    badge: {type: string, role: key}
-    at: {type: int, role: time}
+GIVEN = doors("""\
     load: {type: double, optional: true}
     tags: {type: list<string>, optional: true}
 rules: [{id: never, when: "false", then: note, reason: none}]
@@ -216,7 +210,7 @@ sources:
     format: csv
     columns: [who, when, load]
     fields: {badge: who, at: int(when) + row, load: double(load), tags: '[who, "door"]'}
-"""
+""")
 
 
 @pytest.mark.parametrize(
@@ -239,14 +233,14 @@ sources:
 )  # fmt: skip
 def test_csv_and_ndjson_rows(line: bytes, found: bytes | str) -> None:
     """Columns are text whatever the format; numbers that JSON cannot write are refused here."""
-    policy = load(DOORS.encode(), name="doors.yaml")
+    policy = load(GIVEN.encode(), name="doors.yaml")
     (one,) = convert(policy, "json" if line[:1] in (b"{", b"[") else "csv", [line + b"\n"])
     assert (one if isinstance(one, bytes) else str(one)) == found
 
 
 def test_a_quoted_line_end_belongs_to_its_row() -> None:
     """A csv row may span lines; the next row is still the second, and its line is where it ends."""
-    policy = load(DOORS.encode(), name="doors.yaml")
+    policy = load(GIVEN.encode(), name="doors.yaml")
     first, second = convert(policy, "csv", [b'"a\n', b'b",5,1\n', b"c,x,1\n"])
     assert json.loads(first)["badge"] == "a\nb"
     assert str(second) == "line 3: field at (int(when) + row) has no value: when is 'x'"
@@ -276,20 +270,13 @@ def test_a_date_and_a_time_of_day_are_milliseconds(text: str | None, at_ms: int 
     assert time_ms(text) == at_ms
 
 
-TIMES = """\
-pack: doors
-version: 1
-event:
-  fields:
-    id: {type: string, role: id}
-    badge: {type: string, role: key}
-    at: {type: int, role: time}
+TIMES = doors("""\
 rules: [{id: never, when: "false", then: note, reason: none}]
 sources:
   csv:
     {format: csv, header: true, columns: [who, opened_at], times: [opened_at],
       fields: {badge: who, at: opened_at + 1}}
-"""
+""")
 
 
 def test_columns_of_times_and_a_header_in_capitals() -> None:
