@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sidechain.models.dry.trust import contributions
-from sidechain.models.limits import limits
-from sidechain.models.nearest import Question
-from sidechain.models.policy import Policy, Rule, Trust
+from sidechain.models.otherwise import Otherwise, otherwise
+from sidechain.models.policy import Policy, Trust
 
 Entry = Mapping[str, Any]
 Lists = Mapping[str, Collection[Any]]
@@ -126,45 +125,28 @@ def _decision(entry: Entry, policy: Policy | None, event: bytes | None, lists: L
     values = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in entry["features"].items())
     yield f"  measured: {values}"
     if policy is not None:
-        yield from _asked_again(entry, policy, event, lists)
+        yield from _otherwise(otherwise(entry, policy, event, lists))
 
 
-def _asked_again(entry: Entry, policy: Policy, event: bytes | None, lists: Lists | None) -> Iterator[str]:
-    if event is None:
-        yield "  limits and what would have decided otherwise: not without the event, which is not here"
+def _otherwise(asked: Otherwise) -> Iterator[str]:
+    if asked.unsaid is not None:
+        yield f"  limits and what would have decided otherwise: {asked.unsaid}"
         return
-    if missing := [name for name, ref in entry.get("lists", {}).items() if ref and name not in (lists or {})]:
-        said = f"not without the rows of its lists, which are not here ({', '.join(missing)})"
-        yield f"  limits and what would have decided otherwise: {said}"
-        return
-    try:
-        question = Question(entry, policy, event, lists)
-    except ValueError as fault:
-        yield f"  limits and what would have decided otherwise cannot be said: {fault}"
-        return
-    nearest = question.nearest()
     yield (
         "  would have been decided otherwise, all else as it was:"
-        if nearest
-        else ("  no other value of anything the rules read would alone have been decided otherwise")
+        if asked.nearest
+        else "  no other value of anything the rules read would alone have been decided otherwise"
     )
-    for one in nearest:
+    for one in asked.nearest:
         yield f"    {one.name} {one.needed} instead of {'unknown' if one.value is None else one.value}: {one.action}"
-    fired = {one[1] for one in entry["reasons"] if one[0] == "rule"}
-    values, is_over = question.values(), False
     yield "  each rule's limits, and what was measured:"
-    for rule in policy.rules:
-        if is_over:
+    for rule in asked.rules:
+        if rule.fired is None:
             yield f"    {rule.id} was not asked: a rule that allows had fired"
-        else:
-            yield from _limits(rule, rule.id in fired, values)
-        is_over = is_over or (rule.then == "allow" and rule.id in fired)
-
-
-def _limits(rule: Rule, has_fired: bool, values: Mapping[str, Any]) -> Iterator[str]:
-    yield f"    {rule.id} {'fired' if has_fired else 'did not fire'}"
-    for one in limits(rule.when, values):
-        yield f"      {one}"
+            continue
+        yield f"    {rule.id} {'fired' if rule.fired else 'did not fire'}"
+        for limit in rule.limits:
+            yield f"      {limit}"
 
 
 _FLAGS = {

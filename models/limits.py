@@ -1,13 +1,15 @@
 """A rule's condition taken apart: each comparison it makes, what was measured, and whether it held.
 
-limits(rule.when, values)  ->  Limit("features.seen >= 2", ("features.seen 3",), True), …
+limits(rule.when, values)  ->  Limit("features.seen >= 2", {"features.seen": 3}, True), …
 """
 
 import ast
 import json
 from collections.abc import Iterator, Mapping, Set
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from sidechain.models.cel import HELPERS, Expression, Variable, check, lower
 from sidechain.models.cel.checker import Node
@@ -15,16 +17,17 @@ from sidechain.models.cel.checker import Node
 _METHODS: Final = ("startsWith", "endsWith", "contains")
 
 
-class Limit(NamedTuple):
+class Limit(msgspec.Struct, frozen=True):
     """One comparison of a condition."""
 
     text: str  # as the pack could have written it
-    measured: tuple[str, ...]  # each variable it reads, with its value
+    measured: dict[str, Any]  # each variable it reads, with its value; of a list its count of rows, {"rows": 3}
     holds: bool | None  # None: unknown
 
     def __str__(self) -> str:
         said = {True: "holds", False: "does not hold", None: "is unknown"}[self.holds]
-        return f"{self.text} {said}{': ' if self.measured else ''}{', '.join(self.measured)}"
+        shown = ", ".join(f"{name} {_shown(value)}" for name, value in self.measured.items())
+        return f"{self.text} {said}{': ' if shown else ''}{shown}"
 
 
 def limits(condition: Expression, values: Mapping[str, Any]) -> Iterator[Limit]:
@@ -33,12 +36,12 @@ def limits(condition: Expression, values: Mapping[str, Any]) -> Iterator[Limit]:
         variables = {str(one.value): one for one in _variables(leaf)}
         text = _text(leaf)
         if text is None:  # of a kind this has no words for: the whole condition stands for it
-            shown = tuple(f"{name} {_shown(values.get(name))}" for name in condition.variables)
-            yield Limit(" ".join(condition.source.split()), shown, _answer(condition, values))
+            measured = {name: _measured(values.get(name)) for name in condition.variables}
+            yield Limit(" ".join(condition.source.split()), measured, _answer(condition, values))
             return
         known = {name: Variable(one.type, unknown=True) for name, one in variables.items()}
-        shown = tuple(f"{name} {_shown(values.get(name))}" for name in variables)
-        yield Limit(text, shown, _answer(check(text, known), values))
+        measured = {name: _measured(values.get(name)) for name in variables}
+        yield Limit(text, measured, _answer(check(text, known), values))
 
 
 def _answer(condition: Expression, values: Mapping[str, Any]) -> bool | None:
@@ -100,7 +103,11 @@ def _text(node: Node) -> str | None:
 _BINARY: Final = ("&&", "||", "==", "!=", "<", "<=", ">", ">=", "in", "+", "-", "*", "/", "%")
 
 
+def _measured(value: Any) -> Any:
+    return {"rows": len(value)} if isinstance(value, Mapping | Set) else value
+
+
 def _shown(value: Any) -> str:
-    if isinstance(value, Mapping | Set):
-        return f"of {len(value):,} rows"
+    if isinstance(value, dict):
+        return f"of {value['rows']:,} rows"
     return "unknown" if value is None else json.dumps(value, ensure_ascii=False)

@@ -7,7 +7,7 @@ that no nearer one exists is certain up to NEAR, and beyond it wherever the acti
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -25,7 +25,7 @@ Rows = Mapping[Any, Any]  # of a list: key -> value
 _NEVER_NEGATIVE: Final = ("count", "distinct", "deviation")
 
 
-class Nearest(NamedTuple):
+class Nearest(msgspec.Struct, frozen=True):
     """One value that would have had to be another."""
 
     name: str  # `features.seen`

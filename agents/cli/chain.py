@@ -46,6 +46,7 @@ from sidechain.models.dry.chain import Replayer
 from sidechain.models.explain import explain as sentences
 from sidechain.models.list_file import offline_control
 from sidechain.models.list_rows import ListRows
+from sidechain.models.otherwise import otherwise
 from sidechain.models.policy import Policy
 from sidechain.models.proof.replay_check import ReplayCheck
 
@@ -166,7 +167,8 @@ def explain(
     """Say why one event was decided as it was, from the log alone; with --pack or --policy, in the policy's words.
 
     Where the event is at hand too: each rule's limits beside what was measured, and the smallest change of a single
-    value that would have decided otherwise.
+    value that would have decided otherwise. With --json, for each entry: the entry, what is said of it, and for a
+    decision the limits and the changes as data.
     """
     if events is not None and file is None:
         raise UsageProblem("--events goes with --file; the topics have their own")
@@ -180,17 +182,17 @@ def explain(
         found = asyncio.run(find(settings, identifier, policy_of(settings.pack, settings.policy)))
     if not found.entries:
         raise AnswerIsNo(f"no entry names {identifier}; inputs without a readable id are in the dead letters")
-    if json:
-        emit([msgspec.json.decode(line) for line in found.entries], json)
-        return
-    emit("\n\n".join("\n".join(_explained(line, found)) for line in found.entries), json)
+    explained = [_explained(line, found) for line in found.entries]
+    emit(explained if json else "\n\n".join("\n".join(one["says"]) for one in explained), json)
 
 
-def _explained(line: bytes, found: Found) -> Iterator[str]:
+def _explained(line: bytes, found: Found) -> dict[str, Any]:
     entry = msgspec.json.decode(line)
     cited = {name: ref for name, ref in entry.get("lists", {}).items() if ref in found.lists}
     lists = {name: found.lists[ref] for name, ref in cited.items()}
-    return sentences(entry, found.policies.get(entry["policy"]), found.events.get(line), lists)
+    known = found.policies.get(entry["policy"]), found.events.get(line), lists
+    asked = otherwise(entry, *known) if entry["kind"] == "decision" else None
+    return {"entry": entry, "says": list(sentences(entry, *known)), "otherwise": asked}
 
 
 def account_lines(accounts: list[Account]) -> Iterator[str]:

@@ -152,8 +152,13 @@ def test_the_command_explains_from_a_file(tmp_path: Path) -> None:
     assert "\n\nreq-1 was decided before, by entry 0; this repetition decided nothing.\n" in alone.stdout
     assert "together: " in with_words.stdout
     assert "together: " not in alone.stdout
-    shown = asked("req-1", "--json")
-    assert msgspec.json.decode(shown.stdout) == [msgspec.json.decode(sealed[0]), msgspec.json.decode(sealed[2])]
+    shown = msgspec.json.decode(asked("req-1", "--json").stdout)
+    assert [one["entry"] for one in shown] == [msgspec.json.decode(sealed[0]), msgspec.json.decode(sealed[2])]
+    assert "\n\n".join("\n".join(one["says"]) for one in shown) == alone.stdout.rstrip("\n")
+    assert [one["otherwise"] and one["otherwise"]["unsaid"] for one in shown] == [
+        "not without the policy, which is not here",
+        None,
+    ]
     missing = asked("req-3")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "no entry names req-3" in missing.stderr

@@ -3,6 +3,7 @@
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from sidechain.models.dry import Fold, SignalValue
 from sidechain.models.explain import explain
 from sidechain.models.limits import limits
 from sidechain.models.nearest import NEAR, Nearest, Question
+from sidechain.models.otherwise import otherwise
 from sidechain.models.pack_file import load
 from sidechain.models.policy import EventField, Policy, Signal
 from tests.doors import doors
@@ -170,16 +172,52 @@ def test_an_explanation_shows_limits_and_the_nearest_flip() -> None:
     assert said[at + 10].startswith("  input: events, ")
 
 
+def test_limits_and_flips_are_data_too() -> None:
+    """The same as the sentences, for whoever counts them."""
+    one = policy(
+        features=[feature("seen", "count", "1m")],
+        rules=[
+            rule("many", "features.seen >= 2 || event.m > 3", "review"),
+            rule("known", "event.s == 'staff'", "allow"),
+            rule("late", "event.n > 5"),
+        ],
+    )
+    given = event(0, s="staff")
+    (entry,) = decided(one, [given])
+    assert msgspec.json.decode(msgspec.json.encode(otherwise(entry, one, line(given)))) == {
+        "unsaid": None,
+        "nearest": [
+            {"name": "features.seen", "value": 1, "needed": 2, "action": "review"},
+            {"name": "event.m", "value": None, "needed": 4, "action": "review"},
+        ],
+        "rules": [
+            {
+                "id": "many",
+                "fired": False,
+                "limits": [
+                    {"text": "features.seen >= 2", "measured": {"features.seen": 1}, "holds": False},
+                    {"text": "event.m > 3", "measured": {"event.m": None}, "holds": None},
+                ],
+            },
+            {
+                "id": "known",
+                "fired": True,
+                "limits": [{"text": 'event.s == "staff"', "measured": {"event.s": "staff"}, "holds": True}],
+            },
+            {"id": "late", "fired": None, "limits": []},
+        ],
+    }
+    assert otherwise(entry, one, None).unsaid == "not without the event, which is not here"
+
+
 def test_without_the_event_and_with_another_it_says_so() -> None:
     """Nothing is guessed."""
     one = policy(rules=[rule("big", "event.n > 5", "block")])
     (entry,) = decided(one, [event(0)])
     assert any("not without the event" in said for said in explain(entry, one))
-    other = (
-        "  limits and what would have decided otherwise cannot be said: under this policy the entry's values lead to "
-    )
+    other = "  limits and what would have decided otherwise: not known, because under this policy the entry's values "
     assert any(said.startswith(other) for said in explain(entry, one, line(event(0, n=9))))
-    assert any("cannot be said: the event is none" in said for said in explain(entry, one, b"{}"))
+    assert any("not known, because the event is none" in said for said in explain(entry, one, b"{}"))
 
 
 SOURCES = [
