@@ -21,7 +21,6 @@ from sidechain.models import samples
 from sidechain.models.policy import Policy
 from sidechain.topics.records import Compensation, Metadata
 
-READY_S: Final = 60.0
 DRAIN_S: Final = 120.0
 QUIET_S: Final = 3.0  # no new word from the wet side for this long: it has said what it has to say
 LOOK_S: Final = 0.1

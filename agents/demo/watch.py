@@ -14,7 +14,6 @@ from sidechain.agents.settings import Config
 from sidechain.topics.records import Compensation, Metadata, Score
 
 LATEST: Final = 4
-UNSEEN: Final = "-"
 
 
 class _Entry(msgspec.Struct):
