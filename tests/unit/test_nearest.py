@@ -142,18 +142,20 @@ def test_none_exists_is_said() -> None:
     assert "  no other value of anything the rules read would alone have been decided otherwise" in said
 
 
+STAFF = policy(
+    features=[feature("seen", "count", "1m")],
+    rules=[
+        rule("many", "features.seen >= 2 || event.m > 3", "review"),
+        rule("known", "event.s == 'staff'", "allow"),
+        rule("late", "event.n > 5"),
+    ],
+)
+
+
 def test_an_explanation_shows_limits_and_the_nearest_flip() -> None:
     """Fired or not; what stands behind an `allow` that fired was not asked."""
-    one = policy(
-        features=[feature("seen", "count", "1m")],
-        rules=[
-            rule("many", "features.seen >= 2 || event.m > 3", "review"),
-            rule("known", "event.s == 'staff'", "allow"),
-            rule("late", "event.n > 5"),
-        ],
-    )
     given = event(0, s="staff")
-    said = list(explain(*decided(one, [given]), one, line(given)))
+    said = list(explain(*decided(STAFF, [given]), STAFF, line(given)))
     at = said.index("  would have been decided otherwise, all else as it was:")
     assert said[at : at + 12] == [
         "  would have been decided otherwise, all else as it was:",
@@ -174,17 +176,9 @@ def test_an_explanation_shows_limits_and_the_nearest_flip() -> None:
 
 def test_limits_and_flips_are_data_too() -> None:
     """The same as the sentences, for whoever counts them."""
-    one = policy(
-        features=[feature("seen", "count", "1m")],
-        rules=[
-            rule("many", "features.seen >= 2 || event.m > 3", "review"),
-            rule("known", "event.s == 'staff'", "allow"),
-            rule("late", "event.n > 5"),
-        ],
-    )
     given = event(0, s="staff")
-    (entry,) = decided(one, [given])
-    assert msgspec.json.decode(msgspec.json.encode(otherwise(entry, one, line(given)))) == {
+    (entry,) = decided(STAFF, [given])
+    assert msgspec.json.decode(msgspec.json.encode(otherwise(entry, STAFF, line(given)))) == {
         "unsaid": None,
         "nearest": [
             {"name": "features.seen", "value": 1, "needed": 2, "action": "review"},
@@ -207,7 +201,7 @@ def test_limits_and_flips_are_data_too() -> None:
             {"id": "late", "fired": None, "limits": []},
         ],
     }
-    assert otherwise(entry, one, None).unsaid == "not without the event, which is not here"
+    assert otherwise(entry, STAFF, None).unsaid == "not without the event, which is not here"
 
 
 def test_without_the_event_and_with_another_it_says_so() -> None:
