@@ -1,14 +1,17 @@
 """The command line `sidechain`.
 
-Exit codes: 0 ok, 1 the answer is no, 2 usage or bad input, 3 the environment is not ready, 130 interrupted. What
-anybody can cause is one sentence on standard error; a traceback means a mistake of ours.
+Exit codes: 0 ok, 1 the answer is no, 2 usage or bad input, 3 the environment is not ready, 70 a mistake of ours, 130
+interrupted. What anybody can cause is one sentence on standard error; a traceback means a mistake of ours, and its exit
+code is never that of an answer.
 """
 
+import errno
 import functools
 import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -23,6 +26,8 @@ from sidechain.agents.problems import Problem
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141  # what a program ended by SIGPIPE leaves
+OUR_MISTAKE: Final = 70  # EX_SOFTWARE, as the workers end
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def main() -> None:
@@ -33,6 +38,12 @@ def main() -> None:
         build(sys.argv[1:])(prog_name="sidechain")
     except KeyboardInterrupt:  # before the command began; later it is the guard's
         sys.exit(INTERRUPTED)
+    except Exception as fault:  # noqa: BLE001 - left alone, Python would end with 1, which is an answer
+        if (sentence := _foreseen(fault)) is None:
+            traceback.print_exception(fault)
+            sys.exit(OUR_MISTAKE)
+        text, code = sentence
+        sys.exit(fail(text, code).exit_code)
 
 
 class _Heard(logging.Handler):
@@ -108,7 +119,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:  # the reader has seen enough, as in `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             raise typer.Exit(BROKEN_PIPE) from None
         except Exception as fault:
             if (sentence := _foreseen(fault)) is None:
@@ -119,6 +130,11 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _drop_output() -> None:
+    """Nothing more can be written; what is left in the buffer must not fail again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _foreseen(fault: Exception) -> tuple[str, int] | None:
     """A sentence and an exit code for what libraries raise about things outside; None for anything else."""
     origin = type(fault).__module__
@@ -126,6 +142,9 @@ def _foreseen(fault: Exception) -> tuple[str, int] | None:
         return str(fault), 2
     if origin.startswith("aiokafka.errors"):
         return _kafka(fault), 3
+    if isinstance(fault, OSError) and fault.errno in _NO_ROOM:
+        _drop_output()
+        return f"{fault.filename or 'the output'} cannot be written to its end: {fault.strerror}", 3
     return None
 
 

@@ -55,6 +55,30 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
     assert isinstance(done.exception, ZeroDivisionError)
 
 
+def test_a_mistake_of_ours_never_ends_as_an_answer(monkeypatch, capsys):
+    """1 would be "no": a script that asks whether a chain is whole would take our mistake for a broken chain."""
+    monkeypatch.setattr(cli, "_imported", lambda _command: lambda: throw(ZeroDivisionError("ours")))
+    monkeypatch.setattr(sys, "argv", ["sidechain", "doctor"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 70
+    said = capsys.readouterr().err
+    assert (said.startswith("Traceback"), said.endswith("ZeroDivisionError: ours\n")) == (True, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+@pytest.mark.parametrize(
+    "words", [["policy", "show", "--pack", "web"], ["policy", "show", "--pack", "web", "--json"], ["--version"]]
+)
+def test_an_output_without_room_is_one_sentence(words):
+    """Text, data and what is answered before any command begins; the exit code is no answer."""
+    command = [sys.executable, "-m", "sidechain.agents", *words]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 3
+    assert done.stderr == "sidechain: the output cannot be written to its end: No space left on device\n"
+
+
 def run(monkeypatch, function):
     """Invoke `sidechain doctor` with another function behind it."""
     monkeypatch.setattr(cli, "_imported", lambda _command: function)
