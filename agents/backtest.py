@@ -7,7 +7,7 @@ walked at once, each in a process, and their sums are added.
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +45,7 @@ class Asked:
     until_ms: int | None = None  # exclusive
     labels: Path | None = None
     examples: int = 3
+    partitions: int | None = None  # that share the accounts of budgets; None: as many as there are chains
 
 
 class Chain(Protocol):
@@ -191,6 +192,8 @@ def backtest(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(dir=flips.parent))) if flips is not None else None
         numbered = [(one, folder / str(at) if folder else None) for at, one in enumerate(chains)]
+        if asked.partitions is None:
+            asked = replace(asked, partitions=len(numbered))
         whole = Comparison(examples=asked.examples)
         for one in in_processes(partial(_walked, asked), numbered, jobs, told):
             whole.merge(one)
@@ -266,6 +269,7 @@ class _Walk:
         self.taken = 0
         self._policy = load(asked.policy, name="the candidate")
         self._stake_of = _stake_of(asked.stake)
+        self._partitions = asked.partitions
         self._since, self._until = asked.since_ms, asked.until_ms
         self._labels: Mapping[str, bool] = labels_of(asked.labels) if asked.labels is not None else {}
         self._told = told
@@ -273,7 +277,9 @@ class _Walk:
         self._candidate: Candidate | None = None
 
     def begin(self, partition: int, input_of: InputOf, keyed: bool) -> Take:
-        self._candidate = candidate = Candidate(self._policy, partition, input_of, keyed=keyed)
+        self._candidate = candidate = Candidate(
+            self._policy, partition, input_of, partitions=self._partitions, keyed=keyed
+        )
 
         def take(line: bytes) -> None:
             self._take(candidate, line)

@@ -94,7 +94,15 @@ def plan_epoch(
     It forgets them all but the layout, and the texts of policies: the chain that was can still be replayed.
     """
     fold, entry = Fold.begin_epoch(
-        policy, partition, number, broken, begin.next, at_ms=deed.at_ms, by=deed.by, why=deed.why
+        policy,
+        partition,
+        number,
+        broken,
+        begin.next,
+        at_ms=deed.at_ms,
+        by=deed.by,
+        why=deed.why,
+        partitions=layout.partitions,
     )
     written, standing = fold.changes(), set(keys)
     is_laid_out = LAYOUT_KEY in standing

@@ -40,14 +40,26 @@ class Mismatch(ValueError):  # noqa: N818 - named for what it is
 class Candidate:
     """One partition's chain under another policy."""
 
-    def __init__(self, policy: Policy, partition: int, input_of: InputOf, *, keyed: bool = True) -> None:
-        """`input_of` is asked in the order of the entries. `keyed`: records carry the key as Kafka records do."""
+    def __init__(
+        self,
+        policy: Policy,
+        partition: int,
+        input_of: InputOf,
+        *,
+        partitions: int | None = None,
+        keyed: bool = True,
+    ) -> None:
+        """`input_of` is asked in the order of the entries. `keyed`: records carry the key as Kafka records do.
+
+        `partitions`: how many share the accounts of a candidate with budgets, where no entry has said so before.
+        """
         self.policy = policy
         self.partition = partition
         self.record: InputRecord | None = None  # the input of the last pair
         self._input_of = input_of
         self._rows_of = rows_of_inputs(input_of)
         self._keyed = keyed
+        self._partitions = partitions if policy.budgeting is not None else None
         self._made: list[Sealed] = []
         self._fold = self._begun()
         self._due = 0  # the seq the next entry must state
@@ -76,7 +88,7 @@ class Candidate:
             self._control(was, offset)
             return None
         if topic == "outcomes":
-            self._outcome(offset)
+            self._outcome(was, offset)
         if topic != "events":
             return None
         if partition != self.partition:
@@ -100,6 +112,8 @@ class Candidate:
         except (ValueError, RecursionError) as error:
             raise Mismatch(f"entry {was.seq} is none this version reads: {error}") from None
         self.record = record
+        if was.budget is not None and self.policy.budgeting is not None:
+            self._share_among(was, was.budget.partitions)
         self._fold.events([record], lambda _key: said, lambda _signal, _about: said)
         now = self._made.pop()
         if self._made or not isinstance(now, Decision | Duplicate | Rejected):
@@ -160,13 +174,34 @@ class Candidate:
 
         return rows
 
-    def _outcome(self, offset: int) -> None:
-        """It decides nothing, and counts as an entry where a horizon is counted in entries; also one that is gone."""
-        self._fold.outcomes([self._input_of("outcomes", offset) or Line(offset, None, None)])
+    def _outcome(self, was: "_Was", offset: int) -> None:
+        """It counts as an entry where a horizon is counted in entries, and what it cost counts in accounts.
+
+        Of one that is gone the settlement says what it said.
+        """
+        self._fold.outcomes([self._input_of("outcomes", offset) or Line(offset, None, _said(was))])
         self._made.clear()
 
+    def _share_among(self, was: "_Was", partitions: int) -> None:
+        """Entries know among how many partitions accounts are shared."""
+        if self._partitions not in (None, partitions):
+            raise Mismatch(
+                f"entry {was.seq} shares its accounts among {partitions} partitions, and {self._partitions} were "
+                f"assumed: --partitions {partitions}"
+            )
+        self._partitions = partitions
+        try:
+            self._fold.share_among(partitions)
+        except ValueError as fault:
+            raise Mismatch(f"entry {was.seq}: {fault}") from None
+
     def _begun(self) -> Rehearsal:
-        return Rehearsal(self.policy, self.partition, self._made.append, keyed=self._keyed)
+        if self._partitions is not None and self.partition >= self._partitions:
+            raise Mismatch(
+                f"this is partition {self.partition}, and {self._partitions} in all were assumed: --partitions says "
+                "how many share the accounts"
+            )
+        return Rehearsal(self.policy, self.partition, self._made.append, partitions=self._partitions, keyed=self._keyed)
 
 
 class _Used(msgspec.Struct, gc=False):
@@ -192,6 +227,13 @@ class _Was(msgspec.Struct, gc=False):
     flags: tuple[str, ...] = ()
     signals: msgspec.Raw = msgspec.Raw(b"null")
     reason: str = ""
+    budget: "_Budget | None" = None
+    label: str | None = None
+    cost_minor: int | None = None
+
+
+class _Budget(msgspec.Struct, gc=False):
+    partitions: int
 
 
 class _Heard(NamedTuple):
@@ -235,6 +277,13 @@ def _is_policy(value: bytes | None) -> bool:
         return msgspec.json.decode(value or b"", type=_Kind).kind == "policy"
     except (ValueError, RecursionError):
         return True  # what was no control record then is none now
+
+
+def _said(was: _Was) -> bytes | None:
+    """The outcome that a settlement is of, as far as it says; None for one that settled nothing."""
+    if was.kind != "settlement":
+        return None
+    return msgspec.json.encode({"id": was.id, "at": was.at, "label": was.label, "cost_minor": was.cost_minor})
 
 
 def _judged(was: _Was) -> Judged:

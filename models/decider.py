@@ -28,9 +28,17 @@ class Decider:
     """Decides events under one policy, as partition `partition` of a topic would."""
 
     def __init__(
-        self, policy: Policy | str | Path, *, partition: int = 0, lists: Mapping[str, Any] | None = None
+        self,
+        policy: Policy | str | Path,
+        *,
+        partition: int = 0,
+        partitions: int | None = None,
+        lists: Mapping[str, Any] | None = None,
     ) -> None:
         """`policy`: a loaded policy, the path of a pack file, or the name of a pack that comes with Sidechain.
+
+        `partitions`: how many share the accounts of a policy with budgets; partition 0 alone is one of one, any other
+        has to be told. Raises ValueError.
 
         `lists`: name -> the path of a file, the keys, or keys and values; in force from the first entry on, which is
         that of the first list. Raises `ListError`.
@@ -39,7 +47,11 @@ class Decider:
             policy = load_file(Path(policy)) if policy.endswith((".yaml", ".yml")) else load_pack(policy)
         elif isinstance(policy, Path):
             policy = load_file(policy)
-        self.fold = Fold(policy, partition, keyed=False)
+        if partitions is None and partition == 0:
+            partitions = 1
+        if policy.budgeting is not None and partitions is None:
+            raise ValueError(f"partition {partition} has its part of what accounts may spend: of how many partitions?")
+        self.fold = Fold(policy, partition, partitions=partitions, keyed=False)
         self.dead_letters: list[DeadLetter] = []  # of the last call of `lines` or of the `decide` under way
         self._offset = 0
         self._outcomes = 0  # how many were folded

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sidechain.models.dry.trust import contributions
+from sidechain.models.explain_budget import budget_lines, budget_reason
 from sidechain.models.otherwise import Otherwise, otherwise
 from sidechain.models.policy import Policy, Trust
 
@@ -69,6 +70,7 @@ def explain(
         yield "  Its bytes are in the dead letters, with the same offset."
     elif kind == "settlement":
         yield f"{entry['id']}, decided by entry {entry['settles']}, is settled: {_said(entry)}."
+        yield from budget_lines(entry["budget"])
     elif kind == "refused-outcome":
         field = f" (field {entry['field']})" if entry.get("field") else ""
         why = _REJECTED.get(entry["reason"], _REFUSED.get(entry["reason"], entry["reason"]))
@@ -120,6 +122,7 @@ def _decision(entry: Entry, policy: Policy | None, event: bytes | None, lists: L
         yield f"  signal {name}: {_signal(used)}"
     for name, ref in entry.get("lists", {}).items():
         yield f"  list {name}: {ref or 'unknown, no version of it was in force'}"
+    yield from budget_lines(entry["budget"])
     for flag in entry["flags"]:
         yield f"  flag {flag}: {_FLAGS.get(flag, '')}"
     values = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in entry["features"].items())
@@ -166,6 +169,8 @@ def _reason(reason: list[Any], policy: Policy | None) -> str:
         typology = next((one for one in policy.typologies if one.id == reason[1]), None) if policy else None
         words = f": {typology.title}" if typology else ""
         return f"typology {reason[1]} scored {reason[2]}, which asks for {reason[3]}{words}"
+    if reason[0] == "budget":
+        return budget_reason(reason)
     said = {"floor": "trust is below its floor", "entropy": "the uncertainty is too wide"}.get(reason[1], reason[1])
     return f"trust gate: {said}" + ("" if reason[2] == "flag" else f", which asks for {reason[2]}")
 

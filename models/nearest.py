@@ -1,9 +1,10 @@
 """The smallest single change that would have decided otherwise, found by asking the kernel itself.
 
 One value is changed at a time and everything else stays as it was: what history measured, too, even where the event
-has its own part in it. The kernel is asked about every value up to NEAR away, then at doubling distances and around
-the numbers the policy itself names, and what lies between two answers is halved down. So an answer is always right;
-that no nearer one exists is certain up to NEAR, and beyond it wherever the action changes only once on the way.
+has its own part in it, and what accounts refused. The kernel is asked about every value up to NEAR away, then at
+doubling distances and around the numbers the policy itself names, and what lies between two answers is halved down. So
+an answer is always right; that no nearer one exists is certain up to NEAR, and beyond it wherever the action changes
+only once on the way.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -13,9 +14,9 @@ import msgspec
 
 from sidechain.models.cel import Expression
 from sidechain.models.dry.parse import INT64_MAX, INT64_MIN, Rejection
-from sidechain.models.dry.program import Program
+from sidechain.models.dry.program import RANK, Program
 from sidechain.models.dry.windows import RATIO_MAX_BP
-from sidechain.models.policy import Feature, Policy
+from sidechain.models.policy import ACTIONS, Feature, Policy
 
 NEAR: Final = 256  # values on each side that are asked one by one
 ANOTHER: Final = "another value"  # of a text: one that no rule names
@@ -67,6 +68,8 @@ class Question:
             raise ValueError("the event is none under this policy")
         self._features = tuple(entry["features"].get(name) for name in self._program.feature_names)
         self._signals = tuple(entry["signals"].get(name, {}).get("value") for name in self._program.signal_names)
+        demands = [RANK.get(one[-1], 0) for one in entry["reasons"] if one[0] == "budget"]
+        self._least = max(demands, default=0)  # what accounts refused stays refused
         self.action = self._action(self._event, self._features, self._signals)
         if self.action != entry["action"]:
             raise ValueError("under this policy the entry's values lead to another action")
@@ -132,7 +135,8 @@ class Question:
 
     def _action(self, event: Any, features: tuple[int | None, ...], signals: tuple[int | None, ...]) -> str:
         program = self._program
-        return program.decide(program.fires(event, features, signals), event, features, signals).action
+        found = program.decide(program.fires(event, features, signals), event, features, signals).action
+        return ACTIONS[max(RANK[found], self._least)]
 
     def _named(self, names: Iterable[str], values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
         return zip(names, values, strict=True)

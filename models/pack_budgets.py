@@ -14,14 +14,15 @@
     governance: {account: badge_day, complex: "event.parts > 3", entropy: signals.entropy}
 
 An account that is one per event key is used on one partition alone and has its whole limit there; every other account
-is shared: an allotment on each partition. What `per` yields stands in entries and in
-the state as it is. What is read here needs no second look: chains end, units fit, and no decision leads to one account
-twice.
+is shared: an allotment on each partition. What `per` yields stands in entries and in the state as it is, so it may read
+the event's key, which stands there already, and nothing else that is personal. What is read here needs no second look:
+chains end, units fit, and no decision leads to one account twice.
 """
 
+from collections.abc import Collection
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from dataclasses import dataclass
+from typing import Final, get_args
 
 import msgspec
 
@@ -30,39 +31,15 @@ from sidechain.models.dry.budget import AMOUNT_MAX, AccountPlan, BudgetPlan
 from sidechain.models.dry.budget.plan import LEVELS_MAX, UNIT, OnTimeout
 from sidechain.models.dry.governance import Governance
 from sidechain.models.pack_reader import Problems, Section, closest, refuse_repeated, titled
-from sidechain.models.policy import ACTIONS
+from sidechain.models.policy import ACTIONS, Budgeting, Reserve, ThenRefused
 from sidechain.models.yaml_positions import Node, plain
 
 Variables = MappingType[str, Variable]
-ThenRefused = Literal["block", "review", "monitor", "flag"]
 
 SCORE: Final = "score_bp"
+SPENDING: Final = ("allow", "monitor")  # a decision that lets something happen
 _PERIOD_MAX_MS: Final = 366 * 86_400_000
-_SPENDING: Final = ("allow", "monitor")  # a decision that lets something happen
 _FACTOR_MAX_BP: Final = 1_000_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reserve:
-    """What a decision reserves in an account, and so in all above it."""
-
-    account: str
-    amount: Expression  # an int of the account's unit; unknown and negative are refused
-    when: Expression | None = None  # a bool; unknown reserves, because a budget fails closed
-    actions: tuple[str, ...] = _SPENDING  # decided otherwise, nothing is reserved
-    then: ThenRefused = "block"  # what a refusal demands at least; `flag`: nothing but the record
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Budgeting:
-    """What a pack says of budgets."""
-
-    plan: BudgetPlan
-    cost_unit: str  # the unit of the cost that an outcome states; what is reserved in others is spent as reserved
-    keys: MappingType[str, Expression] = field(
-        default_factory=dict
-    )  # account -> the text that tells its accounts apart
-    reserves: tuple[Reserve, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,10 +54,12 @@ class Governing:
     scenario: tuple[Expression, ...] = ()  # what tells one insight from another; empty: none are kept
 
 
-def read_budgets(problems: Problems, node: Node | None, variables: Variables, key_field: str) -> Budgeting | None:
+def read_budgets(
+    problems: Problems, node: Node | None, variables: Variables, key_field: str, personal: Collection[str] = ()
+) -> Budgeting | None:
     """The section `budgets`; None where there is none, or after a complaint.
 
-    `variables`: what rules see. `key_field`: the event's field with role key.
+    `variables`: what rules see. `key_field`: the event's field with role key. `personal`: the fields that are.
     """
     if node is None:
         return None
@@ -88,7 +67,7 @@ def read_budgets(problems: Problems, node: Node | None, variables: Variables, ke
     with problems.section(node, "budgets") as section:
         of_event = {name: one for name, one in variables.items() if name.startswith("event.")}
         timeout_ms = section.duration("timeout")
-        accounts, keys = _accounts(problems, section, of_event, key_field)
+        accounts, keys = _accounts(problems, section, of_event, key_field, personal)
         reserves = _reserves(problems, section.need("reserve"), {**variables, SCORE: Variable(INT)}, accounts)
         cost_unit = _cost_unit(section, accounts)
         on_timeout = section.choice("on_timeout", get_args(OnTimeout), "release")
@@ -135,7 +114,7 @@ def read_governance(
 
 
 def _accounts(
-    problems: Problems, section: Section, variables: Variables, key_field: str
+    problems: Problems, section: Section, variables: Variables, key_field: str, personal: Collection[str]
 ) -> tuple[dict[str, AccountPlan], dict[str, Expression]]:
     found: dict[str, AccountPlan] = {}
     keys: dict[str, Expression] = {}
@@ -145,6 +124,8 @@ def _accounts(
         with problems.section(one, titled("account", one, "name", index)) as read:
             account, key = _account(problems, read, variables, key_field)
             refuse_repeated(read, "name", account.name, seen)
+            if account.is_shared and key is not None:
+                _refuse_personal(read, key, personal)
         found[account.name] = account
         sections.append((read, account))
         if key is not None:
@@ -187,6 +168,16 @@ def _account(
         is_shared=key is None or key.source.strip() != f"event.{key_field}",
     )
     return account, key
+
+
+def _refuse_personal(section: Section, key: Expression, personal: Collection[str]) -> None:
+    """Entries hold the event's key in any case; no other personal value may stand there because of a budget."""
+    for name in key.variables:
+        field = name.removeprefix("event.")
+        if field in personal:
+            section.complain(
+                "per", f"{field} is personal, and what tells accounts apart stands in entries in the clear,"
+            )
 
 
 def _cost_unit(section: Section, accounts: MappingType[str, AccountPlan]) -> str:
@@ -257,7 +248,7 @@ def _reserves(
 
 def _actions(section: Section) -> tuple[str, ...]:
     if section.get("for") is None:
-        return _SPENDING
+        return SPENDING
     names = section.names("for")
     for name, node in names:
         if name not in ACTIONS:

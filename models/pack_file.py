@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from sidechain.models.cel import BOOL, DOUBLE, INT, STRING, Type, Variable, list_of
+from sidechain.models.pack_budgets import read_budgets
 from sidechain.models.pack_lists import list_variable, read_lists
 from sidechain.models.pack_reader import NAME, PackError, Problem, Problems, Section, closest, refuse_repeated, titled
 from sidechain.models.pack_rules import read_rules, read_trust, read_typologies, read_wet
@@ -91,6 +92,9 @@ def _policy(problems: Problems, root: Node, source: str, digest: str) -> Policy:
         rules = read_rules(problems, pack.need("rules"), known)
         typologies = read_typologies(problems, pack.get("typologies"), rules)
         trust = read_trust(problems, pack.get("trust"), known)
+        personal = {one.name for one in event.fields if one.personal}
+        key_field = next((one.name for one in event.fields if one.role == "key"), "")
+        budgeting = read_budgets(problems, pack.get("budgets"), known, key_field, personal)
         wet = read_wet(problems, pack.get("wet"), tuple(one.name for one in features))
         sources = read_sources(problems, pack.get("sources"), event, TYPES)
         with problems.section(pack.get("state"), "state") as state:
@@ -111,6 +115,7 @@ def _policy(problems: Problems, root: Node, source: str, digest: str) -> Policy:
         sources=sources,
         lists=lists,
         max_keys=max_keys,
+        budgeting=budgeting,
     )
 
 

@@ -7,9 +7,12 @@ Proportions are basis points (0..10000), times and durations integer millisecond
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sidechain.models.cel import Expression
+
+if TYPE_CHECKING:
+    from sidechain.models.dry.budget import BudgetPlan  # which is part of what compiles a policy
 
 FieldType = Literal["string", "int", "double", "bool", "list<string>"]
 Role = Literal["id", "key", "time"]
@@ -18,6 +21,7 @@ Scope = Literal["key", "partition"]
 Effect = Literal["block", "review", "monitor", "allow", "note"]
 Then = Literal["flag", "review", "block"]
 KeyType = Literal["string", "int"]
+ThenRefused = Literal["block", "review", "monitor", "flag"]
 
 ACTIONS = ("allow", "monitor", "review", "block")  # from mildest to strictest; the strictest demand wins
 TIERS = ("block", "review", "monitor", "pass")  # from least to most trusted
@@ -193,6 +197,27 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Reserve:
+    """What a decision reserves in an account, and so in all above it."""
+
+    account: str
+    amount: Expression  # an int of the account's unit; unknown and negative are refused
+    when: Expression | None = None  # a bool; unknown reserves, because a budget fails closed
+    actions: tuple[str, ...]  # decided otherwise, nothing is reserved
+    then: ThenRefused = "block"  # what a refusal demands at least; `flag`: nothing but the record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budgeting:
+    """What a pack says of budgets."""
+
+    plan: "BudgetPlan"
+    cost_unit: str  # the unit of the cost that an outcome states; what is reserved in others is spent as reserved
+    keys: Mapping[str, Expression] = field(default_factory=dict)  # account -> the text that tells its accounts apart
+    reserves: tuple[Reserve, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """One version of one pack, ready to be compiled."""
 
@@ -211,6 +236,7 @@ class Policy:
     sources: tuple[Source, ...] = ()
     lists: tuple[ListSchema, ...] = ()
     max_keys: int = 1_000_000  # keys a partition remembers; the least recently seen goes first
+    budgeting: Budgeting | None = None  # None: nothing is reserved, and entries say nothing of budgets
 
     @property
     def ref(self) -> str:

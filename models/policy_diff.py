@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final, Literal, NamedTuple
 
+from sidechain.models.budget_diff import accounts, bounds, reserves
 from sidechain.models.cel import Expression
 from sidechain.models.cel.checker import Node
 from sidechain.models.policy import Policy
@@ -86,10 +87,24 @@ _SECTIONS: Final = (
     ),
     _Section("typology", lambda one: _named(one.typologies, "id"), "follows", {}, keeps_names=True),
     _Section("trust", lambda one: {"": one.trust}, "follows", {}),
+    _Section("budgets", bounds, "follows", {}),
+    _Section("account", accounts, "follows", {"unit": "follows"}),
+    _Section("reserve", reserves, "follows", {}),
     _Section("wet", lambda one: {"": one.wet}, "wet", {}),
     _Section("source", lambda one: _named(one.sources, "name"), "raw", {}),
 )
-_COMPARED: Final = ("event", "features", "signals", "lists", "rules", "typologies", "trust", "wet", "sources")
+_COMPARED: Final = (
+    "event",
+    "features",
+    "signals",
+    "lists",
+    "rules",
+    "typologies",
+    "trust",
+    "wet",
+    "sources",
+    "budgeting",
+)
 
 
 def changes(before: Policy, after: Policy) -> list[Change]:

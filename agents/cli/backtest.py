@@ -51,6 +51,12 @@ def backtest_(
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What was bad in truth: lines `id,bad`, or outcomes.")
     ] = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many partitions share the accounts of budgets; else as many as there are chains."
+        ),
+    ] = None,
     examples: Annotated[int, typer.Option(min=0, max=1_000, help="Shown of each kind of flip.")] = 3,
     flips: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every flip there, one a line.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Chains walked at once, each in a process.")] = 1,
@@ -87,6 +93,7 @@ def backtest_(
         until_ms=period.until,
         labels=labels,
         examples=examples,
+        partitions=partitions,
     )
     sizes = [one.entries() for one in chains]
     total = None if None in sizes else sum(one or 0 for one in sizes)

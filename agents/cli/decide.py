@@ -20,6 +20,9 @@ LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # a longer line is held by nobody, so n
 def decide(
     named: PolicyNamed,
     partition: Annotated[int, typer.Option(min=0, help="The partition this input stands for.")] = 0,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="How many partitions share the accounts of budgets; 1 for partition 0.")
+    ] = None,
     lists: ListFiles = None,
     dead_letters: Annotated[Path | None, typer.Option(help="Where undecidable lines go, with the reason.")] = None,
     events: Annotated[Path | None, typer.Argument(help="A file of events; standard input when absent or -.")] = None,
@@ -31,7 +34,14 @@ def decide(
     before the first event, and have their entries there; `sidechain replay` needs the same files.
     """
     policy = named.named_policy()
-    decider = Decider(policy, partition=partition, lists=lists_of(policy, lists))
+    if partitions is not None and partition >= partitions:
+        raise UsageProblem(f"--partition {partition} is none of {partitions}: the first is 0")
+    if policy.budgeting is not None and partitions is None and partition:
+        raise UsageProblem(
+            f"policy {policy.ref} has budgets, and each partition has its part of them: --partitions says how many "
+            "there are"
+        )
+    decider = Decider(policy, partition=partition, partitions=partitions, lists=lists_of(policy, lists))
     sys.stdout.buffer.write(b"".join(one + b"\n" for one in decider.opening))
     source = cast("BufferedReader", sys.stdin.buffer) if events is None or str(events) == "-" else _reading(events)
     letters = _writing(dead_letters) if dead_letters else None

@@ -174,14 +174,22 @@ async def stand_by_checkpoints(grounds: Grounds, tail_reader: Any, folds: Mappin
 
 async def _fold(grounds: Grounds, partition: int, standing: Standing) -> Fold:
     if is_unbegun(standing, partition):
-        return Fold(grounds.policies.given, partition)
+        return Fold(grounds.policies.given, partition, partitions=grounds.layout.partitions)
     assert standing.head is not None
     take_layout(standing.state, partition, grounds.layout)
     policy = await grounds.policies.by_ref(Fold.policy_ref_of(standing.head), grounds.ends, standing.state)
     tables = await grounds.lists.standing(standing.state, grounds.ends) if grounds.lists is not None else {}
     try:
         # Seconds for a million keys: other lanes go on meanwhile, and so does the heartbeat.
-        return await asyncio.to_thread(Fold.restore, partition, standing.head, standing.state.items(), policy, tables)
+        return await asyncio.to_thread(
+            Fold.restore,
+            partition,
+            standing.head,
+            standing.state.items(),
+            policy,
+            tables,
+            partitions=grounds.layout.partitions,
+        )
     except StateMismatch as fault:
         raise Refused(
             f"{fault}. Somebody else wrote to dry.decisions or dry.state, or one of them was restored without the "

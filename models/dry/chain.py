@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from sidechain.models.dry.accounts import NotShared
 from sidechain.models.dry.entry import (
     GENESIS,
     VERSION,
@@ -251,6 +252,8 @@ class Replayer:
         if wanted.source is None:
             return self._decided(line, wanted)
         topic, partition, offset = wanted.source
+        if wanted.budget is not None and (fault := self._share_among(wanted, wanted.budget.partitions)):
+            return fault
         record = self._input_of(topic, offset)
         if record is None and wanted.kind == "policy" and topic == "control":
             return self._changed(line)
@@ -263,6 +266,9 @@ class Replayer:
             entries = self._entries(topic, record, wanted)
         except RowsGone as gone:
             return Fault(self.fold.seq, wanted.seq, "its input is gone", "the rows of every list in force", str(gone))
+        except NotShared as unknown:
+            due = "the number of partitions in its `budget`"
+            return Fault(self.fold.seq, wanted.seq, "something must be reserved", due, str(unknown))
         if len(entries) != 1:
             return Fault(self.fold.seq, wanted.seq, "its input yields no entry", "one entry", "none")
         return entries[0][1]
@@ -283,6 +289,16 @@ class Replayer:
         entries = self.fold.control(record, self._load, rows).entries
         self._known[self.fold.policy.ref] = self.fold.policy
         return entries
+
+    def _share_among(self, wanted: "_Wanted", partitions: int) -> Fault | None:
+        """How many partitions share the accounts is what the first entry that used one says, and all others too."""
+        try:
+            self.fold.share_among(partitions)
+        except ValueError as fault:
+            return Fault(
+                self.fold.seq, wanted.seq, "its accounts are not those of the chain", str(fault), str(partitions)
+            )
+        return None
 
     def _changed(self, line: bytes) -> bytes | Fault:
         """A policy entry whose control record is gone: the text it cites says all but who sent it, and when."""
@@ -322,6 +338,7 @@ class Replayer:
             at_ms=opening.at,
             by=opening.by,
             why=opening.why,
+            partitions=self.fold.partitions,
             keyed=self.fold.keyed,
         )
         return sealed
@@ -369,6 +386,11 @@ class _Wanted(msgspec.Struct):
     kind: str
     source: tuple[str, int, int] | None
     signals: dict[str, "_Used"] = {}
+    budget: "_Budget | None" = None
+
+
+class _Budget(msgspec.Struct):
+    partitions: int
 
 
 class _Used(msgspec.Struct):

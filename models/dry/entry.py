@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from sidechain.models.dry.budget.records import Spending
+
 VERSION: Final = 1
 GENESIS: Final = "0" * 64  # `prev` of the first entry
 SEAL_LENGTH: Final = 75  # len(',"hash":"' + 64 hex + '"}')
@@ -48,7 +50,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     features: Any  # the policy's own struct: one integer or null each
     signals: Any  # the value used, or why there was none
     route: None
-    budget: None
+    budget: Spending | None  # null: nothing was reserved or refused, and nothing expired
     lists: Mapping[str, str | None] | msgspec.UnsetType = msgspec.UNSET  # list -> version in force; where there are any
 
 
@@ -106,7 +108,7 @@ class Settlement(msgspec.Struct, frozen=True):
     label: str | None  # "good" or "bad"; null: not settled by this one
     cost_minor: int | None  # in minor units; null: not settled by this one
     by: str | None  # who says so, where the outcome states it
-    budget: None
+    budget: Spending | None  # null: no cost, or nothing was reserved; else what it cost each account, or why it did not
 
 
 class RefusedOutcome(msgspec.Struct, frozen=True):

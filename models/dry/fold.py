@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from sidechain.models.dry.budget import Budgets, Moment, Spending
 from sidechain.models.dry.control import read_control
 from sidechain.models.dry.entry import Broken, Next
 from sidechain.models.dry.head import Head, StateMismatch, Tail, agreed, read_head
@@ -54,13 +55,17 @@ def nothing_learned(_text: bytes) -> Policy:
 class Fold:
     """The chain of one partition, from its genesis or from its last entry on."""
 
-    def __init__(self, policy: Policy, partition: int, *, keyed: bool = True) -> None:
-        """A chain that has no entry yet. `keyed`: records carry the key as Kafka records do."""
+    def __init__(self, policy: Policy, partition: int, *, partitions: int | None = None, keyed: bool = True) -> None:
+        """A chain that has no entry yet. `keyed`: records carry the key as Kafka records do.
+
+        `partitions`: how many the topic has, which share the accounts of a policy with budgets; None: not known yet,
+        `share_among` may tell it before the first such decision.
+        """
         self.keyed = keyed
         self.watermark_ms = -1
         program = Program(policy)
         self.writer = Writer(partition, program.ref)
-        self._memory = Memory(program)
+        self._memory = Memory(program, partition, partitions)
         self._take(program)
         self._seq_written = 0
 
@@ -72,19 +77,21 @@ class Fold:
         state: Iterable[tuple[bytes, bytes | None]],
         policy: Policy,
         tables: Mapping[Content, Table] | None = None,
+        *,
+        partitions: int | None = None,
     ) -> "Fold":
         """Continue behind `head_entry`, the last entry of the chain, with the changelog's records up to it, in order.
 
         `tables`: the rows of the lists in force. Raises `StateMismatch` when the changelog's head is another entry,
-        when its records are not those the head sums up or not such as this version knows, or when `policy` is not the
-        one in force.
+        when its records are not those the head sums up or not such as this version knows, when its accounts are shared
+        among another number of partitions, or when `policy` is not the one in force.
         """
-        self = cls(policy, partition)
+        self = cls(policy, partition, partitions=partitions)
         records = dict(state)  # of several records for one name the last counts
         tail, head = agreed(partition, head_entry, read_head(partition, records.pop(HEAD_KEY, None)), policy.ref)
         self._continue(tail, head)
         try:
-            self._memory.read(records, whole=head.digest is None)
+            self._memory.read(records, epoch=head.epoch, whole=head.digest is None)
         except ValueError as fault:
             raise StateMismatch(f"partition {partition}: state record {fault}") from fault
         if lost := self._memory.unknown_plans():
@@ -133,6 +140,20 @@ class Fold:
         """The offset that is due of each logical input."""
         return self.writer.next
 
+    def share_among(self, partitions: int) -> None:
+        """So many partitions share the accounts. Raises ValueError when it is another number than before."""
+        self._memory.accounts.share_among(partitions)
+
+    @property
+    def partitions(self) -> int | None:
+        """How many partitions share the accounts; None: nobody has said."""
+        return self._memory.accounts.partitions
+
+    @property
+    def budgets(self) -> Budgets | None:
+        """The accounts, to be looked at; None until one was used."""
+        return self._memory.accounts.budgets
+
     @property
     def keys(self) -> int:
         """How many keys are remembered."""
@@ -179,7 +200,7 @@ class Fold:
         for record in records:
             writer.next["outcomes"] = record.offset + 1
             place = Place(writer.seq, writer.head_hash, writer.partition, writer.next, writer.policy)
-            judged = judge(record, place, self._memory.ids)
+            judged = judge(record, place, self._memory.ids, self._spend)
             folded.entries.append((judged.key, writer.append(judged.entry)))
             if judged.dead_letter is not None:
                 folded.dead_letters.append(judged.dead_letter)
@@ -219,7 +240,7 @@ class Fold:
         """The `policy` entry of the control record at `offset` with this digest; from the next entry on it decides."""
         previous = self._program.ref
         program = Program(policy)
-        self._memory.follow(program)
+        self._memory.follow(program, at_ms)
         self._take(program)
         return self.writer.policy_change(policy.name, previous, offset, digest, at_ms=at_ms, by=by)
 
@@ -248,10 +269,15 @@ class Fold:
         at_ms: int,
         by: str,
         why: str,
+        partitions: int | None = None,
         keyed: bool = True,
     ) -> tuple["Fold", bytes]:
-        """Somebody decided to begin the chain anew behind a broken head: an empty state that goes on at `following`."""
-        self = cls(policy, partition, keyed=keyed)
+        """Somebody decided to begin the chain anew behind a broken head: an empty state that goes on at `following`.
+
+        Accounts have nothing in periods that began before `at_ms`, because nobody knows what was spent of them.
+        """
+        self = cls(policy, partition, partitions=partitions, keyed=keyed)
+        self._memory.accounts.begin_epoch(epoch, at_ms)
         return self, self.writer.begin_epoch(epoch, broken, following, at_ms=at_ms, by=by, why=why)
 
     @property
@@ -347,6 +373,10 @@ class Fold:
         else:
             signals, used = (), self._no_signals
         outcome = program.decide(program.fires(event, features, signals), event, features, signals)
+        spending = None
+        if self._memory.accounts.are_used:
+            at = Moment(self.writer.seq, self.watermark_ms)
+            outcome, spending = self._memory.accounts.decide(at, program, outcome, event, features, signals)
         return self.writer.decision(
             identifier,
             key,
@@ -357,8 +387,13 @@ class Fold:
             flags,
             program.features_type(*features),
             used,
+            spending,
             self._lists_cited,
         )
+
+    def _spend(self, decision: int, cost: int | None) -> Spending | None:
+        at = Moment(self.writer.seq, self.watermark_ms)
+        return self._memory.accounts.settle(at, decision, cost, self.policy.budgeting)
 
     def _counted_at(self, at_ms: int) -> tuple[int, tuple[str, ...]]:
         """When the event counts, and how its time stands to the watermark.

@@ -1,4 +1,4 @@
-"""What one partition remembers: features by key and over the partition, ids, and what its records follow.
+"""What one partition remembers: features by key and over the partition, ids, accounts, and what its records follow.
 
 Told of each policy that comes into force. It says what changed since it was last asked, as records of the changelog
 (`state.py` shows them), and is read back from them.
@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import msgspec
 
+from sidechain.models.dry.accounts import BUDGET_PREFIXES, Accounts
 from sidechain.models.dry.lists import LIST_PREFIX, Lists
 from sidechain.models.dry.program import Program
 from sidechain.models.dry.settled import SETTLED_PREFIX
@@ -29,8 +30,8 @@ from sidechain.models.dry.state import (
 class Memory:
     """The tables of a partition, and which plans and policies stand on the changelog beside them."""
 
-    def __init__(self, program: Program) -> None:
-        """Nothing is remembered yet."""
+    def __init__(self, program: Program, partition: int, partitions: int | None) -> None:
+        """Nothing is remembered yet. `partitions`: those that share accounts; None: not known yet."""
         self._plans: dict[str, Plan] = {}  # every plan met; a batch may write slots of one that is no longer in force
         self._plans_written: set[str] = set()
         self._policies: dict[str, bytes] = {}  # texts that came into force and are not on the changelog yet
@@ -40,19 +41,21 @@ class Memory:
         self.by_partition = Table(PARTITION_KEY, by_partition, 1)
         self.ids = Ids(program.policy.event.duplicate_horizon)
         self.lists = Lists()
+        self.accounts = Accounts(partition, partitions, program)
 
-    def follow(self, program: Program) -> None:
-        """From here on this policy is in force; what features it shares with the one before goes on."""
+    def follow(self, program: Program, at_ms: int) -> None:
+        """This policy is in force, by a control record of `at_ms`; what it shares with the one before goes on."""
         by_key, by_partition = self._know(program)
         self.by_key.change(by_key, program.policy.max_keys)
         self.by_partition.change(by_partition, 1)
         self.ids.change_horizon(program.policy.event.duplicate_horizon)
+        self.accounts.follow(program, at_ms)
 
     @property
     def digest(self) -> str:
         """Over every record, as the last `changes` left it or as it was read."""
         ids = self.ids.total + self.ids.settled.total
-        return digest_text(self.by_key.total + self.by_partition.total + ids + self.lists.total)
+        return digest_text(self.by_key.total + self.by_partition.total + ids + self.lists.total + self.accounts.total)
 
     def changes(self) -> list[Change]:
         """The records that changed since the last call."""
@@ -64,26 +67,32 @@ class Memory:
             *self.ids.changes(),
             *self.ids.settled.changes(),
             *self.lists.changes(),
+            *self.accounts.changes(),
         ]
 
     def forget_changes(self) -> None:
         """Nobody writes them down."""
-        for one in (self.by_key, self.by_partition, self.ids, self.ids.settled, self.lists):
+        for one in (self.by_key, self.by_partition, self.ids, self.ids.settled, self.lists, self.accounts):
             one.forget_changes()
 
-    def read(self, records: Mapping[bytes, bytes | None], *, whole: bool) -> None:
-        """The records of a changelog but for its head. Raises ValueError for one that cannot be read."""
+    def read(self, records: Mapping[bytes, bytes | None], *, epoch: int, whole: bool) -> None:
+        """The records of a changelog but for its head, of an epoch. Raises ValueError for one that cannot be read."""
         live = ((name, value) for name, value in records.items() if value is not None)
         others: list[tuple[bytes, bytes]] = []
+        budgets: list[tuple[bytes, bytes]] = []
         self.by_key.restore(_of_keys(live, others), whole=whole)
         for name, value in others:
             if name == PARTITION_KEY:
                 self.by_partition.restore([(name, value)], whole=whole)
                 continue
+            if name.startswith(BUDGET_PREFIXES):
+                budgets.append((name, value))
+                continue
             try:
                 self._learn(name, value)
             except (ValueError, TypeError, RecursionError) as fault:  # any bytes may stand there
                 raise ValueError(f"{name!r} cannot be read: {fault}") from fault
+        self.accounts.restore(budgets, epoch)
 
     def unknown_plans(self) -> set[str]:
         """Plans that records follow and that stand nowhere."""

@@ -16,7 +16,7 @@ from sidechain.models.cel import HELPERS, Expression, lower
 from sidechain.models.dry.parse import Parse, parser
 from sidechain.models.dry.trust import clamp, judge
 from sidechain.models.dry.windows import Step, step
-from sidechain.models.policy import ACTIONS, Feature, Policy, Rule, Trust
+from sidechain.models.policy import ACTIONS, Budgeting, Feature, Policy, Rule, Trust
 
 RANK: Final = {action: rank for rank, action in enumerate(ACTIONS)}
 TIER_RANK: Final = {"pass": 0, "monitor": 1, "review": 2, "block": 3}
@@ -100,6 +100,7 @@ class Program:
         self.subjects = self._compile_subjects() if any(one.of for one in policy.signals) else None
         self.fires = self._compile_fires(policy.rules)
         self._trust_inputs = self._compile_trust(policy.trust)
+        self.wants = None if policy.budgeting is None else self._compile_wants(policy.budgeting)
         self._fired: dict[int, Fired] = {}
         self._outcomes: dict[tuple[int, int, int, int], Outcome] = {}
 
@@ -182,6 +183,18 @@ class Program:
                 value = ast.IfExp(is_unknown, ast.Constant(one.unknown_bp), _name(name))
             parts.append(value)
         build.returns(ast.Tuple(parts, ast.Load()))
+        return build.compiled()
+
+    def _compile_wants(self, budgeting: Budgeting) -> Callable[[Any, Any, Any, int], Any]:
+        """event, features, signals, score_bp -> for each reserve whether it applies, its amount; for each key its text.
+
+        Unknown is None.
+        """
+        whens, amounts = [one.when for one in budgeting.reserves], [one.amount for one in budgeting.reserves]
+        keys = list(budgeting.keys.values())
+        reads = [one for one in (*whens, *amounts, *keys) if one is not None]
+        build = self._function("wants", ("event", "features", "signals", "score_bp"), reads)
+        build.returns(ast.Tuple([build.tuple_of(whens), build.tuple_of(amounts), build.tuple_of(keys)], ast.Load()))
         return build.compiled()
 
     def _function(self, name: str, parameters: tuple[str, ...], reads: Sequence[Expression]) -> "_Function":

@@ -17,9 +17,17 @@ from sidechain.models.policy import Policy
 class Rehearsal(Fold):
     """A fold that hands each entry over before it would be sealed."""
 
-    def __init__(self, policy: Policy, partition: int, told: Callable[[Sealed], object], *, keyed: bool = True) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        partition: int,
+        told: Callable[[Sealed], object],
+        *,
+        partitions: int | None = None,
+        keyed: bool = True,
+    ) -> None:
         """`told`: given every entry, in order."""
-        super().__init__(policy, partition, keyed=keyed)
+        super().__init__(policy, partition, partitions=partitions, keyed=keyed)
         self.writer = _Telling(partition, policy.ref, told)
 
 

@@ -6,9 +6,11 @@ A decision has two things to be settled: its label and its cost. Each is settled
 an outcome that states one of them again is refused whole. What an outcome says is parsed as strictly as an event.
 """
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple
 
+from sidechain.models.dry.budget import Spending
 from sidechain.models.dry.entry import VERSION, Next, RefusedOutcome, Settlement
 from sidechain.models.dry.parse import Rejection, parser
 from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, Misplaced, cut, dead_letter, text_of
@@ -53,6 +55,13 @@ VERDICTS: Final[tuple[Verdict, ...]] = (
 )
 
 _parse: Final = parser(SCHEMA)
+
+
+Spend = Callable[[int, int | None], Spending | None]  # seq of a decision, its cost -> what that did to accounts
+
+
+def nothing_spent(_decision: int, _cost: int | None) -> None:
+    """There are no accounts."""
 
 
 class Place(NamedTuple):
@@ -108,8 +117,8 @@ def rule(outcome: Any, partition: int, ids: Ids, seq: int) -> Ruling:
     return Ruling(decision, facts)
 
 
-def judge(record: InputRecord, place: Place, ids: Ids) -> Judged:
-    """The entry of one outcome record, and what goes with it."""
+def judge(record: InputRecord, place: Place, ids: Ids, spend: Spend = nothing_spent) -> Judged:
+    """The entry of one outcome record, and what goes with it. `spend`: asked when it settles a decision."""
     outcome = read_outcome(record.value)
     digest = None if record.value is None else sha256(record.value).hexdigest()
     length = len(record.value or b"")
@@ -126,7 +135,8 @@ def judge(record: InputRecord, place: Place, ids: Ids) -> Judged:
     if ruling.decision is not None:
         ids.settle(ruling.decision, ruling.facts)
         opening = _opening("settlement", record, place, digest, outcome.id, told, outcome.at)
-        return Judged(key, Settlement(*opening, ruling.decision, *says, None))
+        spending = spend(ruling.decision, outcome.cost_minor)
+        return Judged(key, Settlement(*opening, ruling.decision, *says, spending))
     opening = _opening("refused-outcome", record, place, digest, outcome.id, told, outcome.at)
     named = outcome.partition, outcome.seq
     refused = RefusedOutcome(*opening, str(ruling.reason), None, length, named, *says)

@@ -10,6 +10,7 @@ Nothing is decided here: every method seals what it is told, with where the chai
 from collections.abc import Mapping
 from typing import Any
 
+from sidechain.models.dry.budget import Spending
 from sidechain.models.dry.entry import (
     GENESIS,
     VERSION,
@@ -61,6 +62,7 @@ class Writer:
         flags: tuple[str, ...],
         features: Any,
         signals: Any,
+        budget: Spending | None,
         lists: Any,
     ) -> bytes:
         """One event, decided. `lists`: what is in force of each that the policy asks, or UNSET."""
@@ -82,7 +84,7 @@ class Writer:
                 features,
                 signals,
                 None,
-                None,
+                budget,
                 lists,
             )
         )

@@ -16,6 +16,8 @@ from sidechain.agents.checkpoints import Keys
 from sidechain.agents.lane.outcomes import Forward, forwards
 from sidechain.models.columns import read as read_row
 from sidechain.models.dry import Fold, Line
+from sidechain.models.dry.accounts import BUDGET_PREFIXES
+from sidechain.models.dry.budget import REASONS as REASONS_OF_BUDGETS
 from sidechain.models.dry.entry import stated
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.program import SignalValue
@@ -232,6 +234,27 @@ def test_the_kernel_writes_these_entries_of_a_list():
     assert listed == BLOCKS["list.state"].splitlines()
 
 
+def test_the_kernel_writes_these_entries_of_budgets():
+    """Two events and the cost of the first."""
+    fold = Fold(load(BLOCKS["budgets.yaml"].encode() + b"\n", name="budgets.yaml"), 0, partitions=2)
+    first = lines("events")[0]
+    second = first.replace(b"door-1", b"door-2").replace(b"807256800000", b"807256861000")
+    made = fold.events([Line(0, b"b-17", first), Line(1, b"b-17", second)]).entries
+    made += fold.outcomes([Line(0, b"b-17", b'{"id":"door-1","at":807861700000,"cost_minor":120}')]).entries
+    assert [value for _, value in made] == lines("budgeted")
+    live = [(name, value) for name, value in fold.changes() if name.startswith(BUDGET_PREFIXES) and value is not None]
+    assert [f"{name.decode()}  {value.decode()}" for name, value in live] == BLOCKS["budget.state"].splitlines()
+
+
+def test_every_reason_of_a_refused_reservation_is_on_the_page():
+    told = re.search(r"`reason` of a refusal is one of (.*?)`balance-too-large`", TEXT, re.DOTALL)
+    assert told is not None
+    of_transfers = {"period-over", "repeated-transfer", "foreign-transfer"}
+    unused = {"unknown-reservation", "unknown-unit"}  # the entry of such a settlement says null, or settles as reserved
+    named = {*re.findall(r"`([a-z]+-[a-z-]+|exhausted|owing|expired)`", told[1]), "balance-too-large"}
+    assert named == REASONS_OF_BUDGETS.keys() - of_transfers - unused
+
+
 def test_a_list_is_named_by_the_digest_of_its_sorted_rows():
     """Worked out from the page's own records, with hashlib alone; `LC_ALL=C sort` sorts bytes."""
     *chunks, change = (json.loads(one) for one in lines("lists"))
@@ -243,7 +266,7 @@ def test_a_list_is_named_by_the_digest_of_its_sorted_rows():
 
 
 def test_an_entry_comes_back_as_it_was():
-    for line in lines("dry.decisions") + lines("settlements") + lines("repairs") + lines("listed"):
+    for line in lines("dry.decisions") + lines("settlements") + lines("repairs") + lines("listed") + lines("budgeted"):
         found = records.decode_entry(line)
         assert type(found) is records.ENTRIES[found.kind]
         assert records.encode(found) == line

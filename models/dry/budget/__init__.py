@@ -1,6 +1,7 @@
 """Budgets: accounts that decisions reserve from and outcomes settle, conserved to the last unit.
 
-One `Budgets` for each partition; `at` is the seq of the entry in the making and the watermark behind its event.
+One `Budgets` for each partition; `at` is the seq of the entry in the making and the watermark behind its event. The
+fold has its own through `models/dry/accounts.py`, and entries hold these records as they are.
 
     entry        is made from                                             what it must record
     decision     advance(at), then reserve(at, wants, keys)               what expired; what is reserved, or why not
@@ -29,6 +30,7 @@ from sidechain.models.dry.budget.records import (
     Reason,
     Refused,
     Reserved,
+    Spending,
     Transfer,
     Want,
     encode_transfer,
@@ -53,6 +55,7 @@ __all__ = [
     "Reason",
     "Refused",
     "Reserved",
+    "Spending",
     "Transfer",
     "Want",
     "allotment",

@@ -84,11 +84,13 @@ class Budgets:
         memory.prune(at.seq)
         return tuple(expired)
 
-    def reserve(self, at: Moment, wants: Sequence[Want], keys: Mapping[str, str | None]) -> Reserved | Refused:
+    def reserve(
+        self, at: Moment, wants: Sequence[Want], keys: Mapping[str, str | None], *, may_ask: bool = True
+    ) -> Reserved | Refused:
         """Hold every wanted amount in its account and in all above it, or hold nothing.
 
         `keys`: for each account that is one per key, the event's key; absent or None is unknown. No two wants of one
-        decision may lead to the same account.
+        decision may lead to the same account. `may_ask`: not where this entry has asked another partition already.
         """
         parts, problem = self._parts(at, wants, keys)
         if problem is not None:
@@ -105,10 +107,10 @@ class Budgets:
             if book.overrun:
                 return Refused("owing", one.account, one.key, one.amount, 0)
             if one.amount > book.remaining:
-                ask = self._ask(at, one, name, book, needed=one.amount)
+                ask = self._ask(at, one, name, book, needed=one.amount) if may_ask else None
                 return Refused("exhausted", one.account, one.key, one.amount, book.remaining, ask)
             books.append((name, book.reserve(one.amount)))
-        return self._hold(at, parts, books)
+        return self._hold(at, parts, books, may_ask=may_ask)
 
     def settle(
         self, at: Moment, reservation: int, cost: int | None = None, unit: str | None = None
@@ -229,7 +231,7 @@ class Budgets:
                 parts.append(Part(account.name, key, account.unit, from_ms, until_ms, want.amount))
         return parts, None
 
-    def _hold(self, at: Moment, parts: list[Part], books: list[tuple[str, Book]]) -> Reserved:
+    def _hold(self, at: Moment, parts: list[Part], books: list[tuple[str, Book]], *, may_ask: bool) -> Reserved:
         memory = self._memory
         if not parts or at.seq in memory.open:
             raise ValueError(f"decision {at.seq} reserves nothing, or twice")
@@ -242,9 +244,10 @@ class Budgets:
         memory.hold(at.seq, held)
         ask = None
         for part, (name, book) in zip(parts, books, strict=True):
-            if (ask := self._ask(at, part, name, book, needed=0)) is not None:
+            if may_ask and (ask := self._ask(at, part, name, book, needed=0)) is not None:
                 break  # an entry asks once
-        return Reserved(held.parts, tuple([book.remaining for _, book in books]), expires_ms, ask)
+        remaining, initial = [book.remaining for _, book in books], [book.initial for _, book in books]
+        return Reserved(held.parts, tuple(remaining), tuple(initial), expires_ms, ask)
 
     def _close(self, at: Moment, reservation: int, how: How, cost_of: Callable[[Part], int]) -> Closed:
         memory = self._memory

@@ -138,6 +138,7 @@ class Reserved(msgspec.Struct, frozen=True):
 
     parts: tuple[Part, ...]
     remaining: tuple[int, ...]  # of each account afterwards
+    initial: tuple[int, ...]  # what each may spend in the period on this partition: its remaining, reserved, committed
     expires_ms: int
     ask: Transfer | None = None  # to be produced with the entry
 
@@ -160,6 +161,15 @@ class Closed(msgspec.Struct, frozen=True):
     reservation: int
     how: Literal["settled", "released", "expired"]
     parts: tuple[Closing, ...]
+
+
+class Spending(msgspec.Struct, frozen=True):
+    """What an entry says of budgets: the field `budget` of a decision or settlement in which anything happened."""
+
+    partitions: int  # that the accounts are shared among
+    closed: tuple[Closed, ...]  # expired before this decision, or settled by this outcome; oldest first
+    reserved: Reserved | None
+    refused: tuple[Refused, ...]  # in the order they were asked; what was refused is not reserved
 
 
 class Debit(msgspec.Struct, frozen=True):
