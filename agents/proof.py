@@ -262,7 +262,8 @@ class Topics:
         rows = ListRows(control)
         entries, inputs_read = await self.reader("dry.decisions"), await self.inputs_read()
         known, sought = await self.policies(policy), set[str]()
-        for partition in await entries.partitions():
+        partitions = await entries.partitions()
+        for partition in partitions:
             inputs = TopicInputs(inputs_read, partition, control)
             first = await self._first(entries, partition)
             ref = genesis_ref(first)
@@ -274,6 +275,7 @@ class Topics:
                 genesis,
                 partition,
                 inputs.of,
+                partitions=len(partitions),
                 rows=rows.of,
                 load=lambda text: load(text, name="control"),
                 use_signals=use_signals,

@@ -17,7 +17,21 @@ from hypothesis import HealthCheck, settings
 from sidechain.models.cel import BOOL, DOUBLE, INT, STRING, Variable, check, list_of
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.fold import LoadPolicy
-from sidechain.models.policy import EventField, EventSchema, Feature, Policy, Rule, Signal, Trust, TrustInput, Typology
+from sidechain.models.pack_budgets import read_budgets
+from sidechain.models.pack_reader import Problems
+from sidechain.models.policy import (
+    Budgeting,
+    EventField,
+    EventSchema,
+    Feature,
+    Policy,
+    Rule,
+    Signal,
+    Trust,
+    TrustInput,
+    Typology,
+)
+from sidechain.models.yaml_positions import parse
 
 # A loaded machine is slow, not wrong.
 settings.register_profile("sidechain", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -69,12 +83,16 @@ def policy(
     rules: Iterable[Spec] = (),
     typologies: Sequence[Typology] = (),
     gate: Spec | None = None,
+    budgets: str = "",
     name: str = "test",
     version: int = 1,
     max_keys: int = 1_000_000,
     **event: Any,
 ) -> Policy:
-    """A policy; what stands in `event` goes to its schema. Its text only serves to give it a digest of its own."""
+    """A policy; what stands in `event` goes to its schema. Its text only serves to give it a digest of its own.
+
+    `budgets`: that section of a pack, without its first line.
+    """
     of_event = {f"event.{one.name}": Variable(TYPES[one.type], unknown=one.optional) for one in fields}
     features = tuple(_feature(one, of_event) for one in features)
     known = dict(of_event)
@@ -83,7 +101,7 @@ def policy(
     rules = tuple(Rule(**{**one, "when": check(one["when"], known, expect=BOOL)}) for one in rules)
     schema = EventSchema(fields=tuple(fields), **event)
     gate = _trust(gate or trust(), {**known, "score_bp": Variable(INT)})
-    parts = (name, version, schema, features, signals, rules, typologies, gate, max_keys)
+    parts = (name, version, schema, features, signals, rules, typologies, gate, max_keys, *filter(None, [budgets]))
     text = f"{name}@{version} {sha256(repr(parts).encode()).hexdigest()}"
     return Policy(
         name=name,
@@ -98,7 +116,15 @@ def policy(
         typologies=tuple(typologies),
         trust=gate,
         max_keys=max_keys,
+        budgeting=_budgeting(budgets, known) if budgets else None,
     )
+
+
+def _budgeting(text: str, known: Mapping[str, Variable]) -> Budgeting | None:
+    problems = Problems("test", text)
+    read = read_budgets(problems, parse(text), known, "host")
+    problems.raise_any()
+    return read
 
 
 def event(number: int, **more: Any) -> dict[str, Any]:

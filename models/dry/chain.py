@@ -199,6 +199,7 @@ class Replayer:
         partition: int,
         input_of: InputOf,
         *,
+        partitions: int | None = None,
         keyed: bool = True,
         load: LoadPolicy = nothing_learned,
         use_signals: bool = True,
@@ -208,9 +209,10 @@ class Replayer:
         """`policy` is the one in force at genesis; `load` reads the texts of those activated later.
 
         `rows`: those of lists; by default they are looked up among the inputs, each time anew. `known`: further
-        policies an epoch may begin under; those met on the way are remembered.
+        policies an epoch may begin under; those met on the way are remembered. `partitions`: how many share accounts;
+        None: as many as the first entry says that used one.
         """
-        self.fold = Fold(policy, partition, keyed=keyed)
+        self.fold = Fold(policy, partition, partitions=partitions, keyed=keyed)
         self._input_of = input_of
         self._load = load
         self._rows = rows or rows_of_inputs(input_of)

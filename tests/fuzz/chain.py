@@ -23,6 +23,7 @@ from sidechain.models.dry.chain import Replayer, Verifier
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
+from tests.dumb_ledger import ledger
 from tests.fuzz.inputs import Given, Source
 from tests.fuzz.packs import NAMES, policy_of, valid_events
 
@@ -30,6 +31,7 @@ LENGTH: Final = 1_000  # inputs of one chain
 GROUP: Final = 24  # events decided at once, at most
 KEY_RECORD_BYTES: Final = 64 * 1024  # no key's state is larger under the packs fuzzed here
 PARTITION: Final = 3
+PARTITIONS: Final = 5
 SHRINKING: Final = 500  # attempts to show a finding with fewer inputs
 
 LOADED: dict[str, tuple[Policy, list[dict[str, Any]]]] = {}  # by name; a process loads each once
@@ -103,7 +105,7 @@ class _Chain:
         self.counts: Counter[str] = Counter()
         self._first_policy = policy
         self._keyed = keyed
-        self._fold = Fold(policy, PARTITION, keyed=keyed)
+        self._fold = Fold(policy, PARTITION, partitions=PARTITIONS, keyed=keyed)
         self._table = MetadataTable(str, max_keys=50)
         self._verifier = Verifier()
         self._state: dict[bytes, bytes] = {}
@@ -136,6 +138,8 @@ class _Chain:
         """What must hold of the whole chain."""
         if self._replays:
             self._replay()
+        found = ledger([(PARTITION, map(msgspec.json.decode, self._lines))])[PARTITION]
+        self.counts["balances"] += found.checked
 
     def _account(self, topic: str, records: Sequence[Line], folded: Any, optional: bool = False) -> None:
         lines = [value for _, value in folded.entries]

@@ -60,6 +60,21 @@ rules:
   - {id: behind, when: features.deviation > features.mean * 3 || features.ratio > 20000, then: block, reason: x.}
 typologies:
   - {id: both, title: Both, rules: {overflows: 50, divides: 50, doubles: 50}, review_at: 50, block_at: 100}
+budgets:
+  timeout: 1m
+  cost_unit: n
+  max_open: 40
+  max_accounts: 30
+  remembered: 300
+  accounts:
+    - {name: all_hour, unit: n, period: 1h, limit: 9007199254740991}
+    - {name: text_minute, unit: n, period: 1m, per: event.text, limit: 900, limits: {a: 0, "k:1": 3}, parent: all_hour}
+    - {name: who_minute, unit: n, period: 1m, per: event.who, limit: 50, parent: all_hour}
+    - {name: looks_hour, unit: looks, period: 1h, limit: 9}
+  reserve:
+    - {account: who_minute, amount: event.n * event.low, for: [allow, review], then: monitor}
+    - {account: text_minute, amount: features.sum, when: event.is_so, for: [monitor], then: flag}
+    - {account: looks_hour, amount: "1", for: [review, monitor], then: block}
 trust:
   alignment: {value: event.n, unknown: 1}
   risk: {value: signals.risk + signals.other, unknown: 9999}

@@ -1,7 +1,8 @@
 """Rule 3 of the fold, and the takeover: how records are batched, and who folds them, changes no byte.
 
 The inputs are events with repeated ids, bad bytes and times that run ahead and behind, their outcomes, and control
-records in between; few keys fit, ids are forgotten after a few entries, and two features share one definition.
+records in between; few keys fit, ids are forgotten after a few entries, two features share one definition, and what
+decisions may spend is scarce. Of the balances a second, dumber program says whether they are right.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from sidechain.models.dry import Fold, Line, SignalValue, state
 from sidechain.models.dry.chain import Replayer, Verifier
 from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import Signal
+from tests.dumb_ledger import ledger
 from tests.support import T0, control, feature, line, loader, policy, rule, trust
 
 SIGNALS = (Signal(name="risk", max_age_ms=600_000),)
@@ -36,8 +38,22 @@ COMMON = [
     feature("gap", "gap"),
 ]
 PARTITION = [feature("all", "sum", "1m", of="event.n", scope="partition")]
+BUDGETS = """
+timeout: 20s
+cost_unit: EUR
+max_open: 6
+max_accounts: 4
+accounts:
+  - {name: all_day, unit: EUR, period: 90s, limit: 45}
+  - {name: host_day, unit: EUR, period: 30s, per: event.host, limit: 9, parent: all_day}
+  - {name: reviews, unit: count, period: 60s, limit: 7}
+reserve:
+  - {account: host_day, amount: event.n, then: review}
+  - {account: reviews, amount: "1", for: [review], when: event.m > 0, then: block}
+"""
+RAISED = BUDGETS.replace("limit: 9", "limit: 12").replace("timeout: 20s", "timeout: 5s\non_timeout: commit")
 POLICIES = [
-    policy(features=COMMON + PARTITION, signals=SIGNALS, rules=RULES, max_keys=3, duplicate_horizon=8),
+    policy(features=COMMON + PARTITION, signals=SIGNALS, rules=RULES, max_keys=3, duplicate_horizon=8, budgets=BUDGETS),
     policy(
         version=2,
         features=[*COMMON[1:], feature("seen", "count", "5m"), feature("most", "max", "1m", of="event.n")],
@@ -46,8 +62,17 @@ POLICIES = [
         max_keys=2,
         duplicate_horizon=4,
     ),
-    policy(version=3, features=PARTITION + COMMON, signals=SIGNALS, rules=RULES, max_keys=4, duplicate_horizon=16),
+    policy(
+        version=3,
+        features=PARTITION + COMMON,
+        signals=SIGNALS,
+        rules=RULES,
+        max_keys=4,
+        duplicate_horizon=16,
+        budgets=RAISED,
+    ),
 ]
+SHARING = 3  # partitions
 load = loader(*POLICIES)
 BY_REF = {one.ref: one for one in POLICIES}
 
@@ -87,7 +112,7 @@ outcomes = st.builds(
     ),
     st.integers(0, 5),  # few, so that one decision is often settled twice
     st.sampled_from(["good", "bad", "bad", None]),
-    st.none() | st.just(7),
+    st.none() | st.integers(0, 60),
     st.sampled_from([None, None, 0, 2]),
     st.none() | st.none() | st.sampled_from([0, 1, 2, 30]),
 )
@@ -157,7 +182,7 @@ def apply(changelog: dict[bytes, bytes], changes: Sequence[tuple[bytes, bytes | 
 def test_batching_changes_no_byte(steps, ends):
     """Entries and dead letters of any batches are those of one batch, and so is the state they leave."""
     with small_blocks():
-        one, other = Fold(POLICIES[0], 0), Fold(POLICIES[0], 0)
+        one, other = (Fold(POLICIES[0], 0, partitions=SHARING) for _ in range(2))
         (whole,) = batches(steps, [False] * len(steps))
         together = take(one, whole)
         apart: tuple[list, list] = ([], [])
@@ -180,7 +205,7 @@ def test_batching_changes_no_byte(steps, ends):
 def test_a_takeover_after_any_batch_goes_on_byte_for_byte(steps, ends):
     """A fold restored from the compacted changelog and the last entry: the same entries, letters and state records."""
     with small_blocks():
-        one, changelog, line_ = Fold(POLICIES[0], 0), {}, None
+        one, changelog, line_ = Fold(POLICIES[0], 0, partitions=SHARING), {}, None
         heirs: list[Fold] = []
         for batch in batches(steps, ends):
             entries, letters = take(one, batch)
@@ -202,7 +227,7 @@ def test_every_chain_verifies_and_replays(steps):
     """Seals and links hold; deciding anew from the inputs and the recorded signals gives every byte again."""
     with small_blocks():
         (whole,) = batches(steps, [False] * len(steps))
-        entries, letters = take(Fold(POLICIES[0], 2), whole)
+        entries, letters = take(Fold(POLICIES[0], 2, partitions=SHARING), whole)
         known = {(topic, record.offset): record for topic, record in whole}
         verifier = Verifier()
         replayer = Replayer(POLICIES[0], 2, lambda topic, offset: known.get((topic, offset)), load=load)
@@ -210,6 +235,7 @@ def test_every_chain_verifies_and_replays(steps):
             assert verifier.take(value) is None
             assert replayer.take(value) is None
         kinds = [msgspec.json.decode(value) for _, value in entries]
+        ledger([(2, kinds)])
         sources = [tuple(entry["source"]) for entry in kinds]
         assert len(set(sources)) == len(sources)
         assert [at for topic, _, at in sources if topic == "events"] == list(range(replayer.fold.next["events"]))
@@ -226,7 +252,7 @@ def test_the_inputs_of_these_tests_reach_what_they_are_about():
     @given(inputs)
     def look(steps):
         with small_blocks():
-            one = Fold(POLICIES[0], 0)
+            one = Fold(POLICIES[0], 0, partitions=SHARING)
             (whole,) = batches(steps, [False] * len(steps))
             decided: dict[str, int] = {}
             for _, value in take(one, whole)[0]:
@@ -235,6 +261,7 @@ def test_the_inputs_of_these_tests_reach_what_they_are_about():
                 found.update(entry.get("flags", ()))
                 found.update([entry["reason"]] if entry["kind"] == "refused-outcome" else [])
                 found.update(used.get("unknown", "used") for used in entry.get("signals", {}).values())
+                found.update(_spent(entry))
                 if entry["kind"] == "decision":
                     found.add("anew" if entry["id"] in decided else "first")
                     decided[entry["id"]] = entry["seq"]
@@ -244,7 +271,19 @@ def test_the_inputs_of_these_tests_reach_what_they_are_about():
     look()
     expected = {"decision", "duplicate", "rejected", "policy", "late", "ahead", "anew", "first", "evicted"}
     expected |= {"settlement", "refused-outcome", "not-json", "null-value", *VERDICTS}
+    expected |= {"settled", "expired", "overrun", "reserved"}
+    refused = ("bad-amount", "exhausted", "owing", "too-many-open", "too-many-accounts", "expired")
+    expected |= {f"refused: {one}" for one in refused}
     assert expected | {"absent", "stale", "future", "bounds", "used"} == found
+
+
+def _spent(entry):
+    """What an entry did to accounts, in words."""
+    budget = entry.get("budget") or {"closed": [], "reserved": None, "refused": []}
+    yield from (one["how"] for one in budget["closed"])
+    yield from ("overrun" for one in budget["closed"] for part in one["parts"] if part[5])
+    yield from ("reserved" for _ in [budget["reserved"]] if budget["reserved"])
+    yield from (f"refused: {one['reason']}" for one in budget["refused"])
 
 
 @pytest.mark.parametrize("moment", ["policy in the middle of a batch", "policy first", "policy last"])
@@ -259,7 +298,7 @@ def test_a_takeover_right_after_a_policy_change(moment):
     }[moment]
     for cut in range(1, 4):
         ends = [at == cut for at in range(1, 5)]
-        one, changelog = Fold(POLICIES[0], 0), {}
+        one, changelog = Fold(POLICIES[0], 0, partitions=SHARING), {}
         before, after = batches(order, ends)[:2]
         entries, _ = take(one, before)
         apply(changelog, one.changes())

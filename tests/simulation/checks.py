@@ -16,6 +16,7 @@ from sidechain.models.policy import Policy
 from sidechain.models.proof.checkpoint import parse
 from sidechain.models.proof.ledger import Ledger
 from sidechain.models.proof.note import parse as parse_note
+from tests.dumb_ledger import Wrong, ledger
 from tests.simulation.cluster import Log, Record
 from tests.simulation.installation import FIRST, LOAD, SECOND, Installation
 from tests.support import event, records
@@ -85,7 +86,9 @@ def _check_partition(on: Installation, partition: int) -> int:
     inputs = {topic: {one.offset: one for one in visible(topic)} for topic in ("events", "outcomes")}
     inputs["control"] = {one.offset: one for one in visible("control", 0)}
     chain = visible("dry.decisions")
-    replayer = Replayer(FIRST, partition, lambda topic, at: inputs[topic].get(at), load=LOAD)
+    replayer = Replayer(
+        FIRST, partition, lambda topic, at: inputs[topic].get(at), partitions=on.config.partitions, load=LOAD
+    )
     decided: dict[str, Counter[int]] = {topic: Counter() for topic in inputs}
     rejected = []
     for record in chain:
@@ -108,6 +111,10 @@ def _check_partition(on: Installation, partition: int) -> int:
     told = sorted((one["dlq.topic"].decode(), int(one["dlq.offset"])) for one in letters)
     if told != sorted(rejected):
         raise BrokenPromiseError(f"partition {partition}: dead letters {told} for rejected {rejected}")
+    try:
+        ledger([(partition, (msgspec.json.decode(one.value) for one in chain))])
+    except Wrong as fault:
+        raise BrokenPromiseError(str(fault)) from fault
     _check_checkpoints(on, partition, [one.value for one in chain])
     _check_state(partition, chain, visible("dry.state"), replayer.fold)
     return len(chain)

@@ -40,12 +40,24 @@ WET: Final = Wet(vector=("n_1m",), critical_at_bp=8_500, compensations_per_minut
 GATE: Final = trust(risk="score_bp")
 
 
+BUDGETS: Final = """
+timeout: 2m
+cost_unit: EUR
+accounts:
+  - {name: all_hour, unit: EUR, period: 1h, limit: 90}
+  - {name: host_minute, unit: EUR, period: 1m, per: event.host, limit: 12, parent: all_hour}
+reserve:
+  - {account: host_minute, amount: event.n, then: flag}
+"""
+
+
 def _version(number: int, **more: Any) -> Any:
     made = policy(
         name="sim",
         version=number,
         signals=SIGNALS,
         gate=GATE,
+        budgets=BUDGETS.replace("limit: 12", f"limit: {12 * number}"),
         duplicate_horizon=64,
         max_keys=4,
         rules=[

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from sidechain.agents.dry import decider
 from sidechain.agents.lane import inputs, lane, log_ends, outcomes, pipeline, producers, takeover
 from sidechain.agents.lane.signed import Books
-from sidechain.models.dry import Fold
+from sidechain.models.dry import Fold, accounts
 from tests.simulation.machine import PROCESS
 
 
@@ -169,6 +169,16 @@ def unforwarded_tail() -> Any:
     return patch.object(decider, "forwards", lambda *given: forwards(*given)[:-1])
 
 
+def unwritten_ends() -> Any:
+    """That a reservation has ended is not written down: whoever takes over holds it still."""
+    changes = accounts.Accounts.changes
+
+    def changed(self: Any) -> Any:
+        return (one for one in changes(self) if one[1] is not None or not one[0].startswith(b"reservation:"))
+
+    return patch.object(accounts.Accounts, "changes", changed)
+
+
 @contextmanager
 def _both(*contexts: Any) -> Iterator[None]:
     with contexts[0], contexts[1]:
@@ -191,6 +201,7 @@ PLANTED: Final[dict[str, Callable[[], Any]]] = {
         hasty_outcomes,
         unmarked,
         unforwarded_tail,
+        unwritten_ends,
     )
 }
 

@@ -1,6 +1,7 @@
 """Budgets through the fold: what a decision reserves, what an outcome settles, and what the entries say of it."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from sidechain.models.dry.entry import stated
 from sidechain.models.dry.state import HEAD_KEY
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
+from tests.dumb_ledger import Wrong, ledger
 
 DAY = 86_400_000
 T0 = 1_700_000_000_000 - 1_700_000_000_000 % DAY
@@ -412,3 +414,46 @@ def test_the_head_sums_up_the_records_of_budgets():
     state = {one: value for one, value in desk.fold.changes() if value is not None}
     assert BUDGETS_KEY in state
     assert json.loads(state[HEAD_KEY])["digest"] == desk.fold.state_digest == desk.fold.state_digest
+
+
+def test_a_second_program_comes_to_the_same_balances():
+    """From the entries alone, without a line of the project."""
+    desk = run(Desk(POLICY, 1, 3))
+    chain = ledger([(1, map(json.loads, desk.lines))])[1]
+    assert chain.checked > 40
+    for name, book in desk.fold.budgets.books.items():
+        account, _, begin, _, key = name.split(":", 4)
+        found = chain.balances((account, key, int(begin)))
+        assert found == (book.initial, book.remaining, book.reserved, book.committed, book.overrun)
+    assert len(chain.open) == desk.fold.budgets.open
+
+
+def every_number(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where numbers stand in a JSON value."""
+    if isinstance(value, dict | list):
+        for at, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from every_number(one, (*path, at))
+    elif type(value) is int:
+        yield path
+
+
+NOT_RECKONED = {"expires_ms"}  # and what a refusal says was wanted and remained
+
+
+def test_the_second_program_finds_every_altered_number():
+    """Each number of each budget one higher; so it is no formality that it finds nothing."""
+    entries = [json.loads(line) for line in run(Desk(POLICY, 1, 3)).lines]
+    tried = 0
+    for at, entry in enumerate(entries):
+        for path in every_number(entry.get("budget")):
+            if path[-1] in NOT_RECKONED or path[0] == "refused":
+                continue
+            forged = json.loads(json.dumps(entry))
+            part = forged["budget"]
+            for step in path[:-1]:
+                part = part[step]
+            part[path[-1]] += 1
+            tried += 1
+            with pytest.raises((Wrong, KeyError)):
+                ledger([(1, [*entries[:at], forged, *entries[at + 1 :]])])
+    assert tried > 300
