@@ -1,0 +1,113 @@
+"""How far a row lies from everybody, and from its nearest neighbours.
+
+Two distances after one robust whitening. The first is from the middle: a Mahalanobis distance whose covariance is that
+of winsorised deviations, so outliers bend it little (the "wrapped" covariance of Raymaekers and Rousseeuw 2021, in its
+simplest form). The second is to the K-th nearest of a small reference sample: it sees what lies in a hole between two
+clusters, at the very middle. Each is ranked within rows the reference does not hold, and the mean of the ranks ranked
+again, so 0.95 says "further out than about 95 % of the sample".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from sidechain.models.wet import ranks
+from sidechain.models.wet.experts import robust
+from sidechain.models.wet.experts.contract import SCORED, WARMING, Batch, Matrix, Opinion, clarity, opinion, silent
+from sidechain.models.wet.experts.robust import Scale
+from sidechain.models.wet.experts.sampled import Sampled
+from sidechain.models.wet.ranks import Ranks
+from sidechain.models.wet.reservoir import CAPACITY
+
+K: Final = 5
+REFERENCE: Final = 256  # rows neighbours are looked for among; at most half of the sample
+WINSORISED_AT: Final = 2.5  # usual deviations
+SHRUNK: Final = 0.1  # of the covariance towards the identity: features that always move together stay apart a little
+NEARBY: Final = 0.01  # a distance is never quite 0, so that ranks begin below the nearest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """What a fit learns."""
+
+    scale: Scale
+    whitening: Matrix  # (features, features)
+    reference: Matrix  # (at most REFERENCE, features), whitened
+    far: Ranks
+    alone: Ranks
+    both: Ranks
+
+    def distances(self, rows: Matrix) -> tuple[Matrix, Matrix]:
+        """Per row how far from the middle, and how far from the K-th neighbour; both in (0, 1)."""
+        white = self.scale.of(rows) @ self.whitening
+        size = np.einsum("ij,ij->i", white, white)
+        apart = size[:, None] - 2.0 * (white @ self.reference.T) + np.einsum("ij,ij->i", self.reference, self.reference)
+        nth = min(K, len(self.reference)) - 1
+        near = np.partition(apart, nth, axis=1)[:, nth]
+        return _within_one(size, rows.shape[1]), _within_one(near, rows.shape[1])
+
+    def score(self, rows: Matrix) -> Matrix:
+        """The rank of each row."""
+        return self.both.of(self.joined(rows))
+
+    def joined(self, rows: Matrix) -> Matrix:
+        """The mean of both ranks."""
+        far, alone = self.distances(rows)
+        return (self.far.of(far) + self.alone.of(alone)) / 2.0
+
+
+class Geometric(Sampled):
+    """Distance from the middle and from the neighbours."""
+
+    name = "geometric"
+
+    def __init__(self, names: Sequence[str], *, seed: int, warmup: int = 512, capacity: int = CAPACITY) -> None:
+        super().__init__(names, seed=seed, warmup=warmup, capacity=capacity)
+        self._shape: Shape | None = None
+        self._learned_from = 0
+
+    def score(self, batch: Batch) -> Opinion:
+        """The rank of each row's distance among the sample's."""
+        if self._shape is None:
+            return silent(len(batch), WARMING)
+        score = self._shape.score(batch.columns(self.names))
+        return opinion(score, clarity(score, float(self._learned_from)), np.full(len(batch), SCORED, dtype=np.uint8))
+
+    def _fit(self, sample: Matrix) -> None:
+        random = np.random.Generator(np.random.PCG64(self._seed + self.fits))
+        self._shape = fit(sample, random)
+        self._learned_from = len(sample)
+
+
+def fit(sample: Matrix, random: np.random.Generator) -> Shape:
+    """The shape of a sample (rows × features, NaN for unknown) of at least two rows."""
+    mixed = sample[random.permutation(len(sample))]
+    scale = robust.learn(mixed)
+    whitening = _whitening(np.clip(scale.of(mixed), -WINSORISED_AT, WINSORISED_AT))
+    kept = min(REFERENCE, len(mixed) // 2)
+    reference = scale.of(mixed[:kept]) @ whitening
+    rest = mixed[kept:]
+    shape = Shape(scale, whitening, reference, UNRANKED, UNRANKED, UNRANKED)
+    far, alone = shape.distances(rest)
+    shape = Shape(scale, whitening, reference, ranks.learn(far), ranks.learn(alone), UNRANKED)
+    return Shape(scale, whitening, reference, shape.far, shape.alone, ranks.learn(shape.joined(rest)))
+
+
+UNRANKED: Final = Ranks(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+
+
+def _whitening(deviations: Matrix) -> Matrix:
+    """The matrix that takes correlation and scale out of rows like these."""
+    centred = deviations - deviations.mean(axis=0)
+    covariance = centred.T @ centred / len(centred)
+    width = len(covariance)
+    variance, axes = np.linalg.eigh((1.0 - SHRUNK) * covariance + SHRUNK * np.eye(width))
+    return np.asarray(axes / np.sqrt(variance))
+
+
+def _within_one(squared: Matrix, width: int) -> Matrix:
+    """A squared distance over so many features, per feature, squeezed between 0 and 1 without changing the order."""
+    distance = np.sqrt(np.maximum(squared, 0.0) / width) + NEARBY
+    return distance / (1.0 + distance)

@@ -1,0 +1,138 @@
+"""All experts asked at once, none able to hurt the others.
+
+An expert that raises, or answers with anything but scores and confidences in [0, 1], has FAILED for those rows: that
+is counted, and lowers what its word is worth (`selector`). Failing TRIPPED_AT batches running it is left alone for
+RESTED batches and then asked again. A panel cannot stop an expert that hangs: it runs in a process that can be ended.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from sidechain.models.wet.experts.consensus import agree
+from sidechain.models.wet.experts.contract import (
+    FAILED,
+    SCORED,
+    STATES,
+    Batch,
+    Expert,
+    Flags,
+    Matrix,
+    Opinion,
+    opinion,
+    silent,
+)
+from sidechain.models.wet.selector import REASONS, Selection, Selector, Settings
+
+log = logging.getLogger(__name__)
+
+CONSENSUS: Final = "consensus"
+TRIPPED_AT: Final = 5  # batches running
+RESTED: Final = 64  # batches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """What the panel says of each row, and who says so."""
+
+    score: Matrix  # (rows,); NaN where nobody speaks
+    selection: Selection
+    opinions: tuple[Opinion, ...]  # in the order of the panel's names
+
+
+class Panel:
+    """Some experts, their consensus, and the selector between them. The first expert is the baseline."""
+
+    def __init__(
+        self, experts: Sequence[Expert], now_ms: Callable[[], float], settings: Settings | None = None
+    ) -> None:
+        """`now_ms`: a clock that never runs back, for the latency of the experts alone."""
+        if len({one.name for one in experts} | {CONSENSUS}) != len(experts) + 1:
+            raise ValueError(f"every expert needs a name of its own, and none may be called {CONSENSUS!r}")
+        self.experts = tuple(experts)
+        self.names = (*(one.name for one in experts), CONSENSUS)
+        self.selector = Selector(self.names, settings)
+        self.chosen = Counter(dict.fromkeys(self.selector.labels, 0))
+        self.faults = Counter(dict.fromkeys(self.names, 0))  # batches with a row it failed for
+        self.raised = Counter(dict.fromkeys(self.names, 0))  # while scoring or learning
+        self.trips = Counter(dict.fromkeys(self.names, 0))
+        self._now_ms = now_ms
+        self._running = dict.fromkeys(self.names, 0)  # faulty batches, one after the other
+        self._resting = dict.fromkeys(self.names, 0)  # batches left
+
+    def score(self, batch: Batch) -> Verdict:
+        """Ask everybody, then choose for each row."""
+        opinions = [self._ask(at, one, batch) for at, one in enumerate(self.experts)]
+        opinions.append(agree(opinions))
+        selection = self.selector.choose(opinions)
+        scores = np.stack([*(one.score for one in opinions), np.full(len(batch), np.nan)])
+        self._count(selection)
+        return Verdict(scores[selection.expert, np.arange(len(batch))], selection, tuple(opinions))
+
+    def learn(self, batch: Batch) -> None:
+        """These rows passed."""
+        for one in self.experts:
+            if not self._resting[one.name]:
+                with self._guarded(one.name):
+                    one.learn(batch)
+
+    def learn_outcomes(self, batch: Batch, is_bad: Flags) -> None:
+        """What became of rows that passed earlier."""
+        for one in self.experts:
+            if not self._resting[one.name]:
+                with self._guarded(one.name):
+                    one.learn_outcomes(batch, is_bad)
+
+    def _ask(self, at: int, expert: Expert, batch: Batch) -> Opinion:
+        name = expert.name
+        if self._resting[name]:
+            self._resting[name] -= 1
+            return silent(len(batch), FAILED)
+        given = silent(len(batch), FAILED)
+        began = self._now_ms()
+        with self._guarded(name):
+            given = sound(expert.score(batch), len(batch))
+        is_error = bool((given.state == FAILED).any())
+        self.selector.hear(at, self._now_ms() - began, is_error=is_error)
+        self.faults[name] += is_error
+        self._running[name] = self._running[name] + 1 if is_error else 0
+        if self._running[name] == TRIPPED_AT:
+            self._running[name], self._resting[name] = 0, RESTED
+            self.trips[name] += 1
+            log.warning("%s failed %d batches running, it is not asked for the next %d", name, TRIPPED_AT, RESTED)
+        return given
+
+    @contextmanager
+    def _guarded(self, name: str) -> Iterator[None]:
+        """What an expert raises ends its turn, not the panel: one is somebody's model, and none is worth the others."""
+        try:
+            yield
+        except Exception:
+            self.raised[name] += 1
+            log.exception("%s raised, the other experts go on", name)
+
+    def _count(self, selection: Selection) -> None:
+        codes = (selection.expert + 1) * len(REASONS) + selection.reason
+        for code, rows in zip(*np.unique(codes, return_counts=True), strict=True):
+            expert, reason = divmod(int(code), len(REASONS))
+            self.chosen[("nobody", *self.names)[expert], REASONS[reason]] += int(rows)
+
+
+def sound(given: Opinion, rows: int) -> Opinion:
+    """The opinion, with FAILED for rows whose score or confidence is no number in [0, 1]. ValueError: wrong shape."""
+    parts = (given.score, given.confidence, given.evidence, given.state)
+    if any(part.shape != (rows,) for part in parts):
+        raise ValueError(f"an opinion on {rows} rows has the shapes {[part.shape for part in parts]}")
+    with np.errstate(invalid="ignore"):
+        fits = (given.score >= 0.0) & (given.score <= 1.0) & (given.confidence >= 0.0) & (given.confidence <= 1.0)
+    is_wrong = ((given.state == SCORED) & ~fits) | (given.state >= len(STATES))
+    if not is_wrong.any():
+        return given
+    return opinion(
+        given.score, given.confidence, np.where(is_wrong, FAILED, given.state).astype(np.uint8), given.evidence
+    )
