@@ -57,6 +57,7 @@ class ForestModel:
         self.names = fitted.names
         self.medians = fitted.medians
         self.usual = fitted.usual
+        self.grown = fitted.grown
         self._fitted = fitted
         self._trees = Trees(fitted.grown, len(fitted.names))
         self._unit = float(average_path_length(np.array([fitted.drawn], dtype=np.int32))[0]) or 1.0
@@ -65,7 +66,7 @@ class ForestModel:
 
     def raw(self, rows: Matrix) -> Matrix:
         """The isolation score of each row, in (0, 1]: 2^(-mean path length / the mean length of a random search)."""
-        return self._raw(self._trees.lengths(self._known(rows)))
+        return self._raw(self._trees.lengths(self.known(rows)))
 
     def score(self, rows: Matrix) -> Matrix:
         """The calibrated score of each row."""
@@ -77,11 +78,19 @@ class ForestModel:
         A feature's part is its share of the path length, scaled so that the parts sum to the score exactly. Where the
         calibration is locally so steep that the scale would blow the parts up, what is missing is shared out by size.
         """
-        length, moved = self._trees.parts(self._known(rows))
+        length, moved = self._trees.parts(self.known(rows))
+        return self.explained(length, moved)
+
+    def explained(self, length: Matrix, moved: Matrix) -> Explained:
+        """The same from path lengths (rows,), and (rows, features) how far each feature moved them off the mean."""
         base = float(self._fitted.ranks.of(self._raw(np.array([self._trees.root_length])))[0])
         score = self._fitted.ranks.of(self._raw(length))
         shorter = -moved  # a shorter path is more unusual
-        return Explained(base, score, _scaled(shorter, score - base))
+        return Explained(base, score, scaled(shorter, score - base))
+
+    def known(self, rows: Matrix) -> Matrix:
+        """The rows with every unknown value taken for the training median."""
+        return np.where(np.isnan(rows), self.medians, rows)
 
     def to_bytes(self) -> bytes:
         """The model as an .npz file of arrays."""
@@ -108,9 +117,6 @@ class ForestModel:
                 )
             )
 
-    def _known(self, rows: Matrix) -> Matrix:
-        return np.where(np.isnan(rows), self.medians, rows)
-
     def _raw(self, length: Matrix) -> Matrix:
         return np.exp2(-length / self._unit)
 
@@ -122,7 +128,7 @@ def matrix(names: Sequence[str], features: Sequence[Mapping[str, int | None]]) -
     return np.array(flat, dtype=np.float64).reshape(len(features), len(names))
 
 
-def _scaled(shorter: Matrix, risen: Matrix) -> Matrix:
+def scaled(shorter: Matrix, risen: Matrix) -> Matrix:
     """Parts proportional to `shorter` whose sum per row is `risen`, none blown up beyond 1 by the proportion."""
     total = shorter.sum(axis=1)
     size = np.abs(shorter)
