@@ -50,7 +50,7 @@ class Trees:
         splits = grown.feature != LEAF
         self._feature = np.where(splits, grown.feature, 0).astype(np.intp).ravel()
         # Walking a padded node always turns left. Rounding down to float32 changes no comparison: rows are float32.
-        self._threshold = _round_down(np.where(splits, grown.threshold, np.inf)).ravel()
+        self._threshold = round_down(np.where(splits, grown.threshold, np.inf)).ravel()
         length = _node_lengths(grown, self.depth)
         self.root_length = float(length[:, 0].mean())  # the mean training row's length, over trees
         self._leaf_length, self._leaf_parts = _push_down(grown, length, self.depth, width)
@@ -92,9 +92,10 @@ class Trees:
         return node
 
 
-def _round_down(values: Matrix) -> NDArray[np.float32]:
-    """The largest float32 not above each value."""
-    near = values.astype(np.float32)
+def round_down(values: Matrix) -> NDArray[np.float32]:
+    """The largest float32 not above each value: no float32 changes its side of it."""
+    with np.errstate(over="ignore"):
+        near = values.astype(np.float32)
     return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)
 
 
