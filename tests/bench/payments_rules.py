@@ -16,9 +16,9 @@ import gzip
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,22 +29,12 @@ from sidechain.models import Decider
 from sidechain.models.dry import SignalValue
 from sidechain.models.pack_file import load_file, load_pack
 from sidechain.models.policy import Policy
-from sidechain.models.sources import Converted, rows
+from tests.bench.payments_rows import DAY_MS, DELAY_MS, payments
 
-DAY_MS = 86_400_000
-DELAY_MS = 7 * DAY_MS
 WINDOW_MS = 28 * DAY_MS
 SPLIT_MS = 1_527_811_200_000  # 2018-06-01T00:00:00Z
 BATCH = 2_000
 CARDS_A_DAY = 100
-
-
-class Payment(msgspec.Struct):
-    """What is read of an event besides deciding it."""
-
-    at: int
-    customer: str
-    terminal: str
 
 
 class Entry(msgspec.Struct):
@@ -95,46 +85,39 @@ class TerminalRisk:
 
 def decided(policy: Policy, lines: Iterable[bytes], *, with_terminals: bool) -> Iterator[Row]:
     """Every row of the source `handbook`, decided in order as one partition."""
-    lines = iter(lines)
-    kinds: deque[int] = deque()
-
-    def noted(line: bytes) -> bytes:
-        kinds.append(ord(line.rstrip()[-1:]) - ord("0"))  # the last column: which fraud it is
-        return line
-
-    read = msgspec.json.Decoder(Payment).decode
     entry_of = msgspec.json.Decoder(Entry).decode
     decider, risk = Decider(policy), TerminalRisk()
-    made = rows(policy, "handbook", chain([next(lines)], map(noted, lines)))
+    made = payments(policy, lines)
     while batch := list(islice(made, BATCH)):
-        payments, values = [], []
+        values = []
         for one in batch:
-            assert isinstance(one, Converted), one
-            payment = read(one.event)
-            payments.append((payment, kinds.popleft()))
-            values.append(risk.at(payment.at, payment.terminal))
-            risk.paid(payment.at, payment.terminal, not one.is_normal)
+            values.append(risk.at(one.at_ms, one.terminal))
+            risk.paid(one.at_ms, one.terminal, one.is_bad)
         answers = iter(values)  # asked once for each decision, in order
         latest_of = (lambda _signal, _about, answers=answers: next(answers)) if with_terminals else (lambda *_: None)
         sealed = decider.lines([one.event for one in batch], latest_of=latest_of)
         assert not with_terminals or next(answers, None) is None
-        for (payment, kind), line in zip(payments, sealed, strict=True):
+        for one, line in zip(batch, sealed, strict=True):
             entry = entry_of(line)
-            yield Row(payment.at, payment.customer, kind, entry.score_bp, entry.action)
+            yield Row(one.at_ms, one.customer, one.kind, entry.score_bp, entry.action)
 
 
 def average_precision(scored: Iterable[tuple[int, bool]]) -> float:
     """Of (score, is bad); 0 where nothing is bad."""
-    named: Counter[int] = Counter()
-    bad: Counter[int] = Counter()
+    named: dict[bool, Counter[int]] = {False: Counter(), True: Counter()}
     for score, is_bad in scored:
-        named[score] += 1
-        bad[score] += is_bad
-    total, so_far, bad_so_far, area = bad.total(), 0, 0, 0.0
-    for score in sorted(named, reverse=True):
-        so_far += named[score]
-        bad_so_far += bad[score]
-        area += bad[score] * bad_so_far / so_far
+        named[is_bad][score] += 1
+    return precision_of(named[False], named[True])
+
+
+def precision_of(good: Mapping[int, int], bad: Mapping[int, int]) -> float:
+    """The same of how many good and how many bad ones have each score."""
+    total, so_far, bad_so_far, area = sum(bad.values()), 0, 0, 0.0
+    for score in sorted(good.keys() | bad.keys(), reverse=True):
+        some = bad.get(score, 0)
+        so_far += good.get(score, 0) + some
+        bad_so_far += some
+        area += some * bad_so_far / so_far
     return area / total if total else 0.0
 
 
