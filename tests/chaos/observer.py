@@ -44,6 +44,9 @@ class Seen(msgspec.Struct):
     kinds: dict[str, int]
     unmatched: int | None  # the first event with a rejection but no dead letter, or the other way round
     checkpoints: int
+    outcomes: int  # visible ones
+    outcomes_read: int  # up to which offset their topic was read
+    outcomes_waiting: int | None  # the first outcome without an entry, or with half of what is due of a rejection
 
 
 class Report(msgspec.Struct):
@@ -72,6 +75,7 @@ async def observe(config: Config, partitions: int, root: VerifierKey) -> None:
     logical = {config.topic(one): one for one in (*PARTITIONED, "control")}
     tps = [TopicPartition(config.topic(one), number) for one in PARTITIONED for number in range(partitions)]
     tps.append(TopicPartition(config.topic("control"), 0))
+    outcomes = [TopicPartition(config.topic("outcomes"), number) for number in range(partitions)]
     consumer.assign(tps)
     for tp in tps:
         consumer.seek(tp, 0)
@@ -88,7 +92,9 @@ async def observe(config: Config, partitions: int, root: VerifierKey) -> None:
         read = now if got else read
         if now - told >= TELL_S:
             told = now
-            _tell(witnesses, now - read)
+            # Behind the last outcome may stand markers, and what a lane forwarded and gave up: never to be seen.
+            reached = [await consumer.position(one) for one in outcomes]
+            _tell(witnesses, reached, now - read)
     await consumer.stop()
 
 
@@ -110,7 +116,7 @@ def _hand_over(witnesses: list[Witness], topic: str, partition: int, records: An
                     one.control(record)
 
 
-def _tell(witnesses: list[Witness], stalled_s: float) -> None:
+def _tell(witnesses: list[Witness], reached: list[int], stalled_s: float) -> None:
     seen = {
         one.partition: Seen(
             visible=one.visible,
@@ -121,6 +127,9 @@ def _tell(witnesses: list[Witness], stalled_s: float) -> None:
             kinds=dict(one.kinds),
             unmatched=one.unmatched,
             checkpoints=one.checkpoints,
+            outcomes=one.outcomes,
+            outcomes_read=reached[one.partition],
+            outcomes_waiting=one.outcomes_waiting,
         )
         for one in witnesses
     }

@@ -44,6 +44,7 @@ class Outcome:
     decided: int = 0
     acknowledged: int = 0
     visible: int = 0
+    outcomes: int = 0  # visible ones, those that were forwarded included
     entries: int = 0
     checkpoints: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
@@ -59,6 +60,7 @@ class Outcome:
         self.decided = scene.decided
         self.acknowledged = scene.sender.last.acknowledged
         self.visible = sum(one.visible for one in found.partitions.values())
+        self.outcomes = sum(one.outcomes for one in found.partitions.values())
         self.entries = sum(one.entries for one in found.partitions.values())
         self.checkpoints = sum(one.checkpoints for one in found.partitions.values())
         for one in found.partitions.values():
@@ -99,6 +101,7 @@ class Outcome:
             "decided_per_s": round(self.per_s),
             "elapsed_s": round(self.elapsed_s, 1),
             "visible": self.visible,
+            "outcomes": self.outcomes,
             "acknowledged": self.acknowledged,
             "entries": self.entries,
             "checkpoints": self.checkpoints,
@@ -117,7 +120,7 @@ def written(outcome: Outcome) -> str:
     """The report."""
     kinds = Counter(one.kind for one in outcome.faults)
     failed = Counter(one.kind for one in outcome.faults if one.problem)
-    terms = outcome.terms
+    terms, settled, refused = outcome.terms, outcome.kinds["settlement"], outcome.kinds["refused-outcome"]
     lines = [
         "# Faults under load",
         "",
@@ -129,6 +132,7 @@ def written(outcome: Outcome) -> str:
         f"- {terms.partitions} partitions in shards of {terms.shard_size}, {terms.workers} workers",
         f"- sessions of {terms.session_s:g} s, load {terms.rate:,.0f} events/s",
         f"- {outcome.visible:,} visible events, {outcome.acknowledged:,} acknowledged to the sender",
+        f"- {outcome.outcomes:,} visible outcomes: {settled:,} settle a decision, {refused:,} are refused, and why",
         f"- {outcome.decided:,} decided: mean {outcome.per_s:,.0f}/s, outages included",
         f"- {outcome.entries:,} entries sealed, linked and decided anew byte for byte: "
         + ", ".join(f"{count:,} {kind}" for kind, count in sorted(outcome.kinds.items())),

@@ -35,6 +35,8 @@ from tests.conftest import local_kafka
 from tests.lanes import config_of, made, open_transactions, pinned
 
 PREFIX: Final = "chaos."
+Ends = dict[str, dict[int, int]]  # topic -> partition -> where its log ends
+
 POLL_S: Final = 0.05
 ASK_S: Final = 5.0
 # Ways a worker may end in a run of faults: as told, because its cluster was away too long, killed.
@@ -70,6 +72,7 @@ class Told(msgspec.Struct):
 
     made: int = 0
     acknowledged: int = 0
+    outcomes: int = 0  # acknowledged
     at: int = 0
 
 
@@ -120,7 +123,7 @@ class Scene:
             self.hire()
         self.began = time.monotonic()
         words = [self.broker.bootstrap, self.config.topic("events"), str(terms.partitions)]
-        sends = ["tests.chaos.sender", *words, str(terms.rate), str(terms.seed)]
+        sends = ["tests.chaos.sender", *words, str(terms.rate), str(terms.seed), self.config.topic("outcomes")]
         self.sender = Child(sends, self.folder / "sender.log", Told, Told())
 
     def close(self) -> None:
@@ -238,12 +241,16 @@ class Scene:
         witness's findings; that what the sender was promised is visible is ours.
         """
         began = time.monotonic()
-        promised = self.sender.last.acknowledged
-        targets = self._event_ends(within_s)
+        promised = self.sender.last
+        targets = self._input_ends(within_s)
         self.until(lambda: self._reached(targets), "what is visible is not decided", within_s)
         self.check()
-        seen = sum(one.visible for one in self.observer.last.partitions.values())
-        assert seen >= promised, f"{promised:,} events were acknowledged and {seen:,} are visible"
+        found = self.observer.last.partitions.values()
+        for what, sent, seen in (
+            ("events", promised.acknowledged, sum(one.visible for one in found)),
+            ("outcomes", promised.outcomes, sum(one.outcomes for one in found)),
+        ):
+            assert seen >= sent, f"{sent:,} {what} were acknowledged and {seen:,} are visible"
         return time.monotonic() - began
 
     def check(self) -> None:
@@ -254,12 +261,13 @@ class Scene:
         """No more load: everything decided, workers stopped, no transaction open."""
         self._is_quiet = True
         self.sender.end()
-        targets = self._event_ends(None)
-        self.until(lambda: self._reached(targets), "what was sent is not decided")
+        for what in ("what was sent", "what was forwarded of it"):
+            targets = self._input_ends(None)
+            self.until(lambda targets=targets: self._reached(targets), f"{what} is not decided")
         self.check()
         for worker in list(self.crew):
             self.dismiss(worker)
-        still = open_transactions(self.config, ("dry.decisions", "dry.state", "dry.deadletters"))
+        still = open_transactions(self.config, ("dry.decisions", "dry.state", "dry.deadletters", "outcomes"))
         assert still == {}, f"open behind the last worker: {still}"
 
     @property
@@ -268,12 +276,19 @@ class Scene:
         found = self.observer.last.partitions.values()
         return sum(one.visible for one in found) - sum(one.events_next - one.decided_next for one in found)
 
-    def _reached(self, targets: dict[int, int]) -> bool:
+    def _reached(self, targets: Ends) -> bool:
         self.check()
         seen = self.observer.last.partitions
-        return len(seen) == len(targets) and all(
-            seen[one].decided_next >= target and (seen[one].unmatched is None or seen[one].unmatched >= target)
-            for one, target in targets.items()
+        return (
+            len(seen) == len(targets["events"])
+            and all(
+                seen[one].decided_next >= target and _is_behind(seen[one].unmatched, target)
+                for one, target in targets["events"].items()
+            )
+            and all(
+                seen[one].outcomes_read >= target and _is_behind(seen[one].outcomes_waiting, target)
+                for one, target in targets["outcomes"].items()
+            )
         )
 
     def _standing(self) -> str:
@@ -284,17 +299,17 @@ class Scene:
 
     # Kafka, asked and written beside the installation
 
-    def _event_ends(self, within_s: float | None) -> dict[int, int]:
-        found: dict[int, int] = {}
+    def _input_ends(self, within_s: float | None) -> Ends:
+        found: Ends = {}
 
         def is_answered() -> bool:
-            found.update(self.end_offsets(["events"]).get("events", {}))
+            found.update(self.end_offsets(["events", "outcomes"]))
             return bool(found)
 
-        self.until(is_answered, "the broker does not say where events end", within_s)
+        self.until(is_answered, "the broker does not say where events and outcomes end", within_s)
         return found
 
-    def end_offsets(self, topics: Iterable[str], config: Config | None = None) -> dict[str, dict[int, int]]:
+    def end_offsets(self, topics: Iterable[str], config: Config | None = None) -> Ends:
         """Logical topic -> partition -> where its log ends, what is open included; {} when nobody answers."""
         try:
             return asyncio.run(asyncio.wait_for(_ends(config or self.config, list(topics)), ASK_S))
@@ -306,13 +321,17 @@ class Scene:
         asyncio.run(asyncio.wait_for(_flood(self.config, topic, records), STOP_S))
 
 
-async def _ends(config: Config, topics: list[str]) -> dict[str, dict[int, int]]:
+def _is_behind(offset: int | None, target: int) -> bool:
+    return offset is None or offset >= target
+
+
+async def _ends(config: Config, topics: list[str]) -> Ends:
     consumer = AIOKafkaConsumer(**kafka_options(config), group_id=None, enable_auto_commit=False)
     await consumer.start()
     try:
         names = {config.topic(one): one for one in topics}
         tps = [TopicPartition(name, one) for name in names for one in range(config.partitions)]
-        found: dict[str, dict[int, int]] = {one: {} for one in topics}
+        found: Ends = {one: {} for one in topics}
         for tp, end in (await consumer.end_offsets(tps)).items():
             found[names[tp.topic]][tp.partition] = end
         return found

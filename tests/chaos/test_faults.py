@@ -48,9 +48,12 @@ def test_nothing_is_left_out_on_linux_and_a_kind_of_fault_elsewhere_with_its_rea
 
 
 def test_the_whole_run_is_exact(scene: Scene, sidechain: object) -> None:
-    """When the load ends every event has its entry, nothing is open, and the product's own checks agree."""
+    """When the load ends every event and outcome has its entry, nothing is open, and the product's own checks agree."""
     scene.finish()
-    assert scene.decided == sum(one.visible for one in scene.observer.last.partitions.values())
+    seen = scene.observer.last.partitions.values()
+    assert scene.decided == sum(one.visible for one in seen)
+    outcomes = sum(one.kinds.get(kind, 0) for one in seen for kind in ("settlement", "refused-outcome"))
+    assert outcomes == sum(one.outcomes for one in seen) >= scene.sender.last.outcomes > 0
     named = ["--bootstrap", scene.broker.bootstrap, "--prefix", PREFIX, "--policy", str(scene.config.policy)]
     for words in (["verify", "--root", str(scene.keys["checkpoint_root_file"])], ["account"]):
         done = sidechain(*words, *named)  # type: ignore[operator]

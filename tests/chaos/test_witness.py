@@ -15,6 +15,8 @@ from sidechain.models.proof.checkpoint import Checkpoint, Origin
 from sidechain.models.proof.merkle import Frontier, leaves_of
 from sidechain.models.proof.note import sign
 from sidechain.topics.records import CheckpointRecord
+from tests.chaos.report import Outcome, written
+from tests.chaos.scene import Terms
 from tests.chaos.sender import Sender
 from tests.chaos.witness import Witness
 from tests.lanes import request
@@ -96,8 +98,11 @@ def test_outcomes_are_accounted_for_as_events_are() -> None:
     for one in outcomes:
         witness.outcome(one)
     witness.settle()
-    assert (witness.faults, witness.outcomes, witness.unmatched) == ([], 3, None)
+    assert (witness.faults, witness.outcomes, witness.unmatched, witness.outcomes_waiting) == ([], 3, None, None)
     assert witness.kinds["settlement"] == 1
+    late = outcomes[-1]._replace(offset=99)
+    witness.outcome(late)
+    assert witness.outcomes_waiting == 99, "visible, and without an entry"
     witness.outcome(outcomes[1])
     assert "outcome 3 was read again" in witness.faults[-1]
     missing = watched(found)
@@ -198,6 +203,19 @@ def test_entries_whose_input_never_becomes_visible_wait() -> None:
     assert witness.seq == 30
 
 
+def test_a_refusal_without_its_dead_letter_keeps_an_outcome_waiting() -> None:
+    """An unreadable outcome has both or the run does not settle."""
+    found, outcomes = with_outcomes()
+    unread = found.letters.pop()
+    witness = watched(found)
+    for one in outcomes:
+        witness.outcome(one)
+    witness.settle()
+    assert (witness.faults, witness.outcomes_waiting) == ([], outcomes[-1].offset)
+    witness.letter(unread)
+    assert witness.outcomes_waiting is None
+
+
 def test_the_load_holds_what_cannot_be_decided_and_what_was_decided_before() -> None:
     """A load of good events alone would leave dead letters and repeated ids untested under every fault."""
     sender = Sender.__new__(Sender)
@@ -208,3 +226,33 @@ def test_the_load_holds_what_cannot_be_decided_and_what_was_decided_before() -> 
         lines = [Line(offset, key, value) for offset, (key, value) in enumerate(records)]
         kinds.update(msgspec.json.decode(value)["kind"] for _, value in fold[partition].events(lines).entries)
     assert kinds == {"decision": 3_976, "rejected": 20, "duplicate": 4}
+
+
+def test_the_load_holds_outcomes_of_every_sort() -> None:
+    """Settled in part and in full, twice, astray, of what nobody decided, unreadable: each sort, many times."""
+    sender = Sender.__new__(Sender)
+    sender.made, sender._partitions, sender._chance = 0, 2, random.Random(1)
+    fold = {one: Fold(POLICY, one) for one in range(2)}
+    for partition, records in sender.due(20_000).items():
+        fold[partition].events([Line(offset, key, value) for offset, (key, value) in enumerate(records)])
+    reasons, settled = Counter[str](), Counter[tuple[str, bool]]()
+    misplaced = {one: list[tuple[bytes, bytes]]() for one in range(2)}
+    for partition, records in sender.outcomes_due(0, 20_000).items():
+        folded = fold[partition].outcomes([Line(offset, key, value) for offset, (key, value) in enumerate(records)])
+        for one in folded.misplaced:
+            misplaced[one.partition].append((one.record.key, one.record.value))
+        entries = [msgspec.json.decode(value) for _, value in folded.entries]
+        reasons.update(one["reason"] for one in entries if one["kind"] == "refused-outcome")
+        settled.update((one["label"], one["cost_minor"] is None) for one in entries if one["kind"] == "settlement")
+    assert reasons.keys() >= {"wrong-partition", "already-settled", "unknown-decision", "not-json", "missing-field"}
+    assert min(settled[label, without] for label in ("good", "bad") for without in (True, False)) > 0
+    assert reasons["wrong-partition"] == sum(map(len, misplaced.values())) > 50
+    assert settled.total() > 1_500
+
+
+def test_what_a_run_comes_to_says_what_became_of_outcomes() -> None:
+    """The page for whoever was not there has them beside the events."""
+    outcome = Outcome(command="again", seed=1, rate=1.0, terms=Terms(seed=1), outcomes=1_234)
+    outcome.kinds.update({"settlement": 1_200, "refused-outcome": 34})
+    assert "1,234 visible outcomes: 1,200 settle a decision, 34 are refused, and why" in written(outcome)
+    assert outcome.summary()["outcomes"] == 1_234

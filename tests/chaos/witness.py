@@ -78,7 +78,17 @@ class Witness:
     @property
     def unmatched(self) -> int | None:
         """The first event with a rejection or a dead letter that misses its other half; None: each has one."""
-        return min((offset for topic, offset in self._unmatched if topic == "events"), default=None)
+        return self._first_unmatched("events")
+
+    @property
+    def outcomes_waiting(self) -> int | None:
+        """The first visible outcome without an entry, or with half of what a rejection takes; None: each has all."""
+        waiting = [one.offset for one in list(self._inputs["outcomes"])[:1]]
+        half = self._first_unmatched("outcomes")
+        return min([*waiting, *([] if half is None else [half])], default=None)
+
+    def _first_unmatched(self, of_topic: str) -> int | None:
+        return min((offset for topic, offset in self._unmatched if topic == of_topic), default=None)
 
     def event(self, record: Any) -> None:
         """An event became visible."""
