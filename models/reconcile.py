@@ -4,14 +4,15 @@
                          req-1,12.50,EUR
 
     missing    settled here, and the statement does not have it
-    extra      in the statement, and nothing was settled under that id
+    extra      in the statement, and nothing was settled under that id, or not in the period it is about
     amount     both have it, and they differ
     unit       both have it, in different units: the amounts are not compared
     duplicate  the statement has the id again, whatever the amount
     repeated   it was settled twice, which a chain does not do
     unreadable a line that states no cost
 
-Rule 1: every line of the statement is a match or exactly one mismatch, and so is every settled cost.
+Rule 1: every line of the statement is a match or exactly one mismatch, and so is every settled cost. A mismatch names
+the line and the entry, as far as there is one of each.
 Rule 2: amounts are exact. What is finer than a minor unit is unreadable, not rounded.
 """
 
@@ -31,8 +32,31 @@ LINE_MAX: Final = 65_536
 _decode = msgspec.json.Decoder().decode
 
 
+class Entry(NamedTuple):
+    """Where a settlement is sealed."""
+
+    partition: int
+    epoch: int
+    seq: int
+
+    def __str__(self) -> str:
+        """As people are told of it."""
+        epoch = f" of epoch {self.epoch}" if self.epoch else ""
+        return f"entry {self.seq:,}{epoch} of partition {self.partition}"
+
+
+class Settled(NamedTuple):
+    """What one outcome said that a decision cost, in minor units of `unit`."""
+
+    id: str
+    amount: int
+    unit: str
+    entry: Entry
+    is_due: bool = True  # it lies in the period that the statement is about
+
+
 class Cost(NamedTuple):
-    """One cost, in minor units of `unit`; `line` is where it stands: a line of the statement, a seq of the chain."""
+    """What one line of a statement says, in minor units of `unit`."""
 
     id: str
     amount: int
@@ -53,6 +77,7 @@ class Mismatch(msgspec.Struct, frozen=True):
     kind: Kind
     id: str | None
     line: int | None  # of the statement
+    entry: Entry | None
     settled: int | None
     stated: int | None
     unit: str | None
@@ -60,7 +85,7 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class Reconciled(msgspec.Struct, frozen=True):
-    """The whole comparison. Totals are sums of minor units, by unit."""
+    """The whole comparison. Totals are sums of minor units, by unit, of what is due and of every line that says one."""
 
     matches: int
     mismatches: tuple[Mismatch, ...]
@@ -106,29 +131,35 @@ def read_statement(
         yield _cost(number, found, columns, decimals)
 
 
-def reconcile(settled: Iterable[Cost], stated: Iterable[Cost | Unreadable]) -> Reconciled:
-    """Compare. Mismatches come in the order of the statement, then those it lacks in the order of settlement."""
-    ours: dict[str, Cost] = {}
-    found: list[Mismatch] = []
+def reconcile(settled: Iterable[Settled], stated: Iterable[Cost | Unreadable]) -> Reconciled:
+    """Compare. Mismatches come in the order of the statement, then those it lacks in the order of settlement.
+
+    What is settled and not due is told apart from what never was: nobody misses it, and a line about it is `extra`.
+    """
+    ours: dict[str, Settled] = {}
     again: list[Mismatch] = []
     totals: tuple[dict[str, int], dict[str, int]] = ({}, {})
     for one in settled:
-        _add(totals[0], one)
-        if one.id in ours:
-            why = f"it was settled at {ours[one.id].line} and again at {one.line}"
-            again.append(Mismatch("repeated", one.id, None, one.amount, None, one.unit, why))
-        else:
+        if one.is_due:
+            _add(totals[0], one)
+        first = ours.setdefault(one.id, one)
+        if first is one:
+            continue
+        if not first.is_due and one.is_due:
             ours[one.id] = one
+        elif one.is_due:
+            why = f"it was settled before, by {first.entry}"
+            again.append(Mismatch("repeated", one.id, None, one.entry, one.amount, None, one.unit, why))
+    found: list[Mismatch] = []
     lines: dict[str, int] = {}
     matches = 0
     for line in stated:
         if isinstance(line, Unreadable):
-            found.append(Mismatch("unreadable", None, line.line, None, None, None, line.problem))
+            found.append(Mismatch("unreadable", None, line.line, None, None, None, None, line.problem))
             continue
         _add(totals[1], line)
         if line.id in lines:
-            why = f"line {lines[line.id]} states it already"
-            found.append(Mismatch("duplicate", line.id, line.line, None, line.amount, line.unit, why))
+            found.append(_duplicate(ours.get(line.id), line, lines[line.id]))
             continue
         lines[line.id] = line.line
         mismatch = _compared(ours.get(line.id), line)
@@ -137,28 +168,36 @@ def reconcile(settled: Iterable[Cost], stated: Iterable[Cost | Unreadable]) -> R
         else:
             found.append(mismatch)
     found += [
-        Mismatch("missing", one.id, None, one.amount, None, one.unit, "the statement does not have it")
+        Mismatch("missing", one.id, None, one.entry, one.amount, None, one.unit, "the statement does not have it")
         for one in ours.values()
-        if one.id not in lines
+        if one.is_due and one.id not in lines
     ]
     return Reconciled(matches, (*found, *again), *totals)
 
 
-def _compared(ours: Cost | None, line: Cost) -> Mismatch | None:
+def _duplicate(ours: Settled | None, line: Cost, first: int) -> Mismatch:
+    entry, amount = (None, None) if ours is None else (ours.entry, ours.amount)
+    why = f"line {first:,} states it already"
+    return Mismatch("duplicate", line.id, line.line, entry, amount, line.amount, line.unit, why)
+
+
+def _compared(ours: Settled | None, line: Cost) -> Mismatch | None:
     if ours is None:
         why = "nothing was settled under this id"
-        return Mismatch("extra", line.id, line.line, None, line.amount, line.unit, why)
+        return Mismatch("extra", line.id, line.line, None, None, line.amount, line.unit, why)
+    sides = line.line, ours.entry, ours.amount, line.amount, line.unit
+    if not ours.is_due:
+        return Mismatch("extra", line.id, *sides, "it was settled outside the period")
     if ours.unit != line.unit:
-        why = f"settled in {ours.unit}, stated in {line.unit}"
-        return Mismatch("unit", line.id, line.line, ours.amount, line.amount, line.unit, why)
+        return Mismatch("unit", line.id, *sides, f"settled in {ours.unit}, stated in {line.unit}")
     if ours.amount != line.amount:
         beyond = line.amount - ours.amount
         why = f"the statement says {abs(beyond)} {'more' if beyond > 0 else 'less'}"
-        return Mismatch("amount", line.id, line.line, ours.amount, line.amount, line.unit, why)
+        return Mismatch("amount", line.id, *sides, why)
     return None
 
 
-def _add(totals: dict[str, int], one: Cost) -> None:
+def _add(totals: dict[str, int], one: Settled | Cost) -> None:
     totals[one.unit] = totals.get(one.unit, 0) + one.amount
 
 

@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "report": Command(
         "report:report", "What was decided in a period, counted from verified chains, as JSON or a page."
     ),
+    "reconcile": Command("reconcile:reconcile_", "Hold what was settled against an invoice; every difference is told."),
     "repair": Command("repair:repair", "Seal a person's decision to go on where no worker may."),
     "explain": Command("chain:explain", "Say why one event was decided as it was."),
     "produce": Command("stream:produce", "Send events to the input topic."),

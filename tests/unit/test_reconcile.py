@@ -6,13 +6,17 @@ import msgspec
 import pytest
 
 from sidechain.models.amounts import minor_units
-from sidechain.models.reconcile import Cost, StatementError, Unreadable, read_statement, reconcile
+from sidechain.models.reconcile import Cost, Entry, Settled, StatementError, Unreadable, read_statement, reconcile
 
-SETTLED = [Cost("a", 1_250, "EUR", 3), Cost("b", 700, "EUR", 5), Cost("c", 2, "count", 9)]
+SETTLED = [
+    Settled("a", 1_250, "EUR", Entry(0, 0, 3)),
+    Settled("b", 700, "EUR", Entry(0, 0, 5)),
+    Settled("c", 2, "count", Entry(2, 1, 9)),
+]
 GOOD = ["a,12.50,EUR", "b,7,EUR", "c,0.02,count"]
 
 
-def found(lines: list[str], settled: list[Cost] = SETTLED) -> list[tuple[str, str | None, int | None]]:
+def found(lines: list[str], settled: list[Settled] = SETTLED) -> list[tuple[str, str | None, int | None]]:
     text = [f"{one}\n".encode() for one in ["id,amount,unit", *lines]]
     return [(one.kind, one.id, one.line) for one in reconcile(settled, read_statement(text)).mismatches]
 
@@ -48,8 +52,51 @@ def test_every_planted_mismatch_is_found(lines, mismatches):
 
 def test_a_cost_settled_twice_is_named():
     """A chain does not do that; an export put together wrongly may."""
-    twice = [*SETTLED, Cost("a", 1_250, "EUR", 11)]
+    twice = [*SETTLED, Settled("a", 1_250, "EUR", Entry(0, 1, 11))]
     assert found(GOOD, twice) == [("repeated", "a", None)]
+    (told,) = reconcile(twice, read_statement([b"id,amount,unit", *map(str.encode, GOOD)])).mismatches
+    assert (told.entry, told.why) == (Entry(0, 1, 11), "it was settled before, by entry 3 of partition 0")
+
+
+def test_a_mismatch_names_its_line_and_its_entry():
+    """Whatever of the two there is."""
+    text = [b"id,amount,unit", b"a,12.51,EUR", b"c,2,EUR", b"c,0.02,count", b"d,1,EUR"]
+    entries = {(one.kind, one.id): (one.line, one.entry) for one in reconcile(SETTLED, read_statement(text)).mismatches}
+    assert entries == {
+        ("amount", "a"): (2, Entry(0, 0, 3)),
+        ("unit", "c"): (3, Entry(2, 1, 9)),
+        ("duplicate", "c"): (4, Entry(2, 1, 9)),
+        ("extra", "d"): (5, None),
+        ("missing", "b"): (None, Entry(0, 0, 5)),
+    }
+    assert str(Entry(2, 1, 9)) == "entry 9 of epoch 1 of partition 2"
+
+
+@pytest.mark.parametrize(
+    ("due", "lines", "mismatches", "settled"),
+    [
+        ("", ["a,12.50,EUR"], [("extra", "a", 2)], {}),  # it was settled, and not in this period
+        ("", [], [], {}),
+        ("b", ["a,12.50,EUR", "b,7,EUR"], [("extra", "a", 2)], {"EUR": 700}),
+        ("b", ["b,8,EUR"], [("amount", "b", 2)], {"EUR": 700}),
+        ("abc", GOOD, [], {"EUR": 1_950, "count": 2}),
+    ],
+)
+def test_what_was_settled_outside_the_period_is_not_missed(due, lines, mismatches, settled):
+    """A line about it is told as one too many, with where it was settled."""
+    ours = [one._replace(is_due=one.id in due) for one in SETTLED]
+    assert found(lines, ours) == mismatches
+    result = reconcile(ours, read_statement([b"id,amount,unit", *map(str.encode, lines)]))
+    assert result.settled == settled
+    for one in result.mismatches:
+        assert one.kind != "extra" or (one.entry, one.why) == (Entry(0, 0, 3), "it was settled outside the period")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_settled_within_the_period_counts_before_what_lies_outside(order):
+    """Two epochs may settle one id; the statement is about one of them."""
+    both = [Settled("a", 5, "EUR", Entry(0, 0, 1), is_due=False), Settled("a", 1_250, "EUR", Entry(0, 1, 1))]
+    assert found(["a,12.50,EUR"], both[::order]) == []
 
 
 def test_totals_are_by_unit_and_a_reason_says_how_much():
@@ -162,7 +209,7 @@ def test_amounts_that_are_none(text, decimals, sentence):
 def test_planted_mismatches_among_many_are_all_found_and_nothing_else(seed):
     """2,000 settled costs, 60 planted differences in a shuffled statement."""
     random = Random(seed)
-    settled = [Cost(f"r{at}", random.randrange(10**6), "EUR", at) for at in range(2_000)]
+    settled = [Settled(f"r{at}", random.randrange(10**6), "EUR", Entry(0, 0, at)) for at in range(2_000)]
     lines = [(one.id, one.amount, one.unit) for one in settled]
     planted = set()
     for at in random.sample(range(2_000), 60):
