@@ -17,6 +17,7 @@ import msgspec
 
 from sidechain.agents.bundle import Bundle, Inputs
 from sidechain.agents.control_log import ControlLog
+from sidechain.agents.input_files import beginnings
 from sidechain.agents.jobs import Told, in_processes
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 from sidechain.agents.proof import Topics
@@ -26,6 +27,7 @@ from sidechain.agents.verify_files import blocks, lines_of, partition_of, record
 from sidechain.models.candidate import Candidate, InputOf, Mismatch
 from sidechain.models.compare import Comparison
 from sidechain.models.dry import Line
+from sidechain.models.late_labels import LateLabels
 from sidechain.models.pack_file import load
 from sidechain.models.policy import ACTIONS, Policy
 
@@ -43,7 +45,7 @@ class Asked:
     stake: str | None = None  # the event's int field that says what is at stake
     since_ms: int | None = None  # inclusive
     until_ms: int | None = None  # exclusive
-    labels: Path | None = None
+    labels: Path | None = None  # None: those of the chains' own settlements
     examples: int = 3
     partitions: int | None = None  # that share the accounts of budgets; None: as many as there are chains
 
@@ -75,6 +77,7 @@ class FileChain:
 
     events: Path
     decisions: Path
+    outcomes: Path | None = None
     control: Sequence[Line] = ()  # the lists that were in force, as `offline_control` makes them
 
     @property
@@ -85,8 +88,7 @@ class FileChain:
         return sum(len(lines) for _, lines in blocks(self.decisions))
 
     def walk(self, begin: Begin) -> None:
-        events = {"events": lambda: (Line(at, None, value) for at, value in enumerate(lines_of(self.events)))}
-        inputs = Inputs(events, ControlLog(self.control))
+        inputs = Inputs(beginnings(self.events, self.outcomes), ControlLog(self.control))
         take = begin(partition_of(self.decisions), inputs.of, False)
         last = b""
         for last in lines_of(self.decisions):
@@ -272,6 +274,8 @@ class _Walk:
         self._partitions = asked.partitions
         self._since, self._until = asked.since_ms, asked.until_ms
         self._labels: Mapping[str, bool] = labels_of(asked.labels) if asked.labels is not None else {}
+        self._late = LateLabels(self.found) if asked.labels is None else None
+        self._begun = 0
         self._told = told
         self._flips = flips
         self._candidate: Candidate | None = None
@@ -297,6 +301,7 @@ class _Walk:
             self._told(TOLD_EVERY)
         pair = candidate.take(line)
         if pair is None:
+            self._hear(candidate)
             return
         if not self._is_inside(pair.at_ms):
             self.found.pass_over(pair.at_ms)
@@ -304,8 +309,20 @@ class _Walk:
         is_flip = pair.before.verdict != pair.after.verdict
         stake = self._stake_of(candidate.record.value) if is_flip and candidate.record else None
         flip = self.found.add(pair, stake, self._labels.get(pair.id) if pair.id is not None else None)
+        if self._late is not None and pair.before.verdict in ACTIONS:  # nothing else can be settled
+            self._late.wait(pair)
         if flip is not None and self._flips is not None:
             self._flips.write(msgspec.json.encode(flip._asdict()) + b"\n")
+
+    def _hear(self, candidate: Candidate) -> None:
+        """What an entry that is of no event says of those before."""
+        if self._late is None:
+            return
+        if candidate.begun != self._begun:
+            self._begun = candidate.begun
+            self._late.begin()
+        if candidate.told is not None:
+            self._late.told(candidate.told)
 
     def _is_inside(self, at_ms: int | None) -> bool:
         if self._since is None and self._until is None:

@@ -26,6 +26,7 @@ from sidechain.models.dry.lists import Activation, Rows, RowsGone, Table
 from sidechain.models.dry.program import SealedSignals, SignalValue, UnknownSignal
 from sidechain.models.dry.records import InputRecord, Line
 from sidechain.models.dry.rehearsal import Rehearsal
+from sidechain.models.late_labels import Told
 from sidechain.models.policy import Policy
 
 FORGET_EVERY: Final = 1_024  # inputs; nobody writes the candidate's state down
@@ -56,6 +57,8 @@ class Candidate:
         self.policy = policy
         self.partition = partition
         self.record: InputRecord | None = None  # the input of the last pair
+        self.told: Told | None = None  # what the last entry says of an earlier input
+        self.begun = 0  # how often an epoch began
         self._input_of = input_of
         self._rows_of = rows_of_inputs(input_of)
         self._keyed = keyed
@@ -69,8 +72,10 @@ class Candidate:
     def take(self, line: bytes) -> Pair | None:
         """The next entry of the chain; None when it is of no event. Raises `Mismatch`.
 
-        Behind what is no entry, or stands in the wrong place, nothing counts until somebody began another epoch.
+        Of an outcome, `told` is what it says. Behind what is no entry, or stands in the wrong place, nothing counts
+        until somebody began another epoch.
         """
+        self.told = None
         try:
             was = _decode(line)
         except (ValueError, RecursionError) as error:
@@ -78,6 +83,7 @@ class Candidate:
             return None
         if was.kind == "epoch":
             self._fold, self._due, self._broken = self._begun(), 1, None
+            self.begun += 1
         if self._broken or was.kind == "epoch":
             return None
         self._check_place(was)
@@ -89,6 +95,8 @@ class Candidate:
             return None
         if topic == "outcomes":
             self._outcome(was, offset)
+            if was.kind == "settlement" and was.label is not None and was.settles is not None:
+                self.told = Told(was.settles, was.label == "bad")
         if topic != "events":
             return None
         if partition != self.partition:
@@ -228,6 +236,7 @@ class _Was(msgspec.Struct, gc=False):
     signals: msgspec.Raw = msgspec.Raw(b"null")
     reason: str = ""
     budget: "_Budget | None" = None
+    settles: int | None = None
     label: str | None = None
     cost_minor: int | None = None
 

@@ -175,12 +175,16 @@ class Sums:
             self.stricter += step > 0
             self.milder += step < 0
         if is_bad is not None:
-            self.labelled += 1
-            self.hits_before.add(before, is_bad)
-            self.hits_after.add(after, is_bad)
-            stops = (after in INTERDICTING) - (before in INTERDICTING)
-            self.caught += is_bad and stops > 0
-            self.missed += is_bad and stops < 0
+            self.label(before, after, is_bad)
+
+    def label(self, before: str, after: str, is_bad: bool) -> None:
+        """What an input that is in these sums was in truth."""
+        self.labelled += 1
+        self.hits_before.add(before, is_bad)
+        self.hits_after.add(after, is_bad)
+        stops = (after in INTERDICTING) - (before in INTERDICTING)
+        self.caught += is_bad and stops > 0
+        self.missed += is_bad and stops < 0
 
     def merge(self, other: "Sums") -> None:
         """And what was summed elsewhere."""
@@ -249,6 +253,11 @@ class Comparison:
         if before.reason != after.reason:
             self.rejections[before.reason, after.reason] += 1
         return self._flip(pair, stake) if is_flip else None
+
+    def label(self, before: str, after: str, week: str, is_bad: bool) -> None:
+        """What an input was in truth that `add` counted in this week without a label."""
+        self.sums.label(before, after, is_bad)
+        self.weeks[week].label(before, after, is_bad)
 
     def pass_over(self, at_ms: int | None) -> None:
         """One more input that is outside the period."""

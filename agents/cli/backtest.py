@@ -41,6 +41,10 @@ def backtest_(
     decisions: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="The entries they were sealed as; once for each --events.")
     ] = None,
+    outcomes: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="The outcomes they were decided with; once for each --events."),
+    ] = None,
     lists: ListFiles = None,
     bundle: ExportFolder = None,
     since: Since = None,
@@ -49,7 +53,8 @@ def backtest_(
         str | None, typer.Option(metavar="FIELD", help="The event's int field that is at stake; else the pack's.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What was bad in truth: lines `id,bad`, or outcomes.")
+        Path | None,
+        typer.Option(metavar="FILE", help="What was bad in truth: lines `id,bad`, or outcomes; else settlements."),
     ] = None,
     partitions: Annotated[
         int | None,
@@ -78,9 +83,11 @@ def backtest_(
     chains: Sequence[Chain]
     if lists and not events:
         raise UsageProblem("--lists goes with --events; topics and exports hold the lists they were decided with")
+    if outcomes and not events:
+        raise UsageProblem("--outcomes goes with --events; topics and exports hold their own")
     if events or decisions:
         control = offline_control(candidate, lists_of(candidate, lists))
-        chains = _of_files(events or [], decisions or [], bundle, control)
+        chains = _of_files(events or [], decisions or [], outcomes or [], bundle, control)
     elif bundle is not None:
         chains = chains_of_export(bundle)
     else:
@@ -228,7 +235,11 @@ def _time(at_ms: int | None) -> str:
 
 
 def _of_files(
-    events: Sequence[Path], decisions: Sequence[Path], bundle: Path | None, control: Sequence[Line]
+    events: Sequence[Path],
+    decisions: Sequence[Path],
+    outcomes: Sequence[Path],
+    bundle: Path | None,
+    control: Sequence[Line],
 ) -> list[Chain]:
     if bundle is not None:
         raise UsageProblem("--export holds its own events; leave --events and --decisions away")
@@ -237,7 +248,10 @@ def _of_files(
             f"--events and --decisions go together, once each for a partition; there are {len(events)} and "
             f"{len(decisions)}"
         )
-    for one in (*events, *decisions):
+    if outcomes and len(outcomes) != len(events):
+        raise UsageProblem(f"--outcomes goes with --events, once each; there are {len(outcomes)} and {len(events)}")
+    for one in (*events, *decisions, *outcomes):
         if not one.is_file():
             raise UsageProblem(f"{one} is no file")
-    return [FileChain(*one, control) for one in zip(events, decisions, strict=True)]
+    beside = outcomes or [None] * len(events)
+    return [FileChain(*one, control) for one in zip(events, decisions, beside, strict=True)]

@@ -35,13 +35,13 @@ from sidechain.agents.cli.proofs import (
 from sidechain.agents.cli.report import answer_reported
 from sidechain.agents.control_log import ControlLog
 from sidechain.agents.explained import Found, events_of_file, find
+from sidechain.agents.input_files import Beginnings, beginnings
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.agents.replay_behind import replay_topics
 from sidechain.agents.settings import Config
 from sidechain.agents.snapshot import Snapshot
 from sidechain.agents.verify_files import lines_of, partition_of, records_of
-from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Replayer
 from sidechain.models.explain import explain as sentences
 from sidechain.models.list_file import offline_control
@@ -115,6 +115,9 @@ def replay(
     events: Annotated[Path | None, typer.Option(help="Events of one partition, one a line.")] = None,
     decisions: Annotated[Path | None, typer.Option(help="The entries they were sealed as, one a line.")] = None,
     bundle: ExportFolder = None,
+    outcomes: Annotated[
+        Path | None, typer.Option(help="With --events: the outcomes they were decided with, one a line.")
+    ] = None,
     snapshot: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Begin behind what `sidechain snapshot` wrote.")
     ] = None,
@@ -133,12 +136,15 @@ def replay(
         raise UsageProblem("--snapshot goes with the topics or with --export; leave --events and --decisions away")
     if lists and events is None:
         raise UsageProblem("--lists goes with --events; topics and exports hold the lists they were decided with")
+    if outcomes is not None and events is None:
+        raise UsageProblem("--outcomes goes with --events; topics and exports hold their own")
     shot = Snapshot(snapshot) if snapshot is not None else None
     with Progress("entries replayed") as progress:
         if bundle is not None:
             proofs = Bundle(bundle).replay(connection.policy_if_named(), progress.advance, shot)
         elif events is not None and decisions is not None:
-            proofs = [_replay_files(connection.named_policy(), events, decisions, progress.advance, lists)]
+            inputs = beginnings(events, outcomes)
+            proofs = [_replay_files(connection.named_policy(), inputs, decisions, progress.advance, lists)]
         else:
             settings = connection.settings()
             proofs = asyncio.run(_replay_topic(settings, progress.advance, shot))
@@ -234,10 +240,9 @@ def account_fields(one: Account) -> dict[str, Any]:
 
 
 def _replay_files(
-    policy: Policy, events: Path, decisions: Path, advance: Any, lists: Sequence[str] | None = None
+    policy: Policy, begin: Beginnings, decisions: Path, advance: Any, lists: Sequence[str] | None = None
 ) -> Proof:
     control = ControlLog(offline_control(policy, lists_of(policy, lists)))
-    begin = {"events": lambda: (Line(at, None, value) for at, value in enumerate(lines_of(events)))}
     inputs = Inputs(begin, control)
     partition = partition_of(decisions)
     check = ReplayCheck(Replayer(policy, partition, inputs.of, keyed=False, rows=ListRows(control).of))

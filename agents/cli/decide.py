@@ -1,7 +1,7 @@
 """`sidechain decide`: the dry kernel alone, no broker. Standard input is one partition, its output one chain."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Annotated, Final, cast
@@ -10,8 +10,10 @@ import typer
 
 from sidechain.agents.cli.policies import ListFiles, PolicyNamed, lists_of
 from sidechain.agents.problems import UsageProblem
+from sidechain.agents.verify_files import lines_of
 from sidechain.models.decider import Decider
 from sidechain.models.dry import DeadLetter
+from sidechain.models.interleaved import Outcomes
 
 BLOCK_BYTES: Final = 1024 * 1024  # read at once, at most; how lines are grouped changes no byte
 LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # a longer line is held by nobody, so no entry could say what it was
@@ -24,6 +26,9 @@ def decide(
         int | None, typer.Option(min=1, help="How many partitions share the accounts of budgets; 1 for partition 0.")
     ] = None,
     lists: ListFiles = None,
+    outcomes: Annotated[
+        Path | None, typer.Option(help="What became of them: each is taken before the first event later than it.")
+    ] = None,
     dead_letters: Annotated[Path | None, typer.Option(help="Where undecidable lines go, with the reason.")] = None,
     events: Annotated[Path | None, typer.Argument(help="A file of events; standard input when absent or -.")] = None,
 ) -> None:
@@ -31,7 +36,7 @@ def decide(
 
     The bytes are those a topic would hold if the same lines were the partition's records: the same chain, the same
     hashes. `sidechain verify` and `sidechain replay` read the output. Empty lines are passed over. Lists are activated
-    before the first event, and have their entries there; `sidechain replay` needs the same files.
+    before the first event, and have their entries there; `sidechain replay` needs the same files, and --outcomes too.
     """
     policy = named.named_policy()
     if partitions is not None and partition >= partitions:
@@ -42,13 +47,14 @@ def decide(
             "there are"
         )
     decider = Decider(policy, partition=partition, partitions=partitions, lists=lists_of(policy, lists))
+    waiting = Outcomes(lines_of(outcomes) if outcomes else (), policy.event.role("time").name)
     sys.stdout.buffer.write(b"".join(one + b"\n" for one in decider.opening))
     source = cast("BufferedReader", sys.stdin.buffer) if events is None or str(events) == "-" else _reading(events)
     letters = _writing(dead_letters) if dead_letters else None
     rejected = 0
     try:
-        for lines in _blocks(source):
-            sys.stdout.buffer.write(b"\n".join([*decider.lines(lines), b""]))
+        for sealed in _sealed(decider, _blocks(source), waiting):
+            sys.stdout.buffer.write(b"\n".join([*sealed, b""]))
             sys.stdout.buffer.flush()  # whoever follows a slow input sees each entry at once
             rejected += len(decider.dead_letters)
             if letters:
@@ -57,11 +63,32 @@ def decide(
         if letters:
             letters.close()
     if rejected:
+        inputs = "events and outcomes could not be read" if outcomes else "events could not be decided"
         where = f"see {dead_letters}" if dead_letters else "--dead-letters FILE keeps them"
         print(
-            f"{rejected} of {decider.fold.seq - len(decider.opening)} events could not be decided ({where})",
+            f"{rejected} of {decider.fold.seq - len(decider.opening)} {inputs} ({where})",
             file=sys.stderr,
         )
+
+
+def _sealed(decider: Decider, blocks: Iterable[list[bytes]], waiting: Outcomes) -> Iterator[list[bytes]]:
+    """The entries of the events, and of each outcome in its place; after each list `dead_letters` is of that one."""
+    for lines in blocks:
+        if not waiting.are_left:
+            yield decider.lines(lines)
+            continue
+        run: list[bytes] = []
+        for event in lines:
+            if due := waiting.before(event):
+                if run:
+                    yield decider.lines(run)
+                    run = []
+                yield decider.outcome_lines(due)
+            run.append(event)
+        if run:
+            yield decider.lines(run)
+    for due in waiting.rest():
+        yield decider.outcome_lines(due)
 
 
 def _reading(file: Path) -> BufferedReader:
