@@ -1,13 +1,15 @@
 """Energy governance: what a request may cost, the tripwire behind it, and what need not be paid for again.
 
-    decision     insights.find, then authorise(rules, request, used=book.used, given=book.initial, is_downgraded=…);
-                 its cost is what to reserve, `manual` and `refuse` reserve nothing
-    settlement   step(rules, tripwire, estimate=reserved, cost=cost), and insights.store
-    policy       adopted(rules, tripwire), insights.change(rules)
+    decision     governor.answer(asked, used=book.used, given=book.initial); its cost is what to reserve; then, where
+                 that is held, governor.awaits
+    settlement   governor.settled(entry, decision, estimate=reserved, cost=cost)
+    policy       governor.change(rules, recovered)
 
-`used` and `given` are those of this partition's part of an account.
+`used` and `given` are those of this partition's part of an account. Rules, tripwire and insights stand in modules of
+their own, as functions of their arguments; `Governor` is what a partition remembers of them.
 """
 
+from sidechain.models.dry.governance.governor import GOVERNED_PREFIXES, Asked, Governed, Governor, Watched
 from sidechain.models.dry.governance.insights import INSIGHT_PREFIX, CorruptInsight, Insights, scenario
 from sidechain.models.dry.governance.rules import (
     Authorisation,
@@ -23,15 +25,20 @@ from sidechain.models.dry.governance.rules import (
 from sidechain.models.dry.governance.tripwire import CorruptTripwire, Tripwire, adopted, dump, load, recovered, step
 
 __all__ = [
+    "GOVERNED_PREFIXES",
     "INSIGHT_PREFIX",
+    "Asked",
     "Authorisation",
     "Charge",
     "CorruptInsight",
     "CorruptTripwire",
     "Governance",
+    "Governed",
+    "Governor",
     "Insights",
     "Request",
     "Tripwire",
+    "Watched",
     "adopted",
     "authorise",
     "charge",
