@@ -8,6 +8,8 @@ and rules it takes from the report, unless it is told.
 
 import json
 import sys
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 SHIFTS = {"conservative": 500, "balanced": 0, "aggressive": -500}
@@ -81,6 +83,47 @@ def signal(name, decisions):
     }
 
 
+def saved(one):
+    """What a request would have taken, rounded up, less what was reserved for it."""
+    cost = Fraction(one["base"])
+    for _, bp in one["multipliers"]:
+        cost *= Fraction(bp, 10_000)
+    return ceil(cost) - one["cost"]
+
+
+def accounts(spending):
+    found = {part[0] for one in spending if one["reserved"] for part in one["reserved"]["parts"]}
+    found |= {part[0] for one in spending for closed in one["closed"] for part in closed["parts"]}
+    return sorted(found | {refused["account"] or "(no account)" for one in spending for refused in one["refused"]})
+
+
+def account(name, spending):
+    """Everything that was held, spent and refused of one account."""
+    held = [part for one in spending if one["reserved"] for part in one["reserved"]["parts"] if part[0] == name]
+    ended = {"settled": [], "released": [], "expired": []}
+    for one in spending:
+        for closed in one["closed"]:
+            ended[closed["how"]] += [part for part in closed["parts"] if part[0] == name]
+    no = [it for one in spending for it in one["refused"] if (it["account"] or "(no account)") == name]
+    found = {
+        "units": sorted({part[2] for part in held}),
+        "reserved": {"decisions": len(held), "sum_minor": sum(part[5] for part in held)},
+    }
+    for how, parts in ended.items():
+        found[how] = {
+            "decisions": len(parts),
+            "reserved_minor": sum(part[3] for part in parts),
+            "cost_minor": sum(part[4] for part in parts),
+            "overrun_minor": sum(part[5] for part in parts),
+        }
+    found["spent_minor"] = sum(part[4] for parts in ended.values() for part in parts)
+    found["refused"] = {
+        why: {"decisions": times, "wanted_minor": sum(it["wanted"] or 0 for it in no if it["reason"] == why)}
+        for why, times in count(it["reason"] for it in no).items()
+    }
+    return found
+
+
 def again(one, gate, shift):
     """The action of one decision with its tiers moved."""
     (block, review, monitor), effects = gate
@@ -123,6 +166,8 @@ def totals(chains, gates, since=None, until=None):
 
     settled = [one for one in inside if one["kind"] == "settlement"]
     costs = [one["cost_minor"] for one in settled if one["cost_minor"] is not None]
+    spending = [one["budget"] for one in decisions + settled if one.get("budget")]
+    governed = [one["governed"] for one in spending if "governed" in one]
     named = count(name for one in decisions for name in one["signals"])
     by_policy = count(one["policy"] for one in inside)
     return {
@@ -161,6 +206,22 @@ def totals(chains, gates, since=None, until=None):
             "labels": {name: sum(one["label"] == name for one in settled) for name in ("good", "bad")},
             "costs": {"outcomes": len(costs), "sum_minor": sum(costs)},
             "refused": count(one["reason"] for one in inside if one["kind"] == "refused-outcome"),
+        },
+        "budget_marks": asked("budget"),
+        "governance_marks": asked("governance"),
+        "budgets": {name: account(name, spending) for name in accounts(spending)},
+        "governance": {
+            "answers": count(one["answer"] for one in governed if "answer" in one),
+            "why": count(one["why"] for one in governed if "why" in one),
+            "saved": {
+                why: {
+                    "decisions": sum(one["why"] == why for one in governed if "why" in one),
+                    "sum_minor": sum(saved(one) for one in governed if one.get("why") == why),
+                }
+                for why in ("budget_tripwire_active", "insight_found", "quality_reached")
+                if any(one.get("why") == why for one in governed)
+            },
+            "tripwire": count(one["event"] for one in governed if "event" in one),
         },
         "signals": {name: signal(name, decisions) for name in named},
         "what_if": {

@@ -111,6 +111,7 @@ class Stated:
         theirs = {**_heads(self.document), **{name: self.document.get(name) for name in COMPARED}}
         # A text that is not here is no contradiction: the report's own was counted with.
         ours["policies"] = _where_known(ours["policies"], theirs["policies"])
+        ours["totals"] = _where_said(ours["totals"], theirs["totals"])
         covered = {one.partition for one in self._read.chains}
         left = [one["partition"] for one in found["chains"] if one["partition"] not in covered]
         first += [Difference(f"partition {one}", NOTHING, "a chain") for one in left]
@@ -150,6 +151,16 @@ def _heads(report: Document) -> dict[str, Any]:
 def _where_known(ours: list[Any], theirs: Any) -> list[Any]:
     stated = {one.get("policy"): one for one in theirs or ()}
     return [stated.get(one["policy"], one) if one["sha256"] is None else one for one in ours]
+
+
+def _where_said(ours: Document, theirs: Any) -> dict[str, Any]:
+    """Our totals, but for sections without a number that an earlier release did not write."""
+    stated = theirs if isinstance(theirs, dict) else {}
+    return {name: one for name, one in ours.items() if name in stated or not _is_empty(one)}
+
+
+def _is_empty(section: Any) -> bool:
+    return isinstance(section, dict) and all(map(_is_empty, section.values()))
 
 
 def _walk(where: str, stated: Any, found: Any) -> Iterator[Difference]:

@@ -18,6 +18,7 @@ import msgspec
 from sidechain.models.dry.chain import Fault
 from sidechain.models.policy import ACTIONS, TIERS, Policy
 from sidechain.models.proof.chain_check import EpochCheck
+from sidechain.models.report.money import budgets_section, governance_section, writable
 from sidechain.models.report.tally import AGES, BAND_BP, BANDS, OLDER, Ask, Period, Reach, Tally
 from sidechain.models.report.totals import Totals
 from sidechain.models.report.what_if import SHIFTS_BP, gate_of
@@ -25,13 +26,12 @@ from sidechain.models.report.what_if import SHIFTS_BP, gate_of
 VERSION: Final = 1
 SEAL_LENGTH: Final = 77  # len(',"digest":"' + 64 hex + '"}')
 SHARE: Final = 10_000
-MOST: Final = 2**63 - 1
 
 # What a reader may look for and does not find, because no entry of this release says it.
 ABSENT: Final = {
     "groups": "entries hold no field of an event but its id and key, so nothing is grouped by one",
-    "savings": "no entry says what would have happened otherwise",
-    "budgets": "no entry holds an account",
+    "stakes": "what a decision was about stands in its event; a back-test sums it",
+    "balances": "what is left of an account stands in each entry; here is what was held, spent and refused",
     "overrides": "reviews are asked for; what people answered is not in the chain",
 }
 
@@ -159,9 +159,13 @@ def _totals(chains: Sequence[Chain], inside: Totals) -> dict[str, Any]:
         "rejected": inside.by_name("rejected"),
         "outcomes": {
             "labels": _closed(inside, "label", ("good", "bad")),
-            "costs": {**_closed(inside, "cost", ("outcomes",)), "sum_minor": _writable(inside.sums["cost_minor",])},
+            "costs": {**_closed(inside, "cost", ("outcomes",)), "sum_minor": writable(inside.sums["cost_minor",])},
             "refused": inside.by_name("refused"),
         },
+        "budget_marks": _nested(inside, "budget"),
+        "governance_marks": _nested(inside, "governance"),
+        "budgets": budgets_section(inside),
+        "governance": governance_section(inside),
         "signals": {name: _signal(inside, name) for name in sorted(_nested(inside, "signal"))},
         "what_if": _what_if(inside),
     }
@@ -206,17 +210,12 @@ def _signal(totals: Totals, name: str) -> dict[str, Any]:
         "unknown": states,
         "unknown_bp": sum(states.values()) * SHARE // total,
         "age": {
-            "sum_ms": _writable(totals.sums[place]),
-            "max_ms": _writable(totals.largest[place]) if known else None,
+            "sum_ms": writable(totals.sums[place]),
+            "max_ms": writable(totals.largest[place]) if known else None,
             "up_to": {one: ages.get(one, 0) for one in (*AGES, OLDER)},
         },
         "models": models,
     }
-
-
-def _writable(value: int) -> int:
-    """Sums that no honest entries come to, made to fit what readers hold."""
-    return max(-MOST, min(value, MOST))
 
 
 def _what_if(totals: Totals) -> dict[str, Any]:

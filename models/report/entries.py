@@ -25,6 +25,7 @@ class Decision(msgspec.Struct, tag_field="kind", tag="decision", gc=False):
     reasons: msgspec.Raw
     flags: msgspec.Raw
     signals: msgspec.Raw
+    budget: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Duplicate(msgspec.Struct, tag_field="kind", tag="duplicate"):
@@ -48,6 +49,7 @@ class Settlement(msgspec.Struct, tag_field="kind", tag="settlement"):
     policy: str
     label: Literal["good", "bad"] | None
     cost_minor: Whole | None
+    budget: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class RefusedOutcome(msgspec.Struct, tag_field="kind", tag="refused-outcome"):
@@ -149,7 +151,7 @@ KNOWN: Final = {
     "gap",
     "epoch",
 }
-LENGTHS: Final = {"rule": 3, "typology": 4, "trust": 3}  # of each sort of reason
+LENGTHS: Final = {"rule": 3, "typology": 4, "trust": 3, "budget": 4, "governance": 4}  # of each sort of reason
 decode = msgspec.json.Decoder(Decision | Other).decode
 decode_common = msgspec.json.Decoder(Common).decode
 reasons_of = msgspec.json.Decoder(list[list[Any]]).decode

@@ -3,15 +3,16 @@
 Made from the document alone, so it says nothing that the JSON form does not; whoever wants to check a number uses that.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sidechain.models.policy import ACTIONS
 from sidechain.models.report.document import SEAL_LENGTH, Document
+from sidechain.models.report.money_page import money
+from sidechain.models.report.tables import plain, table
 from sidechain.models.report.what_if import SHIFTS_BP
 
-ROWS_MAX: Final = 30  # of a table; the JSON form has them all
 _ACTED: Final = {"allow": "allowed", "monitor": "allowed and watched", "review": "sent to review", "block": "blocked"}
 _UNKNOWN: Final = {
     "absent": "nothing was said",
@@ -23,8 +24,6 @@ _AGES: Final = {"1s": "1 s", "1m": "1 min", "10m": "10 min", "1h": "1 h", "1d": 
 _MARKS: Final = {"floor": "trust below its floor", "entropy": "uncertainty too wide"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Row = Sequence[Any]
-
 
 def page(report: Document, sealed: bytes) -> str:
     """The page of a report and its sealed bytes."""
@@ -34,6 +33,7 @@ def page(report: Document, sealed: bytes) -> str:
     for part in (
         _what_if(report),
         _outcomes(report),
+        money(report["totals"]),
         _inputs(report),
         _people(report),
         _chains(report),
@@ -77,10 +77,10 @@ def _decided(report: Document) -> Iterator[str]:
     yield "## Decisions"
     yield ""
     rows = [(one, totals["actions"][one], _share(totals["actions"][one], decisions)) for one in reversed(ACTIONS)]
-    yield from _table(("Action", "Decisions", "Share"), rows)
+    yield from table(("Action", "Decisions", "Share"), rows)
     yield ""
     rows = [(one, count, _share(count, decisions)) for one, count in totals["tiers"].items()]
-    yield from _table(("Trust tier", "Decisions", "Share"), rows)
+    yield from table(("Trust tier", "Decisions", "Share"), rows)
     yield ""
     if decisions:
         trust, score = (totals[name]["sum_bp"] // decisions for name in ("trust", "score"))
@@ -88,7 +88,7 @@ def _decided(report: Document) -> Iterator[str]:
         yield ""
     bands = totals["trust"]["bands"]
     rows = [(_band(at), sum(bands[at : at + 2]), _share(sum(bands[at : at + 2]), decisions)) for at in range(0, 20, 2)]
-    yield from _table(("Trust from, to", "Decisions", "Share"), [one for one in rows if one[1]])
+    yield from table(("Trust from, to", "Decisions", "Share"), [one for one in rows if one[1]])
 
 
 def _reasons(report: Document) -> Iterator[str]:
@@ -100,19 +100,19 @@ def _reasons(report: Document) -> Iterator[str]:
         return
     by_count = sorted(totals["rules"].items(), key=lambda one: (-one[1]["decisions"], one[0]))
     rows = [(name, by["decisions"], by["block"], by["review"]) for name, by in by_count]
-    yield from _table(("Rule", "Fired", "Blocked", "Review"), rows)
+    yield from table(("Rule", "Fired", "Blocked", "Review"), rows)
     yield ""
     rows = [
         (name, sum(by.values()), by.get("block", 0), by.get("review", 0)) for name, by in totals["typologies"].items()
     ]
-    yield from _table(("Typology", "Reached", "Asks block", "Asks review"), rows)
+    yield from table(("Typology", "Reached", "Asks block", "Asks review"), rows)
     yield ""
     marks = [
         (_MARKS.get(name, name), what, count)
         for name, by in totals["trust_marks"].items()
         for what, count in by.items()
     ]
-    yield from _table(("Trust gate", "Asks", "Decisions"), marks)
+    yield from table(("Trust gate", "Asks", "Decisions"), marks)
 
 
 def _policies(report: Document) -> Iterator[str]:
@@ -123,14 +123,14 @@ def _policies(report: Document) -> Iterator[str]:
         (ref, sum(by.get(one, 0) for one in ACTIONS), by.get("block", 0), by.get("review", 0))
         for ref, by in totals["policies"].items()
     ]
-    yield from _table(("Policy", "Decisions", "Block", "Review"), rows)
+    yield from table(("Policy", "Decisions", "Block", "Review"), rows)
     yield ""
     changes = report["changes"]["policies"]
     people = [(one["policy"], one["by"], _time(one["at"]), _part(one), one["seq"]) for one in changes]
     if people:
         yield "Put in force by people; the time is their clock, the entry is where it took effect."
         yield ""
-    yield from _table(("Policy", "By", "When", "Part.", "Entry"), people)
+    yield from table(("Policy", "By", "When", "Part.", "Entry"), people)
     if not people:
         yield "No policy was put in force: each chain still has the one it began with."
     lists = [
@@ -138,7 +138,7 @@ def _policies(report: Document) -> Iterator[str]:
         for one in report["changes"]["lists"]
     ]
     yield ""
-    yield from _table(("List", "Rows", "By", "When", "Part.", "Entry"), lists)
+    yield from table(("List", "Rows", "By", "When", "Part.", "Entry"), lists)
 
 
 def _signals(report: Document) -> Iterator[str]:
@@ -152,12 +152,12 @@ def _signals(report: Document) -> Iterator[str]:
         rows = [
             (_UNKNOWN.get(why, why), count, _share(count, one["decisions"])) for why, count in one["unknown"].items()
         ]
-        yield from _table(("Unknown because", "Decisions", "Share"), rows)
+        yield from table(("Unknown because", "Decisions", "Share"), rows)
         yield ""
         rows = [
             (_AGES[upto], count, _share(count, one["known"])) for upto, count in one["age"]["up_to"].items() if count
         ]
-        yield from _table(("Age up to", "Decisions", "Share"), rows)
+        yield from table(("Age up to", "Decisions", "Share"), rows)
         yield ""
 
 
@@ -185,7 +185,7 @@ def _scenarios(what_if: Mapping[str, Any]) -> Iterator[str]:
         )
         for name in SHIFTS_BP
     ]
-    yield from _table(("Scenario", "Block", "Review", "Monitor", "Allow", "Changed"), rows)
+    yield from table(("Scenario", "Block", "Review", "Monitor", "Allow", "Changed"), rows)
 
 
 def _outcomes(report: Document) -> Iterator[str]:
@@ -199,7 +199,7 @@ def _outcomes(report: Document) -> Iterator[str]:
     yield f"- Decisions that turned out good: {labels['good']:,}, bad: {labels['bad']:,}"
     yield f"- Costs stated of decisions: {costs['outcomes']:,}, together {costs['sum_minor']:,} minor units"
     yield ""
-    yield from _table(("Outcome refused because", "Outcomes"), list(refused.items()))
+    yield from table(("Outcome refused because", "Outcomes"), list(refused.items()))
 
 
 def _inputs(report: Document) -> Iterator[str]:
@@ -210,9 +210,9 @@ def _inputs(report: Document) -> Iterator[str]:
     yield f"- Repeated events, decided once before: {kinds.get('duplicate', 0):,}"
     yield f"- Rejected inputs, kept as dead letters: {kinds.get('rejected', 0):,}"
     yield ""
-    yield from _table(("Rejected because", "Inputs"), list(totals["rejected"].items()))
+    yield from table(("Rejected because", "Inputs"), list(totals["rejected"].items()))
     yield ""
-    yield from _table(("Flag", "Decisions"), list(totals["flags"].items()))
+    yield from table(("Flag", "Decisions"), list(totals["flags"].items()))
 
 
 def _people(report: Document) -> Iterator[str]:
@@ -241,7 +241,7 @@ def _chains(report: Document) -> Iterator[str]:
         for chain in report["chains"]
         for one in chain["epochs"]
     ]
-    yield from _table(("Part.", "Epoch", "Entries", "Head", "Signed"), rows)
+    yield from table(("Part.", "Epoch", "Entries", "Head", "Signed"), rows)
     signers = sorted({key for _, one in _checkpoints(report) for key in one["signed_by"]})
     if signers:
         checked = next((one["checked_with"] for _, one in _checkpoints(report) if one["checked_with"]), None)
@@ -255,7 +255,7 @@ def _chains(report: Document) -> Iterator[str]:
             yield ""
             yield f"**Partition {chain['partition']} is BROKEN** at entry {fault['position']:,}: {fault['problem']};"
             where = f" ({fault['where']})" if fault["where"] else ""
-            yield f"expected {_plain(fault['expected'])}, found {_plain(fault['found'])}{where}."
+            yield f"expected {plain(fault['expected'])}, found {plain(fault['found'])}{where}."
 
 
 def _end(report: Document, sealed: bytes) -> Iterator[str]:
@@ -267,7 +267,7 @@ def _end(report: Document, sealed: bytes) -> Iterator[str]:
     yield "## Digests"
     yield ""
     for one in report["policies"]:
-        yield f"- {_plain(one['policy'])}: {one['sha256'] or 'text not at hand'}"
+        yield f"- {plain(one['policy'])}: {one['sha256'] or 'text not at hand'}"
     yield f"- this report, as JSON: {sealed[-SEAL_LENGTH + 11 : -2].decode()}"
 
 
@@ -280,26 +280,6 @@ def _checkpoints(report: Document) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def _covered(epoch: Mapping[str, Any]) -> str:
     return f"up to {epoch['checkpoint']['size']:,}" if epoch["checkpoint"] else "no"
-
-
-def _table(names: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
-    """A table, numbers to the right; nothing where there is no row."""
-    if not rows:
-        return
-    numeric = [all(isinstance(row[at], int) or str(row[at]).endswith(" %") for row in rows) for at in range(len(names))]
-    yield f"| {' | '.join(names)} |"
-    yield f"|{'|'.join('---:' if one else '---' for one in numeric)}|"
-    for row in rows[:ROWS_MAX]:
-        yield f"| {' | '.join(f'{one:,}' if isinstance(one, int) else _plain(one) for one in row)} |"
-    if len(rows) > ROWS_MAX:
-        yield ""
-        yield f"{len(rows) - ROWS_MAX:,} more rows stand in the JSON form."
-
-
-def _plain(text: str) -> str:
-    """What people wrote, so that it stays text: no table, no markup, no line of its own."""
-    shown = "".join(one if one.isprintable() else " " for one in text)
-    return "".join(f"\\{one}" if one in "\\`*_{}[]<>#|~" else one for one in shown)
 
 
 def _single_blank(lines: Iterable[str]) -> Iterator[str]:
@@ -317,7 +297,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _counts(named: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {_plain(name)}" for name, count in named.items())
+    return ", ".join(f"{count:,} {plain(name)}" for name, count in named.items())
 
 
 def _time(at_ms: int | None) -> str:
@@ -359,4 +339,4 @@ def _place(one: Mapping[str, Any]) -> str:
 
 
 def _who(one: Mapping[str, Any]) -> str:
-    return f"{_plain(one['by'])}, {_time(one['at'])}: {_plain(one['why'])}"
+    return f"{plain(one['by'])}, {_time(one['at'])}: {plain(one['why'])}"

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from sidechain.models.report.entries import (
     KNOWN,
     LENGTHS,
@@ -35,6 +37,7 @@ from sidechain.models.report.entries import (
     reasons_of,
     signals_of,
 )
+from sidechain.models.report.money import count_spending, spending_of
 from sidechain.models.report.totals import Totals
 from sidechain.models.report.what_if import SHIFTS_BP, Asked, Gate, action_under, asked
 
@@ -141,6 +144,8 @@ class Tally:
         if not self._ask.period.holds(entry.at):
             self.outside.add("kind", ("decision",))
             return
+        if not self._spent(self.inside, entry.budget):
+            return
         self.inside.span(("at",), entry.at, entry.at)
         signals = bytes(entry.signals)
         # Only a value has an age, and only with one does the decision's own time matter.
@@ -182,6 +187,8 @@ class Tally:
             self.outside.add("kind", (kind,))
             return
         totals = self._early if is_inside is None else self.inside
+        if isinstance(entry, Settlement) and not self._spent(totals, entry.budget):
+            return
         totals.add("kind", (kind,))
         totals.add("policy", (entry.policy, kind))
         if isinstance(entry, Rejected):
@@ -194,6 +201,19 @@ class Tally:
             if entry.cost_minor is not None:
                 totals.add("cost", ("outcomes",))
                 totals.add_sum(("cost_minor",), entry.cost_minor)
+
+    def _spent(self, totals: Totals, budget: msgspec.Raw) -> bool:
+        """Count what an entry says of budgets; whether that could be read."""
+        if (text := bytes(budget)) == b"null":
+            return True
+        try:
+            spending = spending_of(text)
+        except (ValueError, RecursionError):
+            self.unreadable += 1
+            return False
+        if spending is not None:
+            count_spending(totals, spending)
+        return True
 
     def _change(self, kind: str, epoch: int, entry: Policy | List | Gap | Epoch, is_inside: bool | None) -> None:
         if self._listed[kind] >= LISTED_MAX:

@@ -311,6 +311,10 @@ Not recomputed, for want of the policy's text: 1 doors@2:494507419426.
 
 No outcome came in this period.
 
+## Money
+
+Nothing was reserved: no policy of these decisions has a budget.
+
 ## What was not decided
 
 - Repeated events, decided once before: 1
