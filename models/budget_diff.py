@@ -1,10 +1,12 @@
 """The budgets of a policy as plain fields, so that two policies can be held against one another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, make_dataclass
+from typing import Any
 
 from sidechain.models.cel import Expression
-from sidechain.models.policy import Policy, Reserve
+from sidechain.models.dry.governance import Governance
+from sidechain.models.policy import Governing, Policy, Reserve
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,20 @@ class Bounds:
     max_open: int
     max_accounts: int
     remembered: int
+
+
+# The numbers and what they are asked about, side by side.
+_ASKED = tuple(one.name for one in fields(Governing) if one.name != "rules")
+Governed = make_dataclass("Governed", [*Governance.__struct_fields__, *_ASKED], frozen=True)
+
+
+def governance(policy: Policy) -> dict[str, Any]:
+    """One, where there is any."""
+    governing = None if policy.budgeting is None else policy.budgeting.governing
+    if governing is None:
+        return {}
+    numbers = [getattr(governing.rules, name) for name in Governance.__struct_fields__]
+    return {"": Governed(*numbers, *(getattr(governing, name) for name in _ASKED))}
 
 
 def accounts(policy: Policy) -> dict[str, Account]:

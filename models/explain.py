@@ -169,7 +169,7 @@ def _reason(reason: list[Any], policy: Policy | None) -> str:
         typology = next((one for one in policy.typologies if one.id == reason[1]), None) if policy else None
         words = f": {typology.title}" if typology else ""
         return f"typology {reason[1]} scored {reason[2]}, which asks for {reason[3]}{words}"
-    if reason[0] == "budget":
+    if reason[0] in ("budget", "governance"):
         return budget_reason(reason)
     said = {"floor": "trust is below its floor", "entropy": "the uncertainty is too wide"}.get(reason[1], reason[1])
     return f"trust gate: {said}" + ("" if reason[2] == "flag" else f", which asks for {reason[2]}")

@@ -68,8 +68,8 @@ class Question:
             raise ValueError("the event is none under this policy")
         self._features = tuple(entry["features"].get(name) for name in self._program.feature_names)
         self._signals = tuple(entry["signals"].get(name, {}).get("value") for name in self._program.signal_names)
-        demands = [RANK.get(one[-1], 0) for one in entry["reasons"] if one[0] == "budget"]
-        self._least = max(demands, default=0)  # what accounts refused stays refused
+        demands = [RANK.get(one[-1], 0) for one in entry["reasons"] if one[0] in ("budget", "governance")]
+        self._least = max(demands, default=0)  # what accounts and governance refused stays refused
         self.action = self._action(self._event, self._features, self._signals)
         if self.action != entry["action"]:
             raise ValueError("under this policy the entry's values lead to another action")

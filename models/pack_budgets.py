@@ -21,7 +21,6 @@ chains end, units fit, and no decision leads to one account twice.
 
 from collections.abc import Collection
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
 from typing import Final, get_args
 
 import msgspec
@@ -31,7 +30,7 @@ from sidechain.models.dry.budget import AMOUNT_MAX, AccountPlan, BudgetPlan
 from sidechain.models.dry.budget.plan import LEVELS_MAX, UNIT, OnTimeout
 from sidechain.models.dry.governance import Governance
 from sidechain.models.pack_reader import Problems, Section, closest, refuse_repeated, titled
-from sidechain.models.policy import ACTIONS, Budgeting, Reserve, ThenRefused
+from sidechain.models.policy import ACTIONS, Budgeting, Governing, Reserve, ThenRefused
 from sidechain.models.yaml_positions import Node, plain
 
 Variables = MappingType[str, Variable]
@@ -40,18 +39,6 @@ SCORE: Final = "score_bp"
 SPENDING: Final = ("allow", "monitor")  # a decision that lets something happen
 _PERIOD_MAX_MS: Final = 366 * 86_400_000
 _FACTOR_MAX_BP: Final = 1_000_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Governing:
-    """What a pack says of energy governance: the numbers, and what they are asked about."""
-
-    rules: Governance
-    account: str  # its `reserve` is the base of the cost, and its use decides the level
-    is_complex: Expression | None = None  # a bool; None: nothing is complex
-    entropy: Expression | None = None  # basis points; None: there is none
-    is_emergency: Expression | None = None  # a bool, false when unknown
-    scenario: tuple[Expression, ...] = ()  # what tells one insight from another; empty: none are kept
 
 
 def read_budgets(
@@ -83,17 +70,17 @@ def read_budgets(
 
 
 def read_governance(
-    problems: Problems, node: Node | None, variables: Variables, accounts: tuple[str, ...]
+    problems: Problems, node: Node | None, variables: Variables, budgeting: Budgeting | None
 ) -> Governing | None:
-    """The section `governance`; None where there is none, or after a complaint. `accounts`: those that are reserved."""
+    """The section `governance`; None where there is none, or after a complaint."""
     if node is None:
         return None
     mistakes = len(problems.found)
     sees = {**variables, SCORE: Variable(INT)}
     with problems.section(node, "governance") as section:
         account = section.name("account")
-        if account not in accounts and account != "?":
-            section.complain("account", f'nothing is reserved in account "{account}"', closest(account, accounts))
+        if account != "?" and (budgeting is not None or not mistakes):  # else what is wrong with budgets is said
+            _check_governed(section, account, budgeting)
         scenario = tuple(
             found
             for one in problems.items(section.get("scenario"), '"scenario" of governance')
@@ -102,15 +89,30 @@ def read_governance(
         for one in scenario:
             if one.type not in (INT, STRING, BOOL):
                 section.complain("scenario", f'a part of "scenario" must be int, string or bool, and it is {one.type},')
+        if section.get("consumed") is None and section.get("quality") is not None:
+            section.complain("quality", 'work stops early by "quality" and "consumed" together')
+        rules, recovered = _governance(problems, section)
         read = Governing(
-            rules=_governance(problems, section),
+            rules=rules,
             account=account,
+            recovered=recovered,
             is_complex=section.optional_cel("complex", sees, BOOL),
             entropy=section.optional_cel("entropy", sees, INT),
             is_emergency=section.optional_cel("emergency", sees, BOOL),
+            attempt=section.optional_cel("attempt", sees, INT),
+            quality=section.optional_cel("quality", sees, INT),
+            consumed=section.optional_cel("consumed", sees, INT),
             scenario=scenario,
         )
     return read if len(problems.found) == mistakes else None
+
+
+def _check_governed(section: Section, account: str, budgeting: Budgeting | None) -> None:
+    reserved = () if budgeting is None else tuple(one.account for one in budgeting.reserves)
+    if budgeting is None or account not in reserved:
+        section.complain("account", f'nothing is reserved in account "{account}"', closest(account, reserved))
+    elif (unit := budgeting.plan.accounts[account].unit) != budgeting.cost_unit:
+        section.complain("account", f"costs are stated in {budgeting.cost_unit}, and {account} counts {unit},")
 
 
 def _accounts(
@@ -264,8 +266,8 @@ def _chain(name: str, accounts: MappingType[str, AccountPlan]) -> list[str]:
     return chain
 
 
-def _governance(problems: Problems, section: Section) -> Governance:
-    """The numbers; each group's own order is checked where it is written."""
+def _governance(problems: Problems, section: Section) -> tuple[Governance, int]:
+    """The numbers, and `recovered`; each group's own order is checked where it is written."""
     default = Governance()
     numbers: dict[str, int | None] = {
         "approval_above": section.integer("approval_above", default.approval_above, most=AMOUNT_MAX)
@@ -290,6 +292,7 @@ def _governance(problems: Problems, section: Section) -> Governance:
         numbers |= dict(zip(("review_at_bp", "stop_at_bp", "emergency_at_bp"), sorted(levels), strict=True))
     with problems.section(section.get("tripwire"), '"tripwire" of governance') as group:
         above = group.integer("above", default.breach_above_bp, most=_FACTOR_MAX_BP)
+        recovered = group.integer("recovered", 0, most=AMOUNT_MAX)
         recover_at = group.optional_integer("recover_at", least=0)
         if recover_at is not None and recover_at > above:
             group.complain("recover_at", '"recover_at" must not be above "above"')
@@ -311,4 +314,4 @@ def _governance(problems: Problems, section: Section) -> Governance:
         numbers["backoff_ms"] = group.duration("first", default.backoff_ms) or default.backoff_ms
         numbers["backoff_most"] = group.integer("most", default.backoff_most, least=1, most=1_024)
         numbers["attempts"] = group.integer("attempts", default.attempts, least=1, most=1_000)
-    return msgspec.convert(numbers, Governance)
+    return msgspec.convert(numbers, Governance), recovered

@@ -7,13 +7,14 @@ weights and thresholds are in order. `packs/README.md` describes the fields.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, get_args
 
 from sidechain.models.cel import BOOL, DOUBLE, INT, STRING, Type, Variable, list_of
-from sidechain.models.pack_budgets import read_budgets
+from sidechain.models.pack_budgets import read_budgets, read_governance
 from sidechain.models.pack_lists import list_variable, read_lists
 from sidechain.models.pack_reader import NAME, PackError, Problem, Problems, Section, closest, refuse_repeated, titled
 from sidechain.models.pack_rules import read_rules, read_trust, read_typologies, read_wet
@@ -95,6 +96,9 @@ def _policy(problems: Problems, root: Node, source: str, digest: str) -> Policy:
         personal = {one.name for one in event.fields if one.personal}
         key_field = next((one.name for one in event.fields if one.role == "key"), "")
         budgeting = read_budgets(problems, pack.get("budgets"), known, key_field, personal)
+        governing = read_governance(problems, pack.get("governance"), known, budgeting)
+        if budgeting is not None and governing is not None:
+            budgeting = replace(budgeting, governing=governing)
         wet = read_wet(problems, pack.get("wet"), tuple(one.name for one in features))
         sources = read_sources(problems, pack.get("sources"), event, TYPES)
         with problems.section(pack.get("state"), "state") as state:

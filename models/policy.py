@@ -13,6 +13,7 @@ from sidechain.models.cel import Expression
 
 if TYPE_CHECKING:
     from sidechain.models.dry.budget import BudgetPlan  # which is part of what compiles a policy
+    from sidechain.models.dry.governance import Governance
 
 FieldType = Literal["string", "int", "double", "bool", "list<string>"]
 Role = Literal["id", "key", "time"]
@@ -208,6 +209,22 @@ class Reserve:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Governing:
+    """What a pack says of energy governance: the numbers, and what they are asked about. Unknown is never cheaper."""
+
+    rules: "Governance"
+    account: str  # its `reserve` is the base of the cost, and its use decides the level
+    recovered: int = 0  # higher than in every policy before: a person ends a downgrade
+    is_complex: Expression | None = None  # a bool; None: nothing is complex
+    entropy: Expression | None = None  # basis points; None: there is none
+    is_emergency: Expression | None = None  # a bool, false when unknown
+    attempt: Expression | None = None  # an int, 1 for the first; None: there are no others
+    quality: Expression | None = None  # basis points of work that is under way; None: nothing stops early
+    consumed: Expression | None = None  # by it, in the account's unit
+    scenario: tuple[Expression, ...] = ()  # what tells one insight from another; empty: none are kept
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Budgeting:
     """What a pack says of budgets."""
 
@@ -215,6 +232,7 @@ class Budgeting:
     cost_unit: str  # the unit of the cost that an outcome states; what is reserved in others is spent as reserved
     keys: Mapping[str, Expression] = field(default_factory=dict)  # account -> the text that tells its accounts apart
     reserves: tuple[Reserve, ...] = ()
+    governing: Governing | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

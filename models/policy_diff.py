@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from sidechain.models.budget_diff import accounts, bounds, reserves
+from sidechain.models.budget_diff import accounts, bounds, governance, reserves
 from sidechain.models.cel import Expression
 from sidechain.models.cel.checker import Node
 from sidechain.models.policy import Policy
@@ -90,6 +90,7 @@ _SECTIONS: Final = (
     _Section("budgets", bounds, "follows", {}),
     _Section("account", accounts, "follows", {"unit": "follows"}),
     _Section("reserve", reserves, "follows", {}),
+    _Section("governance", governance, "follows", {}),
     _Section("wet", lambda one: {"": one.wet}, "wet", {}),
     _Section("source", lambda one: _named(one.sources, "name"), "raw", {}),
 )

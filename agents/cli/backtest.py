@@ -253,5 +253,5 @@ def _of_files(
     for one in (*events, *decisions, *outcomes):
         if not one.is_file():
             raise UsageProblem(f"{one} is no file")
-    beside = outcomes or [None] * len(events)
+    beside: Sequence[Path | None] = outcomes or [None] * len(events)
     return [FileChain(*one, control) for one in zip(events, decisions, beside, strict=True)]

@@ -3,6 +3,8 @@
     a decision       expires what is due, and then asks for what its action lets happen
     an outcome       that states a cost ends the reservation of its decision
 
+Where the policy has governance, a governor answers before anything is asked for, and watches every cost.
+
 Rule 1: what the rules decided is asked for first. What is refused makes the decision stricter, and the stricter one is
 asked for in its place, until an action stands whose wants are all held, or none is left.
 Rule 2: what is refused is not asked for again in the same decision, and hinders no other account.
@@ -15,7 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
+from sidechain.models.dry.asking import ask
 from sidechain.models.dry.budget import (
     PREFIXES,
     BudgetPlan,
@@ -27,13 +32,14 @@ from sidechain.models.dry.budget import (
     Spending,
     Want,
 )
+from sidechain.models.dry.governance import GOVERNED_PREFIXES, Governed, Governor, Watched
 from sidechain.models.dry.program import RANK, Outcome, Program
 from sidechain.models.dry.shares import share
 from sidechain.models.dry.state import Change
-from sidechain.models.policy import ACTIONS, Budgeting, Reserve
+from sidechain.models.policy import ACTIONS, Budgeting, Governing, Reserve
 
 BUDGETS_KEY: Final = b"budgets:"
-BUDGET_PREFIXES: Final = (BUDGETS_KEY, *PREFIXES)
+BUDGET_PREFIXES: Final = (BUDGETS_KEY, *PREFIXES, *GOVERNED_PREFIXES)
 ASKS: Final = False  # other partitions for a part of their allotment; nobody carries the question there yet
 _NO_AMOUNT: Final = -1  # unknown; refused as any other that is none
 # Of a policy that has dropped its budgets: what is open runs out, and counts as spent.
@@ -64,6 +70,8 @@ class Accounts:
         self.epoch = 0
         self.nothing_before_ms = 0
         self.budgets: Budgets | None = None  # since a decision first asked for anything
+        self.governor: Governor | None = None  # as long as the policy has governance
+        self._forgotten: list[bytes] = []  # records of a governor that is none any more
         self._plan: BudgetPlan | None = None
         self._is_written = True
         self._share = 0
@@ -79,13 +87,16 @@ class Accounts:
     @property
     def total(self) -> int:
         """Of the shares of all records, as of the last `changes`: this part of the state's digest."""
-        return self._share + (0 if self.budgets is None else self.budgets.total)
+        governed = 0 if self.governor is None else self.governor.total
+        return self._share + (0 if self.budgets is None else self.budgets.total) + governed
 
     def begin_epoch(self, epoch: int, at_ms: int) -> None:
         """The state is lost at this time of a person's clock, and with it who spent what in the periods before."""
         self.epoch = epoch
         if self._plan is not None:
             self.nothing_before_ms = at_ms
+        if self.governor is not None:
+            self.governor.begin_downgraded()
 
     def share_among(self, partitions: int) -> None:
         """So many partitions share the accounts. Raises ValueError when that cannot be, or is another number."""
@@ -101,6 +112,7 @@ class Accounts:
     def follow(self, program: Program, at_ms: int) -> None:
         """A policy took effect, by a control record of `at_ms`."""
         budgeting = program.policy.budgeting
+        self._govern(None if budgeting is None else budgeting.governing)
         if budgeting is None and self._plan is None:
             return
         if self._plan is None:
@@ -124,6 +136,9 @@ class Accounts:
         closed = () if self.budgets is None else self.budgets.advance(at)
         reserved: Reserved | None = None
         refused: tuple[Refused, ...] = ()
+        governed: Governed | None = None
+        for one in closed:
+            self._end(one)
         if program.wants is not None and program.policy.budgeting is not None:
             applies, amounts, texts = program.wants(event, features, signals, outcome.score_bp)
             budgeting = program.policy.budgeting
@@ -133,13 +148,27 @@ class Accounts:
                 if applied is not False
             ]
             keys = dict(zip(budgeting.keys, texts, strict=True))
+            scenario = None
+            if budgeting.governing is not None and self.governor is not None and program.requests is not None:
+                said = program.requests(event, features, signals, outcome.score_bp)
+                outcome, asked, governed, scenario = ask(
+                    self.governor, budgeting.governing, self._opened(), at, outcome, asked, keys, said
+                )
             outcome, reserved, refused = self._held(at, outcome, asked, keys)
-        if not closed and reserved is None and not refused:
+            if self.governor is not None and reserved is not None and _is_held(reserved, budgeting):
+                self.governor.awaits(at.seq, scenario, at.now_ms)
+        if not closed and reserved is None and not refused and governed is None:
             return Spent(outcome, None)
-        return Spent(outcome, Spending(self._opened().partitions, closed, reserved, refused))
+        spending = Spending(self._opened().partitions, closed, reserved, refused)
+        return Spent(outcome, spending if governed is None else replace(spending, governed=governed))
 
-    def settle(self, at: Moment, decision: int, cost: int | None, budgeting: Budgeting | None) -> Spending | None:
-        """An outcome said what a decision has cost; None where it said nothing of that, or nothing was reserved."""
+    def settle(
+        self, at: Moment, decision: int, cost: int | None, budgeting: Budgeting | None, *, is_bad: bool = False
+    ) -> Spending | None:
+        """An outcome said what a decision has cost; None where it said nothing of that, or nothing was reserved.
+
+        `is_bad`: it said as well that the decision turned out bad.
+        """
         if cost is None or self.budgets is None:
             return None
         budgets = self.budgets
@@ -147,7 +176,8 @@ class Accounts:
         if isinstance(answer, Refused) and answer.reason == "unknown-unit":
             answer = budgets.settle(at, decision)  # nothing was reserved in the cost's unit: all is spent as reserved
         if isinstance(answer, Closed):
-            return Spending(budgets.partitions, (answer,), None, ())
+            watched = self._watch(at, answer, budgeting, is_bad=is_bad)
+            return Spending(budgets.partitions, (answer,), None, (), UNSET if watched is None else watched)
         if answer.reason == "unknown-reservation":
             return None
         return Spending(budgets.partitions, (), None, (answer,))
@@ -161,9 +191,16 @@ class Accounts:
             yield BUDGETS_KEY, value
         if self.budgets is not None:
             yield from self.budgets.changes()
+        yield from ((name, None) for name in self._forgotten)
+        self._forgotten.clear()
+        if self.governor is not None:
+            yield from self.governor.changes()
 
     def forget_changes(self) -> None:
         """Nobody writes this state down."""
+        self._forgotten.clear()
+        if self.governor is not None:
+            self.governor.forget_changes()
         if self.budgets is not None:
             self.budgets.forget_changes()
 
@@ -171,6 +208,11 @@ class Accounts:
         """Take over the records of the changelog, in any order. Raises ValueError, which says what is wrong."""
         self.epoch = epoch
         found = dict(records)
+        governed = {name: found.pop(name) for name in list(found) if name.startswith(GOVERNED_PREFIXES)}
+        if self.governor is not None:
+            self.governor.restore(governed.items())
+        elif governed:
+            raise ValueError(f"{min(governed)!r} is there, and the policy in force has no governance")
         value = found.pop(BUDGETS_KEY, None)
         if value is None:
             if found or self._plan is not None:
@@ -212,6 +254,34 @@ class Accounts:
             asked = [(one, want) for one, want in asked if one not in fell]
         return outcome, None, tuple(refused)
 
+    def _govern(self, governing: Governing | None) -> None:
+        """A policy took effect that governs so, or not at all: then what was remembered of it is forgotten."""
+        if governing is None:
+            if self.governor is not None:
+                self._forgotten += self.governor.names
+            self.governor = None
+        elif self.governor is None:
+            self.governor = Governor(governing.rules, governing.recovered)
+        else:
+            self.governor.change(governing.rules, governing.recovered)
+
+    def _watch(self, at: Moment, closed: Closed, budgeting: Budgeting | None, *, is_bad: bool) -> Watched | None:
+        """What a cost does to the tripwire; None where nothing of the governed account was held."""
+        if self.governor is None or budgeting is None or budgeting.governing is None:
+            return None
+        mine = next((one for one in closed.parts if one.account == budgeting.governing.account), None)
+        if mine is None:
+            return None
+        decision, cost = closed.reservation, mine.cost
+        return self.governor.settled(
+            at.seq, decision, estimate=mine.reserved, cost=cost, now_ms=at.now_ms, is_bad=is_bad
+        )
+
+    def _end(self, closed: Closed) -> None:
+        """Nothing came of it in time."""
+        if self.governor is not None:
+            self.governor.released(closed.reservation)
+
     def _opened(self) -> Budgets:
         if self.budgets is None:
             if self._plan is None or self.partitions is None:
@@ -224,6 +294,12 @@ class Accounts:
                 nothing_before_ms=self.nothing_before_ms,
             )
         return self.budgets
+
+
+def _is_held(reserved: Reserved, budgeting: Budgeting) -> bool:
+    """Whether something is held in the governed account."""
+    governing = budgeting.governing
+    return governing is not None and any(one.account == governing.account for one in reserved.parts)
 
 
 def _leads_to(budgets: Budgets, reserve: Reserve, account: str) -> bool:

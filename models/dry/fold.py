@@ -391,9 +391,10 @@ class Fold:
             self._lists_cited,
         )
 
-    def _spend(self, decision: int, cost: int | None) -> Spending | None:
+    def _spend(self, decision: int, cost: int | None, label: str | None) -> Spending | None:
         at = Moment(self.writer.seq, self.watermark_ms)
-        return self._memory.accounts.settle(at, decision, cost, self.policy.budgeting)
+        budgeting = self.policy.budgeting
+        return self._memory.accounts.settle(at, decision, cost, budgeting, is_bad=label == "bad")
 
     def _counted_at(self, at_ms: int) -> tuple[int, tuple[str, ...]]:
         """When the event counts, and how its time stands to the watermark.

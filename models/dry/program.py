@@ -16,8 +16,9 @@ from sidechain.models.cel import HELPERS, Expression, lower
 from sidechain.models.dry.parse import Parse, parser
 from sidechain.models.dry.trust import clamp, judge
 from sidechain.models.dry.windows import Step, step
-from sidechain.models.policy import ACTIONS, Budgeting, Feature, Policy, Rule, Trust
+from sidechain.models.policy import ACTIONS, Budgeting, Feature, Governing, Policy, Rule, Trust
 
+REQUEST: Final = ("is_complex", "entropy", "is_emergency", "attempt", "quality", "consumed")  # of Governing
 RANK: Final = {action: rank for rank, action in enumerate(ACTIONS)}
 TIER_RANK: Final = {"pass": 0, "monitor": 1, "review": 2, "block": 3}
 SCORE_MAX_BP: Final = 10_000
@@ -101,6 +102,8 @@ class Program:
         self.fires = self._compile_fires(policy.rules)
         self._trust_inputs = self._compile_trust(policy.trust)
         self.wants = None if policy.budgeting is None else self._compile_wants(policy.budgeting)
+        governing = None if policy.budgeting is None else policy.budgeting.governing
+        self.requests = None if governing is None else self._compile_requests(governing)
         self._fired: dict[int, Fired] = {}
         self._outcomes: dict[tuple[int, int, int, int], Outcome] = {}
 
@@ -195,6 +198,18 @@ class Program:
         reads = [one for one in (*whens, *amounts, *keys) if one is not None]
         build = self._function("wants", ("event", "features", "signals", "score_bp"), reads)
         build.returns(ast.Tuple([build.tuple_of(whens), build.tuple_of(amounts), build.tuple_of(keys)], ast.Load()))
+        return build.compiled()
+
+    def _compile_requests(self, governing: Governing) -> Callable[[Any, Any, Any, int], Any]:
+        """event, features, signals, score_bp -> what is said of a request, in REQUEST's order, and of its scenario.
+
+        Unknown is None; so is what the policy does not ask for.
+        """
+        asked = [getattr(governing, name) for name in REQUEST]
+        reads = [one for one in (*asked, *governing.scenario) if one is not None]
+        build = self._function("requests", ("event", "features", "signals", "score_bp"), reads)
+        said, scenario = build.tuple_of(asked, absent=None), build.tuple_of(list(governing.scenario))
+        build.returns(ast.Tuple([said, scenario], ast.Load()))
         return build.compiled()
 
     def _function(self, name: str, parameters: tuple[str, ...], reads: Sequence[Expression]) -> "_Function":

@@ -57,10 +57,11 @@ VERDICTS: Final[tuple[Verdict, ...]] = (
 _parse: Final = parser(SCHEMA)
 
 
-Spend = Callable[[int, int | None], Spending | None]  # seq of a decision, its cost -> what that did to accounts
+# seq of a decision, its cost, its label -> what that did to accounts
+Spend = Callable[[int, int | None, str | None], Spending | None]
 
 
-def nothing_spent(_decision: int, _cost: int | None) -> None:
+def nothing_spent(_decision: int, _cost: int | None, _label: str | None) -> None:
     """There are no accounts."""
 
 
@@ -135,7 +136,7 @@ def judge(record: InputRecord, place: Place, ids: Ids, spend: Spend = nothing_sp
     if ruling.decision is not None:
         ids.settle(ruling.decision, ruling.facts)
         opening = _opening("settlement", record, place, digest, outcome.id, told, outcome.at)
-        spending = spend(ruling.decision, outcome.cost_minor)
+        spending = spend(ruling.decision, outcome.cost_minor, outcome.label)
         return Judged(key, Settlement(*opening, ruling.decision, *says, spending))
     opening = _opening("refused-outcome", record, place, digest, outcome.id, told, outcome.at)
     named = outcome.partition, outcome.seq

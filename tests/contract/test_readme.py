@@ -19,6 +19,7 @@ from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.accounts import BUDGET_PREFIXES
 from sidechain.models.dry.budget import REASONS as REASONS_OF_BUDGETS
 from sidechain.models.dry.entry import stated
+from sidechain.models.dry.governance import GOVERNED_PREFIXES
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.program import SignalValue
 from sidechain.models.dry.settling import VERDICTS
@@ -246,6 +247,19 @@ def test_the_kernel_writes_these_entries_of_budgets():
     assert [f"{name.decode()}  {value.decode()}" for name, value in live] == BLOCKS["budget.state"].splitlines()
 
 
+def test_the_kernel_writes_these_entries_of_governance():
+    """An event, its cost, and an event about the same."""
+    fold = Fold(load(BLOCKS["governed.yaml"].encode() + b"\n", name="governed.yaml"), 0, partitions=2)
+    first = lines("events")[0]
+    second = first.replace(b"door-1", b"door-2").replace(b"807256800000", b"807256861000")
+    made = fold.events([Line(0, b"b-17", first)]).entries
+    made += fold.outcomes([Line(0, b"b-17", b'{"id":"door-1","at":807256860000,"cost_minor":170}')]).entries
+    made += fold.events([Line(1, b"b-17", second)]).entries
+    assert [value for _, value in made] == lines("governed")
+    live = [(name, value) for name, value in fold.changes() if name.startswith(GOVERNED_PREFIXES) and value is not None]
+    assert [f"{name.decode()}  {value.decode()}" for name, value in live] == BLOCKS["governed.state"].splitlines()
+
+
 def test_every_reason_of_a_refused_reservation_is_on_the_page():
     told = re.search(r"`reason` of a refusal is one of (.*?)`balance-too-large`", TEXT, re.DOTALL)
     assert told is not None
@@ -266,7 +280,8 @@ def test_a_list_is_named_by_the_digest_of_its_sorted_rows():
 
 
 def test_an_entry_comes_back_as_it_was():
-    for line in lines("dry.decisions") + lines("settlements") + lines("repairs") + lines("listed") + lines("budgeted"):
+    names = ("dry.decisions", "settlements", "repairs", "listed", "budgeted", "governed")
+    for line in [line for name in names for line in lines(name)]:
         found = records.decode_entry(line)
         assert type(found) is records.ENTRIES[found.kind]
         assert records.encode(found) == line

@@ -5,8 +5,9 @@ import pytest
 from sidechain.models.cel import BOOL, INT, STRING, Variable
 from sidechain.models.dry.budget import AccountPlan
 from sidechain.models.dry.governance import Governance
-from sidechain.models.pack_budgets import Budgeting, Governing, read_budgets, read_governance
+from sidechain.models.pack_budgets import read_budgets, read_governance
 from sidechain.models.pack_reader import PackError, Problems
+from sidechain.models.policy import Budgeting, Governing
 from sidechain.models.yaml_positions import parse
 
 DAY = 86_400_000
@@ -53,8 +54,7 @@ def read(text: str) -> tuple[Budgeting | None, Governing | None]:
     problems = Problems("doors.yaml", text)
     top = {name.text: node for name, node in parse(text).items}
     budgets = read_budgets(problems, top.get("budgets"), SEES, "badge")
-    accounts = tuple(one.account for one in budgets.reserves) if budgets else ("badge_day",)
-    governing = read_governance(problems, top.get("governance"), SEES, accounts)
+    governing = read_governance(problems, top.get("governance"), SEES, budgets)
     problems.raise_any()
     return budgets, governing
 
@@ -85,6 +85,12 @@ def test_what_a_pack_says_is_what_is_read():
     ]
     assert governing.rules == Governance(recover_at_bp=800, recover_after=5, insight_ttl_ms=DAY, insights=10)
     assert (governing.account, governing.entropy.source) == ("badge_day", "signals.entropy")
+
+
+def test_governance_needs_budgets():
+    """It answers before something is reserved."""
+    with pytest.raises(PackError, match='nothing is reserved in account "badge_day" in governance'):
+        read(GOOD[GOOD.index("governance:") :])
 
 
 def test_where_there_is_one_unit_it_is_the_cost_s():
@@ -220,6 +226,24 @@ def test_what_governance_leaves_out_is_the_seeds_numbers():
             "  account: team_day\n",
             "team_day\n  complex",
             'nothing is reserved in account "team_day" in governance',
+        ),
+        (
+            "  account: badge_day\n",
+            "  account: reviews_day\n",
+            "reviews_day\n  complex",
+            "costs are stated in EUR, and reviews_day counts count, in governance",
+        ),
+        (
+            "  tripwire:",
+            "  quality: event.amount\n  tripwire:",
+            "event.amount\n  tripwire",
+            'work stops early by "quality" and "consumed" together in governance',
+        ),
+        (
+            "tripwire: {recover_at: 800",
+            "tripwire: {recovered: -1, recover_at: 800",
+            "-1",
+            '"recovered" must be a whole number from 0 to 9007199254740991, not -1, in "tripwire" of governance',
         ),
         (
             "complex: features.doors_1h > 3",

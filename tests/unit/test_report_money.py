@@ -10,6 +10,8 @@ from sidechain.models.report.document import Chain, Known, document, seal
 from sidechain.models.report.money_page import money
 from sidechain.models.report.tally import Ask, Period
 from tests import dumb_report
+from tests.unit.test_fold_budgets import Desk
+from tests.unit.test_fold_governance import POLICY as GOVERNED
 
 DAY = 86_400_000
 BASE: dict[str, Any] = {"policy": "p@1:0", "at": 5}
@@ -136,6 +138,27 @@ def test_what_governance_answered_and_saved(totals):
 @pytest.mark.parametrize("period", [PERIOD, Period(), Period(since=6), Period(until=6), Period(since=7)])
 def test_a_dumber_program_comes_to_the_same(period):
     assert made(period=period)["totals"] == dumb_report.totals({0: ENTRIES}, {}, *period)
+
+
+@pytest.mark.parametrize("desk", [Desk(), Desk(GOVERNED)], ids=["budgets", "governance"])
+def test_a_dumber_program_comes_to_the_same_of_what_the_kernel_writes(desk):
+    """Held, refused, expired, settled below and above; governed and not."""
+    ids = []
+    for at in range(12):
+        said = {"risky": at % 5 == 4, "team": "red"} if desk.fold.policy.name == "desk" else {"parts": at}
+        ids.append(desk.event(90 + at * 300 * (at % 4 == 3), at=at * DAY // 3, badge=f"b{at % 2}", **said)["id"])
+        if at % 3 == 1:
+            desk.outcome(ids[at - 1], 60 + 5 * at)
+    desk.outcome(ids[10], 10**6)
+    tally = Ask().tally(0)
+    tally.take(0, desk.lines)
+    tally.finish()
+    found = document([Chain(0, [], tally)], Ask(), Known({}))["totals"]
+    assert found == dumb_report.totals({0: [json.loads(one) for one in desk.lines]}, {})
+    assert found["entries"]["unreadable"] == 0
+    assert any(one["expired"]["decisions"] for one in found["budgets"].values())
+    assert any(one["settled"]["overrun_minor"] for one in found["budgets"].values())
+    assert bool(found["governance"]["answers"]) is (desk.fold.policy.name == "llm")
 
 
 def test_people_read_it_too(totals):

@@ -3,7 +3,7 @@
 From these records alone, in the order of the chain, every balance can be computed again.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -170,6 +170,7 @@ class Spending(msgspec.Struct, frozen=True):
     closed: tuple[Closed, ...]  # expired before this decision, or settled by this outcome; oldest first
     reserved: Reserved | None
     refused: tuple[Refused, ...]  # in the order they were asked; what was refused is not reserved
+    governed: Any = msgspec.UNSET  # what governance says, under a policy that has it and where it was asked
 
 
 class Debit(msgspec.Struct, frozen=True):

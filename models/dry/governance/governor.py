@@ -86,6 +86,16 @@ class Governor:
         self._share = 0
 
     @property
+    def names(self) -> list[bytes]:
+        """Of its records on the changelog."""
+        return [GOVERNED_KEY, *self._insights.names]
+
+    def begin_downgraded(self) -> None:
+        """The state is lost: nobody knows whether it was downgraded, so a person has to recover it."""
+        self._tripwire = Tripwire(is_downgraded=True)
+        self._is_dirty = True
+
+    @property
     def tripwire(self) -> Tripwire:
         """As it stands."""
         return self._tripwire
@@ -111,7 +121,9 @@ class Governor:
         rules, request, downgraded = self._rules, asked.request, self._tripwire.is_downgraded
         charged = charge(rules, request)
         level = level_of(rules, used, given)
-        about = (None, (), downgraded) if charged is None else (request.base, charged.multipliers, downgraded)
+        about: tuple[int | None, tuple[tuple[str, int], ...], bool] = (None, (), downgraded)
+        if charged is not None:
+            about = request.base, charged.multipliers, downgraded
         if asked.attempt is None or asked.attempt < 1:
             return Governed("refuse", "attempt_unknown", level, *about, 0)
         wait_ms = wait_before(rules, asked.attempt)

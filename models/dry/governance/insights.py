@@ -59,6 +59,11 @@ class Insights:
     def __len__(self) -> int:
         return len(self._found)
 
+    @property
+    def names(self) -> list[bytes]:
+        """Of its records on the changelog."""
+        return [INSIGHT_PREFIX + name.encode() for name in self._shares]
+
     def change(self, rules: Governance) -> None:
         """A policy took effect: what no longer fits is forgotten, oldest first."""
         self._rules = rules
