@@ -19,9 +19,12 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"- {of['date']}, {of['cpu']}, {of['cores']} cores, {of['system']}, Python {of['python']}"
     yield (
-        f"- {sent['payments']:,} payments and {sent['outcomes']:,} outcomes seven days behind them, {sent['twice']:,} "
-        f"of these twice, {sent['astray']:,} on another partition than they name; all decided in "
-        f"{sent['seconds']:,} s: {sent['payments_per_s']:,} payments/s, {sent['inputs_per_s']:,} inputs/s"
+        f"- {sent['payments']:,} payments, {sent['charges']:,} charged a day later; {sent['labels']:,} labels seven "
+        f"days later, {sent['twice']:,} of these twice, {sent['astray']:,} on another partition than they name"
+    )
+    yield (
+        f"- all of it decided in {sent['seconds']:,} s: {sent['payments_per_s']:,} payments/s, "
+        f"{sent['inputs_per_s']:,} inputs/s"
     )
     beside = f", beside it {', '.join(told['beside'])}" if told["beside"] else ""
     yield f"- one worker, {told['partitions']} partitions{beside}; broker, sender and worker share the machine"

@@ -19,8 +19,8 @@ from sidechain.agents.bench.place import Place
 from sidechain.agents.problems import AnswerIsNo
 from sidechain.models.policy import Policy
 from tests.bench.payments_changes import BURST, NewList
-from tests.bench.payments_read import Read, check_lateness, read
-from tests.bench.payments_rows import Payment
+from tests.bench.payments_read import STOPPED, Read, check_lateness, read
+from tests.bench.payments_rows import DAY_MS, Payment
 
 COMMAND_S: Final = 1_800.0  # a command may take
 SEVERAL: Final = 50_000  # payments from which a second process is worth its start
@@ -28,6 +28,8 @@ SAID: Final = 600  # characters of what a command said that went wrong
 ROOT: Final = Path(__file__).parents[2]
 SIDECHAIN: Final = ("-m", "sidechain.agents")
 DUMB_REPORT: Final = str(ROOT / "tests" / "dumb_report.py")
+DUMB_LEDGER: Final = str(ROOT / "tests" / "dumb_ledger.py")
+MEMORY_MS: Final = 4 * DAY_MS  # how long what was reserved under one policy bears on what another one may reserve
 
 Told = Callable[[str], None]
 
@@ -43,6 +45,15 @@ class Answer(NamedTuple):
     def data(self) -> Any:
         """Its JSON."""
         return msgspec.json.decode(self.out)
+
+
+class Flip(msgspec.Struct):
+    """One line of a back-test's flips."""
+
+    partition: int
+    seq: int
+    at_ms: int | None
+    before: str
 
 
 class Proofs:
@@ -67,6 +78,7 @@ class Proofs:
         self._newer = newer
         self._sent = sent
         self._told = told
+        self._has_budgets = any(one.budgeting is not None for one in policies)
         self._jobs = "2" if len(sent) >= SEVERAL else "1"
         self._checks: list[dict[str, Any]] = []
         self._heads: dict[str, list[str]] = {}
@@ -116,6 +128,9 @@ class Proofs:
             return
         await self._report()
         await self._read(expected)
+        if self._has_budgets:
+            async with self._check("tests/dumb_ledger.py: remaining + reserved + committed at every entry") as said:
+                said.append((await self._ran([DUMB_LEDGER, str(self._export)])).out.decode().strip())
         for number, changed in enumerate(self._policies[1:], 1):
             await self._backtest(number, changed)
 
@@ -163,30 +178,50 @@ class Proofs:
         async with self._check(f"back-test of {changed.ref}: what the run then showed") as said:
             words = ["--export", str(self._export), "--flips", str(flips), "--jobs", self._jobs, "--json"]
             told = (await self._asked("policy", "backtest", str(file), *words)).data
-            found = [msgspec.json.decode(line, type=_Flip) for line in flips.read_bytes().splitlines()]
+            found = [msgspec.json.decode(line, type=Flip) for line in flips.read_bytes().splitlines()]
             by_policy: dict[str, set[tuple[int, int]]] = {}
             for one in found:
-                under = self.read.sealed_under(one.partition, one.seq)
-                by_policy.setdefault(under, set()).add((one.partition, one.seq))
-            if own := by_policy.get(changed.ref):
-                raise AnswerIsNo(f"{len(own)} of its own decisions flip, {min(own)} the first")
+                by_policy.setdefault(self._under(one), set()).add((one.partition, one.seq))
+            self.check_flips(changed.ref, found, is_threshold=number == 1)
             if len(found) != told["flips"]:
                 raise AnswerIsNo(f"{told['flips']} flips are counted and {len(found)} named")
-            if number == 1:
-                self._dumb_flips(found)
             counts = ", ".join(f"{len(some):,} sealed under {ref}" for ref, some in sorted(by_policy.items()))
             said.append(f"{told['inputs']:,} inputs, {len(found):,} flips: {counts or 'none'}; {told['verdict']}")
 
-    def _dumb_flips(self, found: Sequence["_Flip"]) -> None:
-        """The threshold's: everything between the limits that was allowed, and nothing that is not between them."""
+    def _under(self, flip: Flip) -> str:
+        return self.read.sealed_under(flip.partition, flip.seq)
+
+    def check_flips(self, ref: str, found: Sequence[Flip], *, is_threshold: bool) -> None:
+        """Raises `AnswerIsNo` when these cannot be what the run showed. `is_threshold`: it is the first change."""
+        self._own_flips(ref, [one for one in found if self._under(one) == ref])
+        if is_threshold:
+            self._dumb_flips(found)
+
+    def _own_flips(self, ref: str, own: Sequence[Flip]) -> None:
+        """None; with budgets, none as soon as what was reserved before the change is over."""
+        since = self.read.since_ms
+        late = [
+            (one.partition, one.seq)
+            for one in own
+            if not self._has_budgets or (one.at_ms or 0) > since[one.partition, ref] + MEMORY_MS
+        ]
+        if late:
+            raise AnswerIsNo(f"{len(late)} of its own decisions flip, {min(late)} the first")
+
+    def _dumb_flips(self, found: Sequence[Flip]) -> None:
+        """The threshold's: everything between the limits that was allowed, and nothing that is not between them.
+
+        With budgets a stricter decision leaves others more, or fewer reviews: of what was stopped any may flip.
+        """
         first = self._policies[0].ref
-        under = [one for one in found if self.read.sealed_under(one.partition, one.seq) == first]
+        under = [one for one in found if self._under(one) == first]
         allowed = {(one.partition, one.seq) for one in under if one.before == "allow"}
         if allowed != self.read.burst_allowed:
             raise AnswerIsNo(
                 f"{len(allowed)} allowed ones flip, and {len(self.read.burst_allowed)} are between the limits"
             )
-        if beyond := {(one.partition, one.seq) for one in under} - self.read.burst:
+        settled = [one for one in under if not self._has_budgets or one.before not in STOPPED]
+        if beyond := {(one.partition, one.seq) for one in settled} - self.read.burst:
             raise AnswerIsNo(f"{len(beyond)} flip that are not between the limits, {min(beyond)} the first")
 
     # How it is asked
@@ -233,9 +268,3 @@ class Proofs:
         seconds = round(time.monotonic() - began, 1)
         self._checks.append({"check": what, "ok": is_so, "said": "; ".join(said), "seconds": seconds})
         self._told(f"{'ok' if is_so else 'NOT SO'}  {what}{': ' if said else ''}{'; '.join(said)} ({seconds} s)")
-
-
-class _Flip(msgspec.Struct):
-    partition: int
-    seq: int
-    before: str

@@ -38,6 +38,8 @@ class _Entry(msgspec.Struct):
     lists: dict[str, str | None] = {}
     reason: str | None = None
     settles: int | None = None
+    label: str | None = None
+    cost_minor: int | None = None
 
 
 @dataclass
@@ -91,11 +93,13 @@ class Read:
     weeks: dict[int, Ranked] = field(default_factory=dict)
     policies: dict[str, Ranked] = field(default_factory=dict)
     in_force: dict[int, list[tuple[int, str]]] = field(default_factory=dict)  # by partition: from which seq, which
+    since_ms: dict[tuple[int, str], int] = field(default_factory=dict)  # by partition and policy, in event time
+    cost_minor: int = 0  # of all that was charged
     versions: dict[int, list[str]] = field(default_factory=dict)  # of lists, as decisions cited them
     faults: list[str] = field(default_factory=list)
     burst: set[tuple[int, int]] = field(default_factory=set)  # partition, seq: what the threshold is about
     burst_allowed: set[tuple[int, int]] = field(default_factory=set)  # of them, those it must flip
-    _after_ms: list[int] = field(default_factory=list)  # from payment to settlement, in event time
+    _after_ms: list[int] = field(default_factory=list)  # from payment to label, in event time
 
     def complain(self, what: str) -> None:
         """The first few are kept."""
@@ -108,7 +112,7 @@ class Read:
 
     @property
     def lateness_h(self) -> dict[str, float]:
-        """Hours of event time from a payment to its settlement, where payments came behind it in its chain."""
+        """Hours of event time from a payment to its label, where payments came behind it in its chain."""
         found = sorted(self._after_ms)
         shares = {"least": 0.0, "median": 0.5, "p99": 0.99, "most": 1.0}
         return {
@@ -122,6 +126,7 @@ class Read:
             "entries": dict(sorted(self.kinds.items())),
             "refused_outcomes": dict(sorted(self.refused.items())),
             "decisions_that_used": dict(sorted(self.signals_known.items())),
+            "cost_minor": self.cost_minor,
             "hours_to_settlement": self.lateness_h,
             "ranked": {
                 "all": self.whole.figures,
@@ -179,7 +184,7 @@ class _Chain:
         self._rows = rows
         self._burst = burst
         self._reached_ms = 0
-        self._paid_at: dict[int, int] = {}  # by seq, of what is not settled yet
+        self._paid: dict[int, Payment] = {}  # by seq, what nobody said yet how it was
         self._waiting: list[int] = []  # since the last payment: they count only when another one comes
         self._versions = found.versions.setdefault(partition, [])
         self._in_force = found.in_force.setdefault(partition, [])
@@ -190,19 +195,26 @@ class _Chain:
         found.kinds[entry.kind] += 1
         if not self._in_force or self._in_force[-1][1] != entry.policy:
             self._in_force.append((entry.seq, entry.policy))
+            found.since_ms[self._partition, entry.policy] = self._reached_ms
         if entry.kind == "decision":
             self._decision(entry)
-        elif entry.kind == "settlement" and entry.settles is not None:
-            self._settled(entry.settles)
+        elif entry.kind == "settlement":
+            self._settled(entry)
         elif entry.kind == "refused-outcome":
             found.refused[str(entry.reason)] += 1
 
-    def _settled(self, seq: int) -> None:
-        paid_ms = self._paid_at.pop(seq, None)
-        if paid_ms is None:
-            self._found.complain(f"partition {self._partition}: entry {seq} is settled twice, or is no decision")
+    def _settled(self, entry: _Entry) -> None:
+        payment = self._paid.get(entry.settles or 0)
+        if payment is None:
+            self._found.complain(f"partition {self._partition}: entry {entry.settles} was settled, or is no decision")
             return
-        self._waiting.append(self._reached_ms - paid_ms)
+        if entry.cost_minor is not None:
+            self._found.cost_minor += entry.cost_minor
+        if entry.label is not None:
+            if (entry.label == "bad") != payment.is_bad:
+                self._found.complain(f"payment {payment.id} is settled as {entry.label}")
+            self._waiting.append(self._reached_ms - payment.at_ms)
+            del self._paid[entry.settles or 0]
 
     def _decision(self, entry: _Entry) -> None:
         found, payment = self._found, self._truth.get(str(entry.id))
@@ -212,7 +224,7 @@ class _Chain:
         found._after_ms.extend(self._waiting)
         self._waiting.clear()
         self._reached_ms = payment.at_ms
-        self._paid_at[entry.seq] = payment.at_ms
+        self._paid[entry.seq] = payment
         span = "to 31 May" if payment.at_ms < SPLIT_MS else "from 1 June"
         for ranked in (
             found.whole,
@@ -247,8 +259,8 @@ class _Chain:
 def check_lateness(found: Read) -> str | None:
     """What is wrong with when outcomes were settled; None: nothing. A day is let pass, as long as a chain may sleep."""
     if not found.lateness_h:
-        return "no outcome was settled before the last payment: more rows are needed to see any in time"
+        return "no label was settled before the last payment: more rows are needed to see any in time"
     least_h, due_h = found.lateness_h["least"], DELAY_MS / 3_600_000
     if least_h < due_h - DAY_MS / 3_600_000:
-        return f"an outcome was settled {least_h:.1f} h behind its payment, which was due {due_h:.0f} h behind it"
+        return f"a label was settled {least_h:.1f} h behind its payment, which was due {due_h:.0f} h behind it"
     return None

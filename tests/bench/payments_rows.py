@@ -1,7 +1,8 @@
-"""The rows of a payments stream as what is sent: each payment, and behind it what it turned out to be.
+"""The rows of a payments stream as what is sent: each payment, and behind it what it cost and what it turned out to be.
 
-An outcome is due so long after its payment in event time; `steps` gives both in one order, so that whoever sends step
-after step tells nobody anything before its time.
+One payment in ten is charged a day later in event time, and of every second one of these a tenth is given back; what
+any payment was, good or bad, is known seven days later. `steps` gives all of it in one order, so that whoever sends
+step after step tells nobody anything before its time.
 """
 
 import sys
@@ -18,6 +19,7 @@ from sidechain.models.sources import Converted, rows
 
 DAY_MS: Final = 86_400_000
 DELAY_MS: Final = 7 * DAY_MS
+CHARGED_EVERY: Final = 10
 
 
 class Payment(NamedTuple):
@@ -36,24 +38,28 @@ class Payment(NamedTuple):
         """Whether it is fraud of any kind."""
         return self.kind > 0
 
-    def outcome(self, partition: int | None = None) -> bytes:
-        """What it turned out to be and cost. `partition`: that of its decision, where the outcome is to name it."""
+    def label(self, partition: int | None = None) -> bytes:
+        """The outcome that says what it was. `partition`: that of its decision, where the outcome is to name it."""
         named = b"" if partition is None else b',"partition":%d' % partition
-        return b'{"id":"%b","key":"%b","at":%d,"label":"%b","cost_minor":%d%b}' % (
-            self.id.encode(),
-            self.customer.encode(),
-            self.at_ms + DELAY_MS,
-            b"bad" if self.kind else b"good",
-            self.amount_minor,
-            named,
-        )
+        label = b"bad" if self.kind else b"good"
+        return b'{"id":"%b","key":"%b","at":%d,"label":"%b"%b}' % (*self._whose, self.at_ms + DELAY_MS, label, named)
+
+    def charge(self, given_back_minor: int) -> bytes:
+        """The outcome that says what it cost."""
+        cost = self.amount_minor - given_back_minor
+        return b'{"id":"%b","key":"%b","at":%d,"cost_minor":%d}' % (*self._whose, self.at_ms + DAY_MS, cost)
+
+    @property
+    def _whose(self) -> tuple[bytes, bytes]:
+        return self.id.encode(), self.customer.encode()
 
 
 class Step(NamedTuple):
-    """So many payments, and the outcomes that are due by the last of them."""
+    """So many payments, and what is known by the last of them."""
 
     payments: Sequence[Payment]
-    due: Sequence[Payment]
+    charged: Sequence[Payment]
+    labelled: Sequence[Payment]
 
 
 class _Event(msgspec.Struct):
@@ -87,13 +93,34 @@ def payments(policy: Policy, lines: Iterable[bytes]) -> Iterator[Payment]:
 
 
 def steps(found: Sequence[Payment], size: int) -> Iterator[Step]:
-    """All of them, `size` at a time, with the outcomes that are due by then; then the outcomes that are left."""
-    due = 0
+    """All of them, `size` at a time, with what is known by then; then what becomes known when nobody pays any more."""
+    charges, labels = _Due(found[::CHARGED_EVERY], DAY_MS), _Due(found, DELAY_MS)
     for first in range(0, len(found), size):
         some = found[first : first + size]
-        begin, until_ms = due, some[-1].at_ms
-        while found[due].at_ms + DELAY_MS <= until_ms:
-            due += 1
-        yield Step(some, found[begin:due])
-    for first in range(due, len(found), size):
-        yield Step((), found[first : first + size])
+        until_ms = some[-1].at_ms
+        yield Step(some, charges.by(until_ms), labels.by(until_ms))
+    yield Step((), charges.rest(), ())
+    while rest := labels.rest(size):
+        yield Step((), (), rest)
+
+
+class _Due:
+    """Payments, as something becomes known of them."""
+
+    def __init__(self, found: Sequence[Payment], delay_ms: int) -> None:
+        self._found = found
+        self._delay_ms = delay_ms
+        self._told = 0
+
+    def by(self, now_ms: int) -> Sequence[Payment]:
+        """Those that are due by now and were not told."""
+        begin, due_ms = self._told, now_ms - self._delay_ms
+        while self._told < len(self._found) and self._found[self._told].at_ms <= due_ms:
+            self._told += 1
+        return self._found[begin : self._told]
+
+    def rest(self, count: int | None = None) -> Sequence[Payment]:
+        """The next so many of those that were not told; None: all."""
+        begin = self._told
+        self._told = len(self._found) if count is None else min(len(self._found), begin + count)
+        return self._found[begin : self._told]

@@ -1,13 +1,15 @@
-"""Payments through the whole system: outcomes a week late, two lists, two changes of policy; then everything proved.
+"""Payments through the whole system: late outcomes, budgets, two lists, two changes of policy; then all of it proved.
 
     python -m tests.bench.payments_run ../shared/data/fraud_handbook_2018-04_07.csv.gz
-    python -m tests.bench.payments_run FILE… --rows 100000 --beside tap,wet --report payments-run.md --json
+    python -m tests.bench.payments_run FILE… --rows 100000 --beside tap,aggregator --report payments-run.md --json
 
 A broker of its own and a worker with four partitions decide the rows of the Fraud Detection Handbook's stream, keyed by
-customer, in the order of their time. The sender stays a second ahead of the chains, so outcomes come seven days late in
-event time and the run is as fast as the lane. A quarter of the way on the first versions of both lists are activated,
-then a threshold is changed, then other versions of the lists, then a rule is added. One outcome in 1,000 is sent twice,
-one to another partition than it names. `--beside`: other workers that run along, and must keep up by themselves.
+customer, in the order of their time. One payment in ten is charged a day later, and whether it was good or bad is known
+seven days later, in event time: the sender stays half a second ahead of the chains, so that the run is as fast as the
+lane and nothing is told before its time. A fifth of the way on the first versions of both lists are activated, then a
+threshold is changed, then other versions of the lists, then a rule is added. One label in 1,000 is sent twice, one to
+another partition than it names. `--beside`: other workers that run along, `tap,aggregator` so that the history of
+terminals is known; the sender waits for the aggregator as it does for the chains.
 
 Behind it `verify`, `account` and `replay` read the topics, beside an export that is reported on, recomputed by
 `tests/dumb_report.py`, back-tested with both changes and read once more against the rows. Exit 1: something is not as
@@ -67,15 +69,16 @@ class Sent(NamedTuple):
     """What went in."""
 
     payments: int
-    outcomes: int
-    twice: int
-    astray: int
+    charges: int
+    labels: int
+    twice: int  # of these
+    astray: int  # of these
     seconds: float  # until all of it had its entry
 
     @property
     def figures(self) -> dict[str, Any]:
         """For the report."""
-        every = self.payments + self.outcomes + self.twice + self.astray
+        every = self.payments + self.charges + self.labels + self.twice + self.astray
         return {
             **self._asdict(),
             "seconds": round(self.seconds, 1),
@@ -102,7 +105,7 @@ async def run(
             with_cases = "aggregator" in beside
             sender = Paced(config, lead, lambda: _check([worker, *others]), with_cases=with_cases)
             sent = await _send(sender, config, found, planned, told, step)
-            told(f"{len(found):,} payments and their outcomes decided in {sent.seconds:,.1f} s; now the proofs")
+            told(f"{len(found):,} payments and what became of them decided in {sent.seconds:,.1f} s; now the proofs")
         finally:
             for one in others:
                 one.end()
@@ -171,7 +174,7 @@ async def _send(
     paced: Paced, config: Config, found: Sequence[Payment], planned: Sequence[Change], told: Told, step: int
 ) -> Sent:
     """Everything, in its order; returns when all of it has its entry."""
-    waiting, paid, known, told_paid = list(planned), 0, 0, 0
+    waiting, paid, charged, known, told_paid = list(planned), 0, 0, 0, 0
     began = told_at = time.monotonic()
     every = max(1, len(found) // TOLD)
     async with paced as sender:
@@ -182,33 +185,41 @@ async def _send(
                 sender.chains.due += change.entries * config.partitions
                 told(f"behind {paid:,} payments: {change.what}")
             await sender.send("events", [sender.record(it.customer, it.event) for it in one.payments])
-            outcomes, entries = _outcomes(sender, one, known)
-            await sender.send("outcomes", outcomes)
-            sender.chains.due += len(one.payments) + entries
-            sender.cases.due += len(one.payments) + len(one.due)
-            paid, known = paid + len(one.payments), known + len(one.due)
+            charges, (labels, entries) = _charges(sender, one, charged), _labels(sender, one, known)
+            await sender.send("outcomes", [*charges, *labels])
+            sender.chains.due += len(one.payments) + len(charges) + entries
+            sender.cases.due += len(one.payments) + len(one.labelled)
+            paid, charged, known = paid + len(one.payments), charged + len(charges), known + len(one.labelled)
             await sender.wait()
             if paid - told_paid >= every:
                 now = time.monotonic()
                 per_s = (paid - told_paid) / (now - told_at)
                 told_at, told_paid = now, paid
-                told(f"{paid:,} of {len(found):,} payments, {known:,} outcomes, {per_s:,.0f} payments/s")
+                told(f"{paid:,} of {len(found):,} payments, {known:,} labels, {per_s:,.0f} payments/s")
         await sender.wait(0)
-    twice, astray = (sum(range_at % ODD_EVERY == at for range_at in range(known)) for at in (TWICE_AT, ASTRAY_AT))
-    return Sent(paid, known, twice, astray, time.monotonic() - began)
+    twice, astray = (sum(number % ODD_EVERY == at for number in range(known)) for at in (TWICE_AT, ASTRAY_AT))
+    return Sent(paid, charged, known, twice, astray, time.monotonic() - began)
 
 
-def _outcomes(sender: Paced, step: Step, first: int) -> tuple[list[Record], int]:
-    """The outcomes of a step, and how many entries they will come to. `first`: outcomes before them."""
+def _charges(sender: Paced, step: Step, first: int) -> list[Record]:
+    """What the charged payments of a step cost. `first`: charges before them."""
+    return [
+        sender.record(one.customer, one.charge(one.amount_minor // 10 if number % 2 else 0))
+        for number, one in enumerate(step.charged, first)
+    ]
+
+
+def _labels(sender: Paced, step: Step, first: int) -> tuple[list[Record], int]:
+    """What the payments of a step were, and how many entries that comes to. `first`: labels before them."""
     records, entries = [], 0
-    for number, one in enumerate(step.due, first):
+    for number, one in enumerate(step.labelled, first):
         if number % ODD_EVERY == ASTRAY_AT:
             right = sender.partition_of(one.customer.encode())
-            records.append(sender.record(one.customer, one.outcome(right), shift=1))
+            records.append(sender.record(one.customer, one.label(right), shift=1))
             entries += 2  # refused there, and forwarded
             continue
         times = 2 if number % ODD_EVERY == TWICE_AT else 1
-        records += [sender.record(one.customer, one.outcome())] * times
+        records += [sender.record(one.customer, one.label())] * times
         entries += times
     return records, entries
 
@@ -219,7 +230,7 @@ def _expected(
     refused = {"already-settled": sent.twice, "wrong-partition": sent.astray}
     kinds = {
         "decision": sent.payments,
-        "settlement": sent.outcomes,
+        "settlement": sent.charges + sent.labels,
         "refused-outcome": sent.twice + sent.astray,
         "policy": partitions * (len(policies) - 1),
         "list": partitions * len(newer),
@@ -261,7 +272,7 @@ def _asked() -> argparse.Namespace:
         "files", metavar="FILE", nargs="+", type=Path, help="rows of the Handbook's stream, CSV, also .gz"
     )
     asks.add_argument("--rows", type=int, help="the first so many rows only")
-    asks.add_argument("--beside", default="", metavar="ROLE,…", help="workers that run along: tap,wet")
+    asks.add_argument("--beside", default="", metavar="ROLE,…", help="workers that run along: tap,aggregator")
     asks.add_argument("--report", type=Path, metavar="FILE", help="write the page for people there as well")
     asks.add_argument("--json", action="store_true", help="print the figures as JSON instead of the page")
     return asks.parse_args()

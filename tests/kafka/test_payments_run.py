@@ -35,19 +35,22 @@ def test_payments_with_late_outcomes_lists_and_two_changes_are_proved_from_end_t
     found = list(payments(load_pack("payments"), [header, *rows[FIRST : FIRST + PAYMENTS]]))
     told = asyncio.run(run(here, found, print, lead=400, step=100))
     assert told["well"], page(told)
-    assert len(told["checks"]) == 13
+    assert len(told["checks"]) == 13 + (load_pack("payments").budgeting is not None)
     sent = told["sent"]
-    assert (sent["payments"], sent["outcomes"], sent["twice"], sent["astray"]) == (PAYMENTS, PAYMENTS, 3, 3)
+    assert (sent["payments"], sent["labels"], sent["twice"], sent["astray"]) == (PAYMENTS, PAYMENTS, 3, 3)
+    assert sent["charges"] == PAYMENTS // 10
     assert told["entries"] == {
         "decision": PAYMENTS,
         "list": 4 * 4,
         "policy": 4 * 2,
         "refused-outcome": 6,
-        "settlement": PAYMENTS,
+        "settlement": PAYMENTS + PAYMENTS // 10,
     }
     assert len(told["by_policy"]) == 3
     assert sum(one["payments"] for one in told["by_policy"].values()) == PAYMENTS
     assert told["ranked"]["all"]["bad"] == sum(one.is_bad for one in found) > 20
     assert 1 > told["ranked"]["all"]["average_precision"] > 0.1
     assert 168 - 24 <= told["hours_to_settlement"]["least"] <= told["hours_to_settlement"]["median"] < 24 * 12
+    spent = sum(one.amount_minor - (one.amount_minor // 10 if at % 2 else 0) for at, one in enumerate(found[::10]))
+    assert told["cost_minor"] == spent
     assert "NOT WELL" not in page(told)

@@ -3,19 +3,22 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from sidechain.agents.problems import UsageProblem
+from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.models import samples
 from sidechain.models.dry import Fold, Line
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_cases import run_cases
 from sidechain.models.pack_file import load_pack
 from tests.bench import payments_changes as changes
+from tests.bench import payments_run
+from tests.bench.payments_proofs import MEMORY_MS, Flip, Proofs
 from tests.bench.payments_read import Ranked, Read, auroc, check_lateness, read
-from tests.bench.payments_rows import DELAY_MS, Payment, payments, steps
+from tests.bench.payments_rows import CHARGED_EVERY, DAY_MS, DELAY_MS, Payment, payments, steps
 from tests.bench.payments_run import plan
 
 POLICY = load_pack("payments")
@@ -27,20 +30,22 @@ def sample(count: int) -> list[Payment]:
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 5_000])
-def test_every_outcome_is_due_once_and_behind_all_that_was_paid_by_then(size: int) -> None:
+def test_everything_is_told_once_and_behind_all_that_was_paid_by_then(size: int) -> None:
     """Neither before its time nor a step late, in the order of the payments; what is left at the end comes then."""
     found = sample(4_000)
     paid: list[Payment] = []
-    told: list[Payment] = []
+    charged: list[Payment] = []
+    labelled: list[Payment] = []
     for one in steps(found, size):
         paid += one.payments
-        told += one.due
+        charged += one.charged
+        labelled += one.labelled
         if one.payments:
-            assert all(it.at_ms + DELAY_MS <= paid[-1].at_ms for it in one.due)
-            following = found[len(told)]
-            assert following.at_ms + DELAY_MS > paid[-1].at_ms, "an outcome that was due is not told"
-        assert len(one.due) <= len(paid)
-    assert (paid, told) == (found, found)
+            now_ms = paid[-1].at_ms
+            for told, every, delay_ms in ((charged, found[::CHARGED_EVERY], DAY_MS), (labelled, found, DELAY_MS)):
+                assert all(it.at_ms + delay_ms <= now_ms for it in told)
+                assert every[len(told)].at_ms + delay_ms > now_ms, "what was due is not told"
+    assert (paid, charged, labelled) == (found, found[::CHARGED_EVERY], found)
 
 
 def test_a_row_that_is_no_payment_ends_the_run_with_its_line() -> None:
@@ -112,8 +117,8 @@ class Chain:
             self._take(
                 fold.events([Line(paid + at, it.customer.encode(), it.event) for at, it in enumerate(one.payments)])
             )
-            self._take(fold.outcomes([Line(told + at, b"", it.outcome()) for at, it in enumerate(one.due)]))
-            paid, told = paid + len(one.payments), told + len(one.due)
+            self._take(fold.outcomes([Line(told + at, b"", it.label()) for at, it in enumerate(one.labelled)]))
+            paid, told = paid + len(one.payments), told + len(one.labelled)
 
     def _take(self, folded) -> None:
         self.lines += [value for _, value in folded.entries]
@@ -162,6 +167,11 @@ def _settled_twice(chain: Chain) -> None:
     chain.lines.append(next(line for line in chain.lines if b'"kind":"settlement"' in line))
 
 
+def _the_other_label(chain: Chain) -> None:
+    at = next(at for at, line in enumerate(chain.lines) if b'"label":"bad"' in line)
+    chain.lines[at] = chain.lines[at].replace(b'"label":"bad"', b'"label":"good"')
+
+
 def _another_time(chain: Chain) -> None:
     chain.lines[10] = chain.lines[10].replace(b'"at":15', b'"at":16')
 
@@ -172,7 +182,8 @@ def _another_time(chain: Chain) -> None:
         (_left_out, "4,000 payments were sent and 3,999 are decided"),
         (_fired_for_nothing, "terminal_blocked fired"),
         (_silent, "terminal_blocked did not fire"),
-        (_settled_twice, "is settled twice"),
+        (_settled_twice, "was settled, or is no decision"),
+        (_the_other_label, "is settled as good"),
         (_another_time, "is of no payment that was sent"),
     ],
 )
@@ -194,3 +205,50 @@ def test_outcomes_before_their_time_are_said(chain: Chain, tmp_path: Path) -> No
     settled = [line for line in chain.lines if b'"kind":"settlement"' in line]
     early.lines = [chain.lines[0], *(line for pair in zip(decided, settled, strict=True) for line in pair)]
     assert "was settled 0.0 h behind its payment" in str(check_lateness(early.read(tmp_path, PAID, NEWER)))
+
+
+def flip(seq: int, before: str = "allow", at_ms: int = 0) -> Flip:
+    return Flip(partition=0, seq=seq, at_ms=at_ms, before=before)
+
+
+ALLOWED = flip(3)  # between the limits, and allowed
+RULES_ALONE, WITH_BUDGETS = False, True
+
+
+@pytest.mark.parametrize(
+    ("has_budgets", "flips", "sentence"),
+    [
+        (RULES_ALONE, [ALLOWED], ""),
+        (RULES_ALONE, [ALLOWED, flip(4, "monitor")], ""),  # between them too
+        (RULES_ALONE, [], "0 allowed ones flip, and 1 are between the limits"),
+        (RULES_ALONE, [ALLOWED, flip(5)], "2 allowed ones flip, and 1"),
+        (RULES_ALONE, [ALLOWED, flip(5, "review")], "1 flip that are not between the limits"),
+        (WITH_BUDGETS, [ALLOWED, flip(5, "review")], ""),  # somebody else's review was not held
+        (WITH_BUDGETS, [ALLOWED, flip(5, "monitor")], "1 flip that are not between the limits"),
+        (RULES_ALONE, [ALLOWED, flip(12)], "1 of its own decisions flip"),
+        (WITH_BUDGETS, [ALLOWED, flip(12, at_ms=1_000 + MEMORY_MS)], ""),  # what was held before the change bears on it
+        (WITH_BUDGETS, [ALLOWED, flip(12, at_ms=1_001 + MEMORY_MS)], "1 of its own decisions flip"),
+    ],
+)
+def test_a_back_test_that_names_other_flips_than_the_run_showed_is_found(
+    has_budgets: bool, flips: list[Flip], sentence: str
+) -> None:
+    """Entries 3 and 4 are between the limits, 3 was allowed; from 10 on the changed policy decides."""
+    proofs = Proofs.__new__(Proofs)
+    proofs._policies, proofs._has_budgets = [POLICY], has_budgets
+    proofs.read = Read(burst={(0, 3), (0, 4)}, burst_allowed={(0, 3)})
+    proofs.read.in_force[0] = [(0, POLICY.ref), (10, "changed")]
+    proofs.read.since_ms[0, "changed"] = 1_000
+    with nullcontext() if not sentence else pytest.raises(AnswerIsNo, match=sentence):
+        proofs.check_flips("changed", flips, is_threshold=True)
+
+
+def test_without_the_rows_nothing_is_run_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["payments_run", str(tmp_path / "none.csv.gz")])
+    assert payments_run.main() == 3
+    assert "SKIPPED, nothing was run: " in capsys.readouterr().err
+    (tmp_path / "empty.csv").write_bytes(HEADER + b"\n")
+    monkeypatch.setattr("sys.argv", ["payments_run", str(tmp_path / "empty.csv")])
+    assert payments_run.main() == 2
