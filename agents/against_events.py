@@ -8,7 +8,7 @@ import msgspec
 from sidechain.agents.chain_sources import ChainSource
 from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.completeness import Booked, Completeness
-from sidechain.models.dry.entry import CO_PARTITIONED, is_epoch
+from sidechain.models.dry.entry import CO_PARTITIONED, TRANSFERS, is_epoch
 from sidechain.models.dry.lists import is_rows
 from sidechain.models.dry.records import InputRecord
 
@@ -20,11 +20,12 @@ class BooksOf(NamedTuple):
 
     events: Completeness  # and of control; the kinds of all entries are counted here
     outcomes: Completeness
+    transfers: Completeness  # empty where no account is shared between partitions
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing is wrong."""
-        return self.events.is_complete and self.outcomes.is_complete
+        return all(one.is_complete for one in self)
 
     @property
     def letters_due(self) -> int:
@@ -38,9 +39,11 @@ async def books_of(source: ChainSource, partition: int, told: Told) -> BooksOf:
     What `verify` would not call right counts for nothing: it is passed over up to the next epoch, and counted.
     """
     control = {one.offset: one async for one in source.control() if not is_rows(one.value)}
-    books = BooksOf(Completeness(control), Completeness(topic="outcomes"))
+    books = BooksOf(Completeness(control), Completeness(topic="outcomes"), Completeness(topic=TRANSFERS))
     events = _Beside(books.events, lambda start: source.events(partition, start))
     outcomes = _Beside(books.outcomes, lambda start: source.outcomes(partition, start))
+    transfers = _Beside(books.transfers, lambda start: source.transfers(partition, start))
+    counts_transfers = False  # until a policy shares an account between partitions they mean nothing to the chain
     verifier = Verifier()
     is_begun = False  # retention may have taken a chain's beginning: its links are then known from there on
     async for lines in source.entries(partition):
@@ -57,9 +60,14 @@ async def books_of(source: ChainSource, partition: int, told: Told) -> BooksOf:
             await events.take(entry)
             if entry.source is None or entry.source[0] == "outcomes":
                 await outcomes.take(entry)
+            counts_transfers |= TRANSFERS in entry.next
+            if counts_transfers and (entry.source is None or entry.source[0] == TRANSFERS):
+                await transfers.take(entry)
         told(len(lines))
     await events.rest()
     await outcomes.rest()
+    if counts_transfers:
+        await transfers.rest()
     return books
 
 

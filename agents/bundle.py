@@ -19,6 +19,7 @@ from sidechain.agents.snapshot import Snapshot, Standing
 from sidechain.agents.verify_files import Beside, lines_of, records_of, unmatched, verify_files
 from sidechain.models.dry import Line
 from sidechain.models.dry.chain import Fault, Replayer
+from sidechain.models.dry.entry import CO_PARTITIONED
 from sidechain.models.dry.records import InputRecord
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
@@ -195,7 +196,7 @@ class Bundle:
 
     def beginnings(self, partition: int) -> dict[str, Callable[[], Iterator[Line]]]:
         """How each input of this partition that is here is read from its beginning, by logical topic."""
-        files = {"events": self.files("events"), "outcomes": self.files("outcomes")}
+        files = {one: self.files(one) for one in CO_PARTITIONED}
         return {topic: partial(self.records, one[partition]) for topic, one in files.items() if partition in one}
 
     def files(self, kind: Kind) -> dict[int, Path]:

@@ -4,6 +4,7 @@
     checkpoints-0.ndjson  the records of `dry.checkpoints`, byte for byte: what was signed of these entries
     events-0.ndjson      {"offset":57,"key":"a.example","value":"{\\"id\\":…}"}, one record a line
     outcomes-0.ndjson    the same for the topic `outcomes`
+    transfers-0.ndjson   the same for the topic `dry.transfers`
     control.ndjson       the same for the topic `control`
     policy.yaml          the policy that was given to the workers
     policy-7b1e0c92d4aa.yaml  each policy that entries cite, by the end of its reference
@@ -27,9 +28,10 @@ from sidechain.models.dry import Line
 from sidechain.models.dry.records import InputRecord
 
 MANIFEST: Final = "manifest.json"
-MANIFEST_VERSIONS: Final = (1, 2, 3, 4)  # 2: with checkpoints; 3: with records that are none of ours; 4: with outcomes
+# 2: with checkpoints; 3: with records that are none of ours; 4: with outcomes; 5: with transfers between partitions
+MANIFEST_VERSIONS: Final = (1, 2, 3, 4, 5)
 
-Kind = Literal["decisions", "checkpoints", "events", "outcomes", "control", "policy"]
+Kind = Literal["decisions", "checkpoints", "events", "outcomes", "transfers", "control", "policy"]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -17,6 +17,7 @@ from sidechain.agents.foreign import as_record
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Topics
 from sidechain.agents.verify_files import blocks, records_of
+from sidechain.models.dry.entry import TOPICS, TRANSFERS, Input
 from sidechain.models.dry.records import InputRecord
 
 BATCH: Final = 2_000
@@ -43,6 +44,10 @@ class ChainSource(Protocol):
 
     def outcomes(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
         """The records of `outcomes` from this offset on; none where there is no such topic."""
+        ...
+
+    def transfers(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        """The records of `dry.transfers` from this offset on; none where there is no such topic."""
         ...
 
     def control(self) -> AsyncIterator[InputRecord]:
@@ -76,8 +81,14 @@ class TopicSource:
         async for records in reader.to_end([partition], start={partition: start}):
             yield records
 
-    async def outcomes(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
-        reader = await self._topics.reader("outcomes")
+    def outcomes(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        return self._beside("outcomes", partition, start)
+
+    def transfers(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        return self._beside(TOPICS[TRANSFERS], partition, start)
+
+    async def _beside(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        reader = await self._topics.reader(topic)
         if await reader.exists():
             async for records in reader.to_end([partition], start={partition: start}):
                 yield records
@@ -114,8 +125,14 @@ class FolderSource:
         for batch in self._records(file, start):
             yield batch
 
-    async def outcomes(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
-        file = self._bundle.files("outcomes").get(partition)
+    def outcomes(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        return self._beside("outcomes", partition, start)
+
+    def transfers(self, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        return self._beside(TRANSFERS, partition, start)
+
+    async def _beside(self, kind: Input, partition: int, start: int) -> AsyncIterator[Sequence[InputRecord]]:
+        file = self._bundle.files(kind).get(partition)
         for batch in () if file is None else self._records(file, start):
             yield batch
 

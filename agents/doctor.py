@@ -19,7 +19,7 @@ from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import EnvironmentProblem, Problem
 from sidechain.agents.pseudonym import read_secret
 from sidechain.agents.settings import Config
-from sidechain.models.dry.entry import CO_PARTITIONED
+from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS
 from sidechain.models.dry.records import DEAD_LETTER_MAX_BYTES
 from sidechain.topics.catalog import catalog
 
@@ -152,7 +152,7 @@ def _window(config: Config, have: Mapping[str, Existing]) -> Iterator[Finding]:
     window_s, is_there = config.replay_window_s, False
     short: list[str] = []
     for one in CO_PARTITIONED:
-        if (topic := have.get(config.topic(one))) is not None:
+        if (topic := have.get(config.topic(TOPICS[one]))) is not None:
             is_there = True
             kept_ms = int(topic.settings.get("retention.ms", "-1"))
             short += [f"{one} are kept {kept_ms / DAY_MS:g} days"] if 0 <= kept_ms < window_s * 1_000 else []

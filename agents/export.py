@@ -6,7 +6,7 @@ Entries are read first and events after them, so the input of every exported ent
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,12 +15,13 @@ from sidechain.agents.known_policies import policies_of
 from sidechain.agents.proof import Topics
 from sidechain.agents.reader import Reader
 from sidechain.agents.whole_folder import whole_folder
-from sidechain.models.dry.entry import body_and_hash
+from sidechain.models.dry.entry import TOPICS, body_and_hash
 from sidechain.models.policy import Policy
 
 # The version of an export is the lowest that can say what is in it, so that earlier releases read it too.
 WITHOUT_FOREIGN: Final = 2
 WITHOUT_OUTCOMES: Final = 3
+WITHOUT_TRANSFERS: Final = 4
 
 Told = Callable[[int], None]  # told how many records were written since the last call
 
@@ -43,12 +44,8 @@ async def export(
             read |= {"events": events.topic, "control": control.topic}
             numbers = await events.partitions()
             parts += [await _records(events, one, folder, f"events-{one}.ndjson", "events", told) for one in numbers]
-            outcomes = await topics.reader("outcomes")
-            if await outcomes.exists():
-                read["outcomes"] = outcomes.topic
-                ends = await outcomes.ends(await outcomes.partitions())
-                for one in (partition for partition, end in ends.items() if end):
-                    parts.append(await _records(outcomes, one, folder, f"outcomes-{one}.ndjson", "outcomes", told))
+            parts += await _beside(topics, "outcomes", folder, told, read)
+            parts += await _beside(topics, "transfers", folder, told, read)
             parts.append(await _records(control, 0, folder, "control.ndjson", "control", told))
         parts.append(_content(folder, "policy.yaml", given.text.encode("utf-8")))
         known = await topics.policies(given, cited)
@@ -64,6 +61,21 @@ async def export(
         )
         _content(folder, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
+
+
+async def _beside(
+    topics: Topics, kind: Literal["outcomes", "transfers"], folder: Path, told: Told, read: dict[str, str]
+) -> list[Part]:
+    """An input that not every chain has: the partitions that hold something of it. Adds its topic to `read`."""
+    logical = TOPICS[kind]
+    reader = await topics.reader(logical)
+    if not await reader.exists():
+        return []
+    ends = await reader.ends(await reader.partitions())
+    held = [one for one, end in ends.items() if end]
+    if held or kind == "outcomes":
+        read[logical] = reader.topic
+    return [await _records(reader, one, folder, f"{kind}-{one}.ndjson", kind, told) for one in held]
 
 
 async def _decisions(reader: Reader, partition: int, folder: Path, told: Told, cited: set[str]) -> Part:
@@ -105,8 +117,11 @@ async def _records(reader: Reader, partition: int, folder: Path, name: str, kind
 
 
 def _version(parts: Sequence[Part]) -> int:
-    if any(one.kind == "outcomes" for one in parts):
+    kinds = {one.kind for one in parts}
+    if "transfers" in kinds:
         return MANIFEST_VERSIONS[-1]
+    if "outcomes" in kinds:
+        return WITHOUT_TRANSFERS
     return WITHOUT_OUTCOMES if any(one.foreign for one in parts) else WITHOUT_FOREIGN
 
 

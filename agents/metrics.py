@@ -18,7 +18,17 @@ from sidechain.models.policy import ACTIONS
 SCRAPE_S: Final = 10.0
 Metric = TypeVar("Metric", bound=MetricWrapperBase)
 
-ENTRY_KINDS = ("decision", "duplicate", "rejected", "settlement", "refused-outcome", "policy", "list")
+ENTRY_KINDS = (
+    "decision",
+    "duplicate",
+    "rejected",
+    "settlement",
+    "refused-outcome",
+    "policy",
+    "list",
+    "debit",
+    "credit",
+)
 UNREADABLE = "unreadable"  # of an outcome: why, the dead letters say
 REPAIRS = ("gap", "epoch")  # kinds of entries no worker writes, only `sidechain repair`
 TAKEOVER_RESULTS = ("genesis", "restored", "continued", "failed")

@@ -30,7 +30,7 @@ from sidechain.agents.settings import Config
 from sidechain.agents.topic_inputs import TopicInputs
 from sidechain.models.dry.chain import Fault, Replayer
 from sidechain.models.dry.completeness import Completeness, Passage
-from sidechain.models.dry.entry import CO_PARTITIONED
+from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS, TRANSFERS
 from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
@@ -97,12 +97,14 @@ class Account:
     broken: str = ""  # why the end of the chain counts for nothing, where it does
     letters_due: int = 0  # dead letters the entries speak of
     outcomes: Completeness = field(default_factory=lambda: Completeness(topic="outcomes"))
+    transfers: Completeness = field(default_factory=lambda: Completeness(topic=TRANSFERS))
 
     @property
     def balanced(self) -> bool:
-        """Every visible event and outcome has exactly one entry, and there are the dead letters there should be."""
+        """Every visible event, outcome and transfer has exactly one entry, and there are the dead letters there should
+        be."""
         at_fault = self.missing or self.repeated or self.extra or self.altered or self.broken
-        is_settled = self.outcomes.is_complete and not self.outcomes.waiting
+        is_settled = all(one.is_complete and not one.waiting for one in (self.outcomes, self.transfers))
         return not at_fault and not self.letters_missing and is_settled
 
     @property
@@ -244,6 +246,7 @@ class Topics:
                 broken=books.broken,
                 letters_due=all_inputs.letters_due,
                 outcomes=all_inputs.outcomes,
+                transfers=all_inputs.transfers,
             )
             async for records in letters.to_end([partition]):
                 account.dead_letters += len(records)
@@ -298,7 +301,7 @@ class Topics:
 
     async def inputs_read(self) -> dict[str, Reader]:
         """A reader of each co-partitioned input there is a topic of."""
-        readers = {one: await self.reader(one) for one in CO_PARTITIONED}
+        readers = {one: await self.reader(TOPICS[one]) for one in CO_PARTITIONED}
         return {name: one for name, one in readers.items() if name == "events" or await one.exists()}
 
     async def control(self) -> ControlLog:

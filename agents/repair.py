@@ -33,7 +33,7 @@ from sidechain.agents.repair_plan import INPUTS, Believed, Deed, Plan, believed,
 from sidechain.agents.settings import Config
 from sidechain.models.dry import Fold
 from sidechain.models.dry.chain import Verifier
-from sidechain.models.dry.entry import Broken, stated
+from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS, TRANSFERS, Broken, stated
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 
@@ -88,7 +88,9 @@ async def _opened(config: Config, partition: int) -> AsyncIterator["_Repair"]:
         policies = Policies(
             config.loaded_policy, lambda text: load(text, name="control"), options, config.topic("control")
         )
-        has_checkpoints, has_outcomes = (config.topic(one) in counts for one in ("dry.checkpoints", "outcomes"))
+        has_checkpoints, has_outcomes, has_transfers = (
+            config.topic(one) in counts for one in ("dry.checkpoints", "outcomes", "dry.transfers")
+        )
         keys = load_keys(config)
         grounds = Grounds(
             options,
@@ -102,6 +104,7 @@ async def _opened(config: Config, partition: int) -> AsyncIterator["_Repair"]:
             has_checkpoints,
             keys,
             has_outcomes=has_outcomes,
+            has_transfers=has_transfers,
         )
         yield _Repair(grounds, consumer, partition)
     finally:
@@ -191,13 +194,12 @@ class _Repair:
         return _Look(None, None, fold)
 
     async def _gap(self, fold: Fold, deed: Deed, resume_at: int | None) -> Plan:
-        tps = {
-            "control": TopicPartition(self._topic("control"), 0),
-            "events": TopicPartition(self._topic("events"), self._partition),
-        }
-        if self._grounds.has_outcomes:
-            tps["outcomes"] = TopicPartition(self._topic("outcomes"), self._partition)
-        spans = await self._grounds.ends.spans(tps.values())
+        grounds = self._grounds
+        is_there = {"events": True, "outcomes": grounds.has_outcomes, TRANSFERS: grounds.has_transfers}
+        of_chain = [one for one in CO_PARTITIONED if is_there[one] and one in fold.next]
+        tps = {"control": TopicPartition(self._topic("control"), 0)}
+        tps |= {one: TopicPartition(self._topic(TOPICS[one]), self._partition) for one in of_chain}
+        spans = await grounds.ends.spans(tps.values())
         topic = next(one for one, tp in tps.items() if not is_within(fold.next[one], spans[tp]))
         return plan_gap(fold, topic, spans[tps[topic]], resume_at, deed)
 
@@ -215,6 +217,7 @@ class _Repair:
         broken = stated(last[-1][1], last[-1][0]) if last else lost
         number = 1 + max(verifier.epoch, head.epoch if head is not None else 0, await self._signed_epoch())
         policy = await self._policy(begin.policy)
+        begin = await self._with_transfers(begin, policy)
         plan = plan_epoch(self._partition, number, broken, begin, policy, keys, self._grounds.layout, deed)
         return Found(problem, plan)
 
@@ -231,6 +234,16 @@ class _Repair:
         reached = found.next if found is not None else dict.fromkeys(INPUTS, 0)
         policy = found.policy if found is not None else self._grounds.policies.given.ref
         return Believed({**reached, "events": resume_at}, policy, "--resume-at says")
+
+    async def _with_transfers(self, begin: Believed, policy: Policy) -> Believed:
+        """Where to go on reading what other partitions give, where no record says so.
+
+        At the end: what was credited before the state was lost may have been spent, and must not be credited again.
+        """
+        if TRANSFERS in begin.next or not policy.shares_accounts or not self._grounds.has_transfers:
+            return begin
+        end = (await self._span(TOPICS[TRANSFERS])).end
+        return begin._replace(next={**begin.next, TRANSFERS: end})
 
     async def _signed_epoch(self) -> int:
         """The epoch of the last checkpoint: its sizes are taken, also where the entries behind it are lost."""

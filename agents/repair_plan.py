@@ -18,7 +18,7 @@ from sidechain.agents.lane.log_ends import Span
 from sidechain.agents.lane.problems import Remedy
 from sidechain.agents.problems import UsageProblem
 from sidechain.models.dry import Fold
-from sidechain.models.dry.entry import CO_PARTITIONED, Broken, Next, body_and_hash
+from sidechain.models.dry.entry import CO_PARTITIONED, TRANSFERS, Broken, Next, body_and_hash
 from sidechain.models.dry.head import Head
 from sidechain.models.dry.lists import LIST_PREFIX
 from sidechain.models.dry.state import POLICY_PREFIX, Change
@@ -113,7 +113,8 @@ def plan_epoch(
     says: tuple[str, ...] = (
         f"epoch {number} begins behind seq {_shown(broken.seq)}, hash {_shown(broken.hash and broken.hash[:16])}, {at}",
         f"events go on at {begin.next['events']}, control at {begin.next['control']}, as {begin.source}; outcomes at "
-        + str(begin.next["outcomes"]),
+        + str(begin.next["outcomes"])
+        + (f"; transfers at {begin.next[TRANSFERS]}" if TRANSFERS in begin.next else ""),
         f"policy {policy.ref} decides"
         + ("" if policy.ref == begin.policy else f"; {begin.policy} was in force, and nobody has its text"),
         f"windows and remembered ids begin anew: {len(forgotten):,} state records are forgotten",

@@ -6,7 +6,8 @@ Rule 2: the candidate is in force from the chain's first entry on; `policy` entr
 Rule 3: of signals it sees what the entries recorded, and applies its own bounds and ages to them. A signal that the
         policy of the time did not ask for, or had no value of, is unknown; so are all of what was not decided then.
 Rule 4: repetitions, rejections, windows and evictions are its own, worked out anew.
-Rule 5: where somebody began another epoch the candidate too begins with an empty memory; a gap changes nothing.
+Rule 5: transfers between partitions are those that were made.
+Rule 6: where somebody began another epoch the candidate too begins with an empty memory; a gap changes nothing.
 
 Entries are believed, not checked: that is for `verify` to do. Inputs are held against their digests.
 
@@ -21,7 +22,7 @@ import msgspec
 
 from sidechain.models.compare import Judged, Pair, judged, names_of
 from sidechain.models.dry.chain import rows_of_inputs
-from sidechain.models.dry.entry import Decision, Duplicate, Rejected, Sealed
+from sidechain.models.dry.entry import TRANSFERS, Decision, Duplicate, Rejected, Sealed
 from sidechain.models.dry.lists import Activation, Rows, RowsGone, Table
 from sidechain.models.dry.program import SealedSignals, SignalValue, UnknownSignal
 from sidechain.models.dry.records import InputRecord, Line
@@ -97,6 +98,8 @@ class Candidate:
             self._outcome(was, offset)
             if was.kind == "settlement" and was.label is not None and was.settles is not None:
                 self.told = Told(was.settles, was.label == "bad")
+        if topic == TRANSFERS:
+            self._transfer(was, offset)
         if topic != "events":
             return None
         if partition != self.partition:
@@ -203,6 +206,16 @@ class Candidate:
         except ValueError as fault:
             raise Mismatch(f"entry {was.seq}: {fault}") from None
 
+    def _transfer(self, was: "_Was", offset: int) -> None:
+        """What other partitions asked and gave is taken as it came: what they would have asked instead, nobody knows.
+
+        Of one that is gone its entry says all.
+        """
+        if was.partitions is not None:
+            self._share_among(was, was.partitions)
+        self._fold.transfers([self._input_of(TRANSFERS, offset) or Line(offset, None, bytes(was.transfer))])
+        self._made.clear()
+
     def _begun(self) -> Rehearsal:
         if self._partitions is not None and self.partition >= self._partitions:
             raise Mismatch(
@@ -234,11 +247,13 @@ class _Was(msgspec.Struct, gc=False):
     reasons: msgspec.Raw = msgspec.Raw(b"[]")
     flags: tuple[str, ...] = ()
     signals: msgspec.Raw = msgspec.Raw(b"null")
-    reason: str = ""
+    reason: str | None = ""
     budget: "_Budget | None" = None
     settles: int | None = None
     label: str | None = None
     cost_minor: int | None = None
+    partitions: int | None = None  # of a debit or credit, as is the next
+    transfer: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Budget(msgspec.Struct, gc=False):
@@ -297,7 +312,7 @@ def _said(was: _Was) -> bytes | None:
 
 def _judged(was: _Was) -> Judged:
     if was.kind != "decision":
-        return Judged(was.kind, reason=was.reason)
+        return Judged(was.kind, reason=was.reason or "")
     return Judged(was.action, *_names(bytes(was.reasons)), _heard(bytes(was.signals)).unknown, was.flags)
 
 

@@ -9,6 +9,7 @@ req-00017 was sent to review.
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from sidechain.models.dry.budget import REASONS
 from sidechain.models.dry.trust import contributions
 from sidechain.models.explain_budget import budget_lines, budget_reason
 from sidechain.models.otherwise import Otherwise, otherwise
@@ -39,6 +40,7 @@ _REJECTED = {
     "out-of-bounds": "a field is outside its bounds",
     "time-out-of-bounds": "the event time is outside the pack's bounds",
     "bad-control": "the control record holds no valid policy, or no list whose rows stand before it",
+    "bad-transfer": "the record is no transfer, or is meant for another partition; only workers may write there",
 }
 _REFUSED = {
     "nothing-stated": "it states neither a label nor a cost",
@@ -48,6 +50,8 @@ _REFUSED = {
     "other-decision": "its id was decided by another entry than the one it names",
     "already-settled": "what it states was settled before",
 }
+
+_MOVED: Mapping[str, str] = {str(reason): sentence for reason, sentence in REASONS.items()}
 
 
 def explain(
@@ -85,6 +89,8 @@ def explain(
         before = entry["replaces"] or "none"
         yield f"From here on list {entry['list']} is asked, activated by {entry['by']}; before: {before}."
         yield f"  {entry['rows']} rows, SHA-256 {entry['content']}"
+    elif kind in ("debit", "credit"):
+        yield from _moved(entry)
     elif kind == "gap":
         yield f"{entry['topic']} goes on at offset {entry['to']}; {entry['from']} was due. Decided by {entry['by']}:"
         yield f"  {entry['why']}"
@@ -103,6 +109,20 @@ def explain(
         topic, partition, offset = entry["source"]
         yield f"  input: {topic}, partition {partition}, offset {offset}, SHA-256 {entry['digest'] or 'none: no value'}"
     yield f"  sealed as entry {entry['seq']} with hash {entry['hash']}"
+
+
+def _moved(entry: Entry) -> Iterator[str]:
+    """A part of an account that went to another partition, or came from one."""
+    transfer = entry["transfer"]
+    account = f"{transfer['account']} {transfer['key']}".strip()
+    why = "" if entry["reason"] is None else f": {_MOVED.get(entry['reason'], entry['reason'])}"
+    if entry["kind"] == "debit":
+        yield f"Partition {transfer['source']} asked for {transfer['amount']} {transfer['unit']} of account {account}"
+        yield f"  and was given {entry['amount']}{why}"
+        return
+    yield f"Partition {transfer['source']} gave {transfer['amount']} {transfer['unit']} of account {account}"
+    lapsed = f", {entry['lapsed']} lapsed" if entry["lapsed"] else ""
+    yield f"  {entry['amount']} were added{lapsed}{why}"
 
 
 def _decision(entry: Entry, policy: Policy | None, event: bytes | None, lists: Lists | None) -> Iterator[str]:

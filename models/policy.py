@@ -257,6 +257,11 @@ class Policy:
     budgeting: Budgeting | None = None  # None: nothing is reserved, and entries say nothing of budgets
 
     @property
+    def shares_accounts(self) -> bool:
+        """Whether partitions ask one another for parts of an account."""
+        return self.budgeting is not None and any(one.is_shared for one in self.budgeting.plan.accounts.values())
+
+    @property
     def ref(self) -> str:
         """`web@3:7b1e0c92d4aa`: how entries name this policy."""
         return f"{self.name}@{self.version}:{self.digest[:12]}"

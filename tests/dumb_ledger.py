@@ -5,6 +5,7 @@
 Reads nothing but entries, in order, and keeps of each account three numbers: what was given, what is held, what things
 have cost. After every entry that touches an account it says where what the entry states is not what they come to, and
 where the balance does not hold: what remains, is held and is spent must be what was given, and none of it below zero.
+What one partition gave another is under way until that has sealed it; it must arrive as it was given, and once.
 """
 
 import json
@@ -36,6 +37,9 @@ class Chain:
         self.decisions = {}  # seq -> the time it expires, of those that reserved
         self.ended = set()
         self.checked = 0
+        self.epoch = 0
+        self.gave = {}  # (partition, epoch, seq) of an entry of kind debit -> to whom, of which place, how much
+        self.got = []  # the same of entries of kind credit: by whom and which entry it was given, place, how much
 
     def balances(self, place):
         """Given, remaining, held, spent, owed. What is spent is the smaller of all costs and of what is not held."""
@@ -45,7 +49,12 @@ class Chain:
 
     def take(self, entry):
         if entry["kind"] == "epoch":
+            gave, got = self.gave, self.got
             self.__init__(self.partition)  # the state is lost, and with it what was held
+            self.epoch, self.gave, self.got = entry["epoch"], gave, got
+            return
+        if entry["kind"] in ("debit", "credit"):
+            self.move(entry)
             return
         budget = entry.get("budget")
         if budget is None:
@@ -82,6 +91,32 @@ class Chain:
             self.held[place] += amount
             self.check(entry, place, remaining)
         self.open[entry["seq"]] = reserved["parts"]
+
+    def move(self, entry):
+        """A part of an account goes to another partition, or comes from one. What came before keeps its place."""
+        self.partitions = self.partitions or entry["partitions"]
+        must(entry["partitions"] == self.partitions, self.partition, entry, "states another number of partitions")
+        told, amount = entry["transfer"], entry["amount"]
+        place = (told["account"], told["key"], told["from_ms"])
+        must(told["to"] == self.partition != told["source"], self.partition, entry, "is of others' transfer")
+        must(amount >= 0, self.partition, entry, f"moves {amount}")
+        if entry["reason"] in ("repeated-transfer", "foreign-transfer"):
+            must(amount == 0, self.partition, entry, f"moves {amount} that must not move")
+            return
+        if entry["kind"] == "debit":
+            must(amount <= told["amount"], self.partition, entry, "gives more than was asked")
+            self.gave[self.partition, self.epoch, entry["seq"]] = (told["source"], place, amount)
+        else:
+            must(
+                amount + entry["lapsed"] == told["amount"], self.partition, entry, "adds another amount than was given"
+            )
+            self.got.append(((told["source"], told["epoch"], told["seq"]), place, told["amount"]))
+        if place in self.given:
+            self.given[place] += -amount if entry["kind"] == "debit" else amount
+            given, remaining, held, spent_, _ = self.balances(place)
+            must(remaining + held + spent_ == given, self.partition, entry, f"{place} does not balance")
+            must(remaining >= 0, self.partition, entry, f"{place} gives more than remains")
+            self.checked += 1
 
     def close(self, entry, closed):
         seq = closed["reservation"]
@@ -134,6 +169,21 @@ def ledger(chains):
     return found
 
 
+def under_way(found):
+    """What was given by one partition and not sealed by the other yet, by account, key and period. All chains are
+    needed, as of one moment or later on the side that gives."""
+    gave = {name: given for chain in found.values() for name, given in chain.gave.items()}
+    for partition, chain in found.items():
+        for name, place, amount in chain.got:
+            given = gave.pop(name, None)
+            if given != (partition, place, amount):
+                raise Wrong(f"partition {partition} seals {amount} of {place} by {name}, which gave {given}")
+    flying = {}
+    for _, place, amount in gave.values():
+        flying[place] = flying.get(place, 0) + amount
+    return flying
+
+
 def spent(found):
     """What all partitions together spent and hold of each account and period, and what they were given."""
     sums = {}
@@ -146,9 +196,10 @@ def spent(found):
 
 def main(folder):
     found = ledger(entries_of(folder))
+    flying = sum(under_way(found).values())
     accounts = sum(len(one.given) for one in found.values())
     checked, open_ = sum(one.checked for one in found.values()), sum(len(one.open) for one in found.values())
-    print(f"{checked} balances of {accounts} accounts are right, {open_} reservations are open")
+    print(f"{checked} balances of {accounts} accounts are right, {open_} reservations are open, {flying} is under way")
     return 0 if checked else 1
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from sidechain.models.dry import entry
+from sidechain.models.dry.budget.records import Transfer
 from sidechain.models.dry.entry import Next
 
 Action = Literal["allow", "monitor", "review", "block"]  # from mildest to strictest
@@ -256,6 +257,18 @@ class ListEntry(entry.ListChange, frozen=True):
     hash: str
 
 
+class DebitEntry(entry.Debited, frozen=True):
+    """`dry.decisions`, kind `debit`: another partition asked for a part of an account."""
+
+    hash: str
+
+
+class CreditEntry(entry.Credited, frozen=True):
+    """`dry.decisions`, kind `credit`: another partition gave a part of an account."""
+
+    hash: str
+
+
 class GapEntry(entry.Gap, frozen=True):
     """`dry.decisions`, kind `gap`: inputs are gone, and a person decided to go on."""
 
@@ -276,6 +289,8 @@ Entry = (
     | RefusedOutcomeEntry
     | PolicyEntry
     | ListEntry
+    | DebitEntry
+    | CreditEntry
     | GapEntry
     | EpochEntry
 )
@@ -288,6 +303,8 @@ ENTRIES: Final[Mapping[str, type[Entry]]] = {
     "refused-outcome": RefusedOutcomeEntry,
     "policy": PolicyEntry,
     "list": ListEntry,
+    "debit": DebitEntry,
+    "credit": CreditEntry,
     "gap": GapEntry,
     "epoch": EpochEntry,
 }
@@ -328,6 +345,8 @@ __all__ = [
     "Action",
     "CheckpointRecord",
     "Compensation",
+    "CreditEntry",
+    "DebitEntry",
     "DecisionEntry",
     "DecisionRef",
     "DuplicateEntry",
@@ -350,6 +369,7 @@ __all__ = [
     "Score",
     "SettlementEntry",
     "Tap",
+    "Transfer",
     "decode_entry",
     "encode",
     "letter",

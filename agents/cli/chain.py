@@ -29,6 +29,7 @@ from sidechain.agents.cli.proofs import (
     answer_verified,
     books_fields,
     books_line,
+    has_transfers,
     repairs_fields,
     repairs_line,
 )
@@ -207,7 +208,8 @@ def account_lines(accounts: list[Account]) -> Iterator[str]:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(one.kinds.items()))
         state = "balanced" if one.balanced else f"NOT balanced ({_at_fault(one)})"
         outcomes = f", {one.outcomes.events:,} outcomes" if one.outcomes.events else ""
-        counts = f"{one.events:,} events{outcomes}; {kinds or 'no entry'}; {one.dead_letters:,} dead letters"
+        transfers = f", {one.transfers.events:,} transfers" if one.transfers.events else ""
+        counts = f"{one.events:,} events{outcomes}{transfers}; {kinds or 'no entry'}; {one.dead_letters:,} dead letters"
         yield f"partition {one.partition}: {counts}: {state}{repairs_line(one)}"
 
 
@@ -218,6 +220,8 @@ def _at_fault(one: Account) -> str:
     found += [f"the chain is broken: {one.broken}"] * bool(one.broken)
     if one.outcomes.waiting or not one.outcomes.is_complete:
         found.append(f"outcomes: {books_line(one.outcomes, 'outcomes')}")
+    if one.transfers.waiting or not one.transfers.is_complete:
+        found.append(f"transfers: {books_line(one.transfers, 'transfers')}")
     return ", ".join(found + ([f"{letters:+,} dead letters missing"] if letters else []))
 
 
@@ -234,6 +238,7 @@ def account_fields(one: Account) -> dict[str, Any]:
         "extra": one.extra,
         "altered": one.altered,
         "outcomes": books_fields(one.outcomes),
+        **({"transfers": books_fields(one.transfers)} if has_transfers(one.transfers) else {}),
         **repairs_fields(one),
         "balanced": one.balanced,
     }

@@ -185,10 +185,20 @@ def _input_lines(partition: int, books: BooksOf) -> Iterator[str]:
     outcomes = books.outcomes
     if outcomes.events or outcomes.kinds["settlement"] or outcomes.kinds["refused-outcome"] or outcomes.extra:
         yield f"partition {partition}: {books_line(outcomes, 'outcomes')}"
+    if has_transfers(books.transfers):
+        yield f"partition {partition}: {books_line(books.transfers, 'transfers')}"
 
 
 def _input_fields(books: BooksOf) -> dict[str, Any]:
-    return {**books_fields(books.events), "outcomes": books_fields(books.outcomes), "complete": books.is_complete}
+    beside = {"outcomes": books_fields(books.outcomes)}
+    if has_transfers(books.transfers):
+        beside["transfers"] = books_fields(books.transfers)
+    return {**books_fields(books.events), **beside, "complete": books.is_complete}
+
+
+def has_transfers(one: Completeness) -> bool:
+    """Whether these books of transfers have anything in them; most installations share no account."""
+    return bool(one.events or one.kinds["debit"] or one.kinds["credit"] or one.extra)
 
 
 def books_line(one: Completeness, inputs: str) -> str:

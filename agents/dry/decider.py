@@ -25,23 +25,31 @@ async def decider(batches: AsyncIterable[Batch]) -> None:
 
 
 async def decide_batch(batch: Batch) -> list[Output]:
-    """What the batch adds to each partition's chain; partitions in order, people's changes before events and those
-    before outcomes.
+    """What the batch adds to each partition's chain; partitions in order, and in each people's changes, then what
+    other partitions ask and give, then events, then outcomes.
 
     It awaits nothing but turns of the event loop.
     """
     outputs = []
     for partition, fold in batch.folds.items():
-        entries, dead_letters, forwarded = [], [], []
+        entries, dead_letters, forwarded, sent = [], [], [], []
         for record in batch.control:
             folded = fold.control(record, batch.load, batch.rows)
             entries += folded.entries
             dead_letters += folded.dead_letters
+        transfers = batch.transfers.get(partition, ())
+        for first in range(0, len(transfers), TURN):
+            answered = fold.transfers(transfers[first : first + TURN])
+            entries += answered.entries
+            dead_letters += answered.dead_letters
+            sent += [*answered.sent]
+            await asyncio.sleep(0)
         records = batch.events.get(partition, ())
         for first in range(0, len(records), TURN):
             folded = fold.events(records[first : first + TURN], batch.latest[partition])
             entries += folded.entries
             dead_letters += folded.dead_letters
+            sent += [*folded.sent]
             await asyncio.sleep(0)
         outcomes = batch.outcomes.get(partition, ())
         for first in range(0, len(outcomes), TURN):
@@ -51,5 +59,5 @@ async def decide_batch(batch: Batch) -> list[Output]:
             forwarded += forwards(settled.misplaced, partition, batch.partitions)
             await asyncio.sleep(0)
         if entries:
-            outputs.append(Output(partition, entries, fold.changes(), dead_letters, forwarded))
+            outputs.append(Output(partition, entries, fold.changes(), dead_letters, forwarded, sent))
     return outputs

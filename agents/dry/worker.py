@@ -1,7 +1,7 @@
 """The dry worker: as many lanes as the group gives it shards, and nothing that could make one of them wait.
 
-It reads events, outcomes, metadata and control, and writes decisions, state and dead letters. Killing it loses nothing:
-the next owner of a shard asks the log.
+It reads events, outcomes, transfers, metadata and control, and writes decisions, state, transfers and dead letters.
+Killing it loses nothing: the next owner of a shard asks the log.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ START_S: Final = 30.0
 MEASURE_S: Final = 1.0
 TELL_S: Final = 5.0  # between two commits of offsets, which are for lag dashboards only
 REQUIRED: Final = ("events", "dry.decisions", "dry.state", "dry.deadletters")
-OPTIONAL: Final = ("outcomes", "wet.metadata", "dry.checkpoints")
+OPTIONAL: Final = ("outcomes", "wet.metadata", "dry.checkpoints", "dry.transfers")
 
 
 class DryWorker:
@@ -65,7 +65,7 @@ class DryWorker:
         self._lanes: dict[int, Lane] = {}
         self._ours: set[int] = set()
         self._is_stopping = False
-        self._has_metadata = self._has_checkpoints = self._has_outcomes = False
+        self._has_metadata = self._has_checkpoints = self._has_outcomes = self._has_transfers = False
         self._keys = keys
         self._metadata_read = 0
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,6 +87,7 @@ class DryWorker:
             self._keys,
             self._lists,
             has_outcomes=self._has_outcomes,
+            has_transfers=self._has_transfers,
         )
         for shard in range(-(-layout.partitions // layout.shard_size)):
             channel = self._app.channel(maxsize=1)
@@ -126,6 +127,7 @@ class DryWorker:
         self._has_metadata = topic("wet.metadata") in counts
         self._has_checkpoints = topic("dry.checkpoints") in counts
         self._has_outcomes = topic("outcomes") in counts
+        self._has_transfers = topic("dry.transfers") in counts
         self._check_keys(partitions)
         asked = [topic(one) for one in (*REQUIRED, "control", *OPTIONAL)]
         await self._ends.meet({one: counts[one] for one in asked if one in counts})

@@ -13,6 +13,7 @@ from sidechain.models.dry.lists import Rows, no_rows
 from sidechain.models.policy import Policy
 
 _OF_OUTCOMES: Final = b',"source":["outcomes",'  # quotes inside a string are escaped: only a field begins so
+_OF_TRANSFERS: Final = b',"source":["transfers",'
 _OF_CONTROL: Final = b',"source":["control",'
 HandOver = Callable[["Batch", Sequence[Output]], Awaitable[None]]
 
@@ -31,11 +32,13 @@ class Batch:
         rows: Rows = no_rows,
         outcomes: Mapping[int, Sequence[ConsumerRecord]] | None = None,
         partitions: int = 0,
+        transfers: Mapping[int, Sequence[ConsumerRecord]] | None = None,
     ) -> None:
         """`partitions`: how many the installation has, for outcomes that name another."""
         self.folds = folds
         self.events = events
         self.outcomes = outcomes or {}
+        self.transfers = transfers or {}
         self.partitions = partitions
         self.control = control
         self.latest = latest
@@ -49,33 +52,42 @@ class Batch:
     @property
     def size(self) -> int:
         """Input records."""
-        return len(self.control) + sum(len(one) for side in (self.events, self.outcomes) for one in side.values())
+        return len(self.control) + sum(len(one) for side in self.sides.values() for one in side.values())
+
+    @property
+    def sides(self) -> Mapping[str, Mapping[int, Sequence[ConsumerRecord]]]:
+        """The inputs that stand on the chains' own partitions, by logical name."""
+        return {"events": self.events, "outcomes": self.outcomes, "transfers": self.transfers}
 
     @property
     def only(self) -> ConsumerRecord | None:
         """The one input record of a batch of one; None for a larger one."""
-        of_partitions = (*self.events.values(), *self.outcomes.values())
-        records = [*self.control, *(one for records in of_partitions for one in records[:2])]
+        of_partitions = [records[:2] for side in self.sides.values() for records in side.values()]
+        records = [*self.control, *(one for records in of_partitions for one in records)]
         return records[0] if len(records) == 1 else None
 
     def unaccounted(self, outputs: Sequence[Output]) -> str:
         """Which input has not exactly one entry, in words; empty when the books balance.
 
-        Every event and outcome makes one entry in its partition; a control record makes one at most in each.
+        Every event, outcome and transfer makes one entry in its partition; a control record makes one at most in each.
         """
         entries = {one.partition: [line for _, line in one.entries] for one in outputs}
         if unknown := entries.keys() - self.folds.keys():
             return f"entries for partitions {sorted(unknown)}, which are not of this shard"
         for partition in self.folds:
-            events, outcomes = len(self.events.get(partition, ())), len(self.outcomes.get(partition, ()))
+            events, outcomes, transfers = (len(side.get(partition, ())) for side in self.sides.values())
             lines = entries.get(partition, [])
             of_control = sum(_OF_CONTROL in line for line in lines) if self.control else 0
             of_outcomes = sum(_OF_OUTCOMES in line for line in lines) if outcomes else 0
-            of_events = len(lines) - of_control - of_outcomes
-            if of_events != events or of_outcomes != outcomes or of_control > len(self.control):
+            of_transfers = sum(_OF_TRANSFERS in line for line in lines) if transfers else 0
+            of_events = len(lines) - of_control - of_outcomes - of_transfers
+            found = (of_events, of_outcomes, of_transfers)
+            if found != (events, outcomes, transfers) or of_control > len(self.control):
+                given = f"{events} events, {outcomes} outcomes and {len(self.control)} control records"
+                moved = f", and {transfers} transfers" if transfers else ""
                 return (
-                    f"partition {partition} was given {events} events, {outcomes} outcomes and {len(self.control)} "
-                    f"control records, and has {len(lines)} entries, {of_control} of them of control"
+                    f"partition {partition} was given {given}{moved}, and has {len(lines)} entries, {of_control} of "
+                    "them of control"
                 )
         return ""
 

@@ -27,6 +27,7 @@ from sidechain.agents.lane.takeover import Grounds, Held, let_go, still_stands, 
 from sidechain.agents.lane.tally import count
 from sidechain.agents.metrics import DryMetrics
 from sidechain.agents.problems import EnvironmentProblem
+from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS, TRANSFERS
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ STOP_S: Final = 5.0  # for what does not end by itself after it was cancelled
 
 Input = tuple[str, int]  # logical topic, partition
 Records = Mapping[int, Sequence[ConsumerRecord]]
+Sides = Mapping[str, Records]  # by logical topic
+NOTHING: Final[Sides] = {one: {} for one in CO_PARTITIONED}
 
 
 class Lane:
@@ -124,7 +127,8 @@ class Lane:
         if self.held is None or not self._is_deciding:
             return 0
         try:
-            return await self.held.events.lag() + await self.held.outcomes.lag()
+            held = self.held
+            return await held.events.lag() + await held.outcomes.lag() + await held.transfers.lag()
         except (KafkaError, ConsumerStoppedError):  # the lane was ended while we asked
             return 0
 
@@ -173,7 +177,7 @@ class Lane:
     async def _take_over(self) -> str:
         config = self._grounds.config
         written = ("dry.decisions", "dry.state", "dry.deadletters", "dry.checkpoints")
-        names = Names(*(config.topic(one) for one in (*written, "outcomes")))
+        names = Names(*(config.topic(one) for one in (*written, "outcomes", TOPICS[TRANSFERS])))
         self.held = held = await take_over(self._grounds, self.shard, self.partitions)
         self._pipeline = Pipeline(held.producers, names, config.commit_timeout_s, self._committed, held.books)
         for kind in held.repairs:
@@ -195,21 +199,23 @@ class Lane:
                 )  # every policy that is active already comes before any event
                 await asyncio.sleep(ready_at - time.perf_counter())
                 if is_informed:
-                    events, outcomes = await self._inputs(held)
+                    await held.transfers.follow(held.folds)
+                    sides = await self._inputs(held)
                 else:
-                    events, outcomes = await held.side.catch_up(), {}
-                if events or control or outcomes:
+                    sides = {**NOTHING, "events": await held.side.catch_up()}
+                if control or any(sides.values()):
                     ready_at = time.perf_counter() + PACE_S
                     batch = Batch(
                         held.folds,
-                        events,
+                        sides["events"],
                         control,
                         latest,
                         self._load,
                         self._hand_over,
                         held.side.rows,
-                        outcomes,
+                        sides["outcomes"],
                         self._grounds.layout.partitions,
+                        sides[TRANSFERS],
                     )
                     await self._round(batch, pipeline)
                 else:
@@ -221,16 +227,20 @@ class Lane:
             self._is_deciding = False
             self._metrics.lanes.dec()
 
-    async def _inputs(self, held: Held) -> tuple[Records, Records]:
-        """Events and outcomes of the next batch; while a record at fault is looked for, only what may hold it."""
+    async def _inputs(self, held: Held) -> Sides:
+        """The inputs of the next batch; while a record at fault is looked for, only what may hold it."""
         suspected = self._suspected(held)
         if suspected is None or self._limit is None:
             await held.outcomes.read()
             events = await held.events.poll()
-            return events, await held.outcomes.due(held.events.reached)
-        if of_events := [one for topic, one in suspected if topic == "events"]:
-            return await held.events.poll(self._limit, of_events), {}
-        return {}, await held.outcomes.again([one for _, one in suspected], self._limit)
+            outcomes = await held.outcomes.due(held.events.reached)
+            return {"events": events, "outcomes": outcomes, TRANSFERS: await held.transfers.read()}
+        topic = next(one for one in CO_PARTITIONED if any(one == suspect for suspect, _ in suspected))
+        partitions = [one for suspect, one in suspected if suspect == topic]
+        if topic == "events":
+            return {**NOTHING, topic: await held.events.poll(self._limit, partitions)}
+        again = held.outcomes.again if topic == "outcomes" else held.transfers.read
+        return {**NOTHING, topic: await again(partitions, self._limit)}
 
     async def _round(self, batch: Batch, pipeline: Pipeline) -> None:
         self._batch, self._handed = batch, batch.size
@@ -369,8 +379,7 @@ class Lane:
 
 
 def _behind(batch: Batch) -> dict[Input, int]:
-    sides = {"events": batch.events, "outcomes": batch.outcomes}
-    return {(topic, one): found[-1].offset + 1 for topic, side in sides.items() for one, found in side.items()}
+    return {(topic, one): found[-1].offset + 1 for topic, side in batch.sides.items() for one, found in side.items()}
 
 
 def _words(fault: BaseException) -> str:

@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaProducer
 from sidechain.agents.lane.outcomes import Forward
 from sidechain.agents.lane.producers import close_producers
 from sidechain.agents.lane.signed import Books, Signed, Twins
+from sidechain.models.dry.transferring import Sent
 
 UNDER_WAY: Final = 2  # batches handed over and not committed, before `submit` waits
 
@@ -33,6 +34,7 @@ class Output(NamedTuple):
     changes: Sequence[tuple[bytes, bytes | None]]
     dead_letters: Sequence[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]
     forwards: Sequence[Forward] = ()  # outcomes that go to other partitions
+    transfers: Sequence[Sent] = ()  # what budgets ask of other partitions, or give to them, in the order of the entries
 
 
 class Committed(NamedTuple):
@@ -52,6 +54,7 @@ class Names(NamedTuple):
     dead_letters: str
     checkpoints: str = ""  # empty: none are written
     outcomes: str = ""  # empty: none are forwarded
+    transfers: str = ""  # empty: nothing is asked or given
 
 
 class _Work(NamedTuple):
@@ -212,6 +215,9 @@ def _encode(producer: AIOKafkaProducer, names: Names, outputs: Iterable[Output])
         for one in output.forwards:
             for batch in _filled(producer, [one[1:]], now_ms):
                 yield names.outcomes, one.partition, batch
+        for partition in sorted({one.partition for one in output.transfers}):
+            for batch in _filled(producer, [one[1:] for one in output.transfers if one.partition == partition], now_ms):
+                yield names.transfers, partition, batch
 
 
 def _checkpoints(producer: AIOKafkaProducer, topic: str, signed: Iterable[Signed]) -> Iterable[tuple[str, int, Any]]:

@@ -7,7 +7,7 @@
     books       read the last checkpoints; the chain must agree with them
     side        load what the wet side said, and every policy that is active
     confirm     again, because all this took a while
-    begin       read events and outcomes from where the last entry says
+    begin       read events, outcomes and transfers from where the last entry says
 
 Nothing but the log decides where to go on: offsets committed to the group are for dashboards. Every step is bounded,
 and the whole can be cancelled at any time, because until the first batch it only reads.
@@ -35,9 +35,10 @@ from sidechain.agents.lane.problems import Refused, Remedy
 from sidechain.agents.lane.producers import close_producers, open_producers
 from sidechain.agents.lane.signed import Books
 from sidechain.agents.lane.standing import Standing, is_unbegun, read_state, read_tails
+from sidechain.agents.lane.transfers import Transfers, missing
 from sidechain.agents.settings import Config
 from sidechain.models.dry import Fold, StateMismatch
-from sidechain.models.dry.entry import CO_PARTITIONED
+from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS, TRANSFERS
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Grounds:
     keys: Keys | None = None  # without them nothing is signed
     lists: ListLoader | None = None  # None: nothing is decided here, so no rows are asked for
     has_outcomes: bool = False  # whether the topic exists
+    has_transfers: bool = False  # whether the topic exists
 
     @property
     def rows(self) -> ListLoader:
@@ -80,6 +82,7 @@ class Held:
     producers: list[AIOKafkaProducer]
     events: Events
     outcomes: Outcomes
+    transfers: Transfers
     side: SideInputs
     how: str  # genesis: no chain had begun; restored otherwise
     unbegun: set[int]  # partitions whose first transaction will seal the layout
@@ -100,6 +103,7 @@ async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> 
     config, options = grounds.config, grounds.options
     events = Events(options, config, partitions)
     outcomes = Outcomes(options, config, partitions, grounds.ends)
+    transfers = Transfers(options, config, grounds.ends, has_topic=grounds.has_transfers)
     side = SideInputs(options, config, partitions, grounds.metadata_name, grounds.rows)
     tail_reader = reader(options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50)
     fencing = asyncio.create_task(open_producers(options, config, shard))
@@ -115,15 +119,16 @@ async def take_over(grounds: Grounds, shard: int, partitions: Sequence[int]) -> 
             await grounds.confirm(positions["events"])
             events.seek(positions["events"])
             outcomes.seek(positions["outcomes"])
+            await transfers.begin(positions[TRANSFERS])
         is_ready = True
     finally:
         await tail_reader.stop()
         if not is_ready:
-            await asyncio.shield(_give_up(fencing, events, outcomes, side))
+            await asyncio.shield(_give_up(fencing, events, outcomes, transfers, side))
     unbegun = {one for one, fold in folds.items() if fold.seq == 0}
     how = "genesis" if len(unbegun) == len(folds) else "restored"
     repairs = [one.repair for one in restored.values() if one.repair is not None]
-    return Held(folds, fencing.result(), events, outcomes, side, how, unbegun, repairs, books)
+    return Held(folds, fencing.result(), events, outcomes, transfers, side, how, unbegun, repairs, books)
 
 
 async def still_stands(grounds: Grounds, held: Held) -> bool:
@@ -211,8 +216,13 @@ async def input_positions(grounds: Grounds, folds: Mapping[int, Fold]) -> dict[s
     Raises Refused when one of those logs, or that of control, does not reach there.
     """
     control = TopicPartition(grounds.config.topic("control"), 0)
-    inputs = [one for one in CO_PARTITIONED if one != "outcomes" or grounds.has_outcomes]
-    tps = {(one, number): TopicPartition(grounds.config.topic(one), number) for one in inputs for number in folds}
+    is_there = {"events": True, "outcomes": grounds.has_outcomes, TRANSFERS: grounds.has_transfers}
+    tps = {
+        (one, number): TopicPartition(grounds.config.topic(TOPICS[one]), number)
+        for one in CO_PARTITIONED
+        for number, fold in folds.items()
+        if is_there[one] and one in fold.next
+    }
     spans = await grounds.ends.spans([control, *tps.values()])
     positions: dict[str, dict[int, int]] = {one: {} for one in CO_PARTITIONED}
     for number, fold in folds.items():
@@ -223,6 +233,8 @@ async def input_positions(grounds: Grounds, folds: Mapping[int, Fold]) -> dict[s
                 f"up to {fold.next['outcomes']}: restore it; if it is lost, create it (`sidechain topics apply`) and "
                 "say where to go on with `sidechain repair --gap`"
             )
+        if not grounds.has_transfers and TRANSFERS in fold.next:
+            raise Refused(missing(grounds.config.topic(TOPICS[TRANSFERS])))
     for (one, number), tp in tps.items():
         positions[one][number] = _position(tp, one, folds[number].next[one], spans[tp])
     return positions
@@ -275,14 +287,15 @@ def _ends_with(entries: Sequence[bytes], fold: Fold) -> bool:
 
 
 async def _give_up(
-    fencing: asyncio.Task[list[AIOKafkaProducer]], events: Events, outcomes: Outcomes, side: SideInputs
+    fencing: asyncio.Task[list[AIOKafkaProducer]], *inputs: Events | Outcomes | Transfers | SideInputs
 ) -> None:
     fencing.cancel()
     await asyncio.wait([fencing])
     opened = [] if fencing.cancelled() or fencing.exception() else fencing.result()
-    await asyncio.gather(close_producers(opened), events.stop(), outcomes.stop(), side.stop(), return_exceptions=True)
+    await asyncio.gather(close_producers(opened), *(one.stop() for one in inputs), return_exceptions=True)
 
 
 async def let_go(held: Held) -> None:
     """Disconnect everything of a shard that is no longer decided here. The pipeline closes its own producers."""
-    await asyncio.gather(held.events.stop(), held.outcomes.stop(), held.side.stop(), return_exceptions=True)
+    inputs = (held.events, held.outcomes, held.transfers, held.side)
+    await asyncio.gather(*(one.stop() for one in inputs), return_exceptions=True)

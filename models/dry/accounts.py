@@ -40,7 +40,6 @@ from sidechain.models.policy import ACTIONS, Budgeting, Governing, Reserve
 
 BUDGETS_KEY: Final = b"budgets:"
 BUDGET_PREFIXES: Final = (BUDGETS_KEY, *PREFIXES, *GOVERNED_PREFIXES)
-ASKS: Final = False  # other partitions for a part of their allotment; nobody carries the question there yet
 _NO_AMOUNT: Final = -1  # unknown; refused as any other that is none
 # Of a policy that has dropped its budgets: what is open runs out, and counts as spent.
 _NOTHING: Final = BudgetPlan([], timeout_ms=1, on_timeout="commit")
@@ -182,6 +181,12 @@ class Accounts:
             return None
         return Spending(budgets.partitions, (), None, (answer,))
 
+    def opened(self) -> Budgets:
+        """The budgets, for what other partitions ask and give; also where no policy has accounts any more."""
+        if self._plan is None:
+            self._plan = _NOTHING
+        return self._opened()
+
     def changes(self) -> Iterator[Change]:
         """The state records that changed since the last call."""
         if not self._is_written and self._plan is not None:
@@ -236,7 +241,7 @@ class Accounts:
     ) -> tuple[Outcome, Reserved | None, tuple[Refused, ...]]:
         """The decision that stands, with what is held for it. Every turn refuses a want or more, so it ends."""
         refused: list[Refused] = []
-        may_ask = ASKS
+        may_ask = True
         while wants := [(one, want) for one, want in asked if outcome.action in one.actions]:
             budgets = self._opened()
             answer = budgets.reserve(at, [want for _, want in wants], keys, may_ask=may_ask)

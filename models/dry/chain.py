@@ -18,6 +18,7 @@ import msgspec
 from sidechain.models.dry.accounts import NotShared
 from sidechain.models.dry.entry import (
     GENESIS,
+    TRANSFERS,
     VERSION,
     Broken,
     Epoch,
@@ -254,7 +255,8 @@ class Replayer:
         if wanted.source is None:
             return self._decided(line, wanted)
         topic, partition, offset = wanted.source
-        if wanted.budget is not None and (fault := self._share_among(wanted, wanted.budget.partitions)):
+        partitions = wanted.partitions if wanted.budget is None else wanted.budget.partitions
+        if partitions is not None and (fault := self._share_among(wanted, partitions)):
             return fault
         record = self._input_of(topic, offset)
         if record is None and wanted.kind == "policy" and topic == "control":
@@ -278,6 +280,8 @@ class Replayer:
     def _entries(self, topic: str, record: InputRecord, wanted: "_Wanted") -> list[tuple[bytes | None, bytes]]:
         if topic == "outcomes":
             return self.fold.outcomes([record]).entries
+        if topic == TRANSFERS:
+            return self.fold.transfers([record]).entries
         if topic != "control":
             recorded = self._recorded(wanted.signals)
             return self.fold.events([record], lambda _key: recorded, self._recorded_of(wanted.signals)).entries
@@ -389,6 +393,7 @@ class _Wanted(msgspec.Struct):
     source: tuple[str, int, int] | None
     signals: dict[str, "_Used"] = {}
     budget: "_Budget | None" = None
+    partitions: int | None = None  # of a debit or credit
 
 
 class _Budget(msgspec.Struct):

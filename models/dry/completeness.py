@@ -1,6 +1,7 @@
 """The books of one partition: every visible event has exactly one entry, and the entry's digest is that event's.
 
-The books of its outcomes are kept the same way, in a `Completeness` of their own: read "outcome" for "event" there.
+The books of its outcomes are kept the same way, in a `Completeness` of their own, and so are those of its transfers:
+read "outcome" or "transfer" for "event" there.
 
 Both logs are read once, side by side, in the order of the offsets, so nothing has to be remembered but where they
 stand. An event that no longer exists because it expired is counted, not blamed; so is one behind the last entry, and
@@ -45,7 +46,7 @@ class Booked(msgspec.Struct):
     to: int = 0
     epoch: int = 0  # of an epoch's first entry
     by: str | None = ""
-    reason: str = ""  # of a rejection or a refused outcome
+    reason: str | None = ""  # of a rejection or a refused outcome
 
 
 class Passage(NamedTuple):

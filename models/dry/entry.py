@@ -10,11 +10,11 @@ numbers are integers, and integers have one spelling.
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from sidechain.models.dry.budget.records import Spending
+from sidechain.models.dry.budget.records import Spending, Transfer
 
 VERSION: Final = 1
 GENESIS: Final = "0" * 64  # `prev` of the first entry
@@ -23,7 +23,11 @@ SEAL_LENGTH: Final = 75  # len(',"hash":"' + 64 hex + '"}')
 _HASH: Final = re.compile("[0-9a-f]{64}")
 
 Next = dict[str, int]  # logical input topic -> 1 + the last offset that has an entry
-CO_PARTITIONED: Final = ("events", "outcomes")  # inputs whose records stand on the partition of the chain
+Input = Literal["events", "outcomes", "transfers"]
+# Inputs whose records stand on the partition of the chain.
+CO_PARTITIONED: Final[tuple[Input, ...]] = ("events", "outcomes", "transfers")
+TRANSFERS: Final[Input] = "transfers"  # in `next` from the first entry on whose policy shares accounts among partitions
+TOPICS: Final[Mapping[str, str]] = {"events": "events", "outcomes": "outcomes", TRANSFERS: "dry.transfers"}
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -173,6 +177,50 @@ class ListChange(msgspec.Struct, frozen=True, rename={"list_ref": "list"}):
     by: str
 
 
+class Debited(msgspec.Struct, frozen=True):
+    """Another partition asked for a part of an account; what it was given, which may be nothing.
+
+    With the entry goes a `grant` of `amount`, also of 0, unless the question was answered before or nobody asks.
+    """
+
+    v: int
+    seq: int
+    prev: str
+    kind: str
+    id: None
+    key: str | None  # the record's key where it is text
+    at: None
+    source: tuple[str, int, int]
+    digest: str
+    next: Next
+    policy: str
+    partitions: int  # that the account is shared among
+    transfer: Transfer  # the question, as it was read
+    amount: int  # in the account's unit
+    reason: str | None  # one of budget.REASONS: why not all that was asked for
+
+
+class Credited(msgspec.Struct, frozen=True):
+    """Another partition gave a part of an account; from here on it can be spent here."""
+
+    v: int
+    seq: int
+    prev: str
+    kind: str
+    id: None
+    key: str | None
+    at: None
+    source: tuple[str, int, int]
+    digest: str
+    next: Next
+    policy: str
+    partitions: int  # that the account is shared among
+    transfer: Transfer  # the grant, as it was read
+    amount: int  # what was added, in the account's unit
+    lapsed: int  # what came and can be spent by nobody any more
+    reason: str | None  # one of budget.REASONS: why it was not added
+
+
 class Gap(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     """A person decided to go on although inputs are gone; the state stays as it is. Written by `sidechain repair`."""
 
@@ -222,7 +270,19 @@ class Epoch(msgspec.Struct, frozen=True):
     why: str
 
 
-Sealed = Decision | Duplicate | Rejected | Settlement | RefusedOutcome | PolicyChange | ListChange | Gap | Epoch
+Sealed = (
+    Decision
+    | Duplicate
+    | Rejected
+    | Settlement
+    | RefusedOutcome
+    | PolicyChange
+    | ListChange
+    | Debited
+    | Credited
+    | Gap
+    | Epoch
+)
 
 _encode = msgspec.json.Encoder().encode
 

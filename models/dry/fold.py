@@ -16,7 +16,7 @@ import msgspec
 
 from sidechain.models.dry.budget import Budgets, Moment, Spending
 from sidechain.models.dry.control import read_control
-from sidechain.models.dry.entry import Broken, Next
+from sidechain.models.dry.entry import TRANSFERS, Broken, Next
 from sidechain.models.dry.head import Head, StateMismatch, Tail, agreed, read_head
 from sidechain.models.dry.lists import Activation, Content, Rows, Table, is_rows, list_ref, no_rows
 from sidechain.models.dry.memory import Memory
@@ -26,6 +26,7 @@ from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord,
 from sidechain.models.dry.said import Latest, LatestOf, Said, nothing_said, unknown, weighed
 from sidechain.models.dry.settling import Place, judge
 from sidechain.models.dry.state import HEAD_KEY, Change
+from sidechain.models.dry.transferring import Sent, answer, as_sent
 from sidechain.models.dry.writer import Source, Writer
 from sidechain.models.policy import Policy
 
@@ -37,6 +38,7 @@ class Folded(NamedTuple):
 
     entries: list[tuple[bytes | None, bytes]]  # key and sealed value
     dead_letters: list[DeadLetter]
+    sent: Sequence[Sent] = ()  # what goes to other partitions in the same transaction
 
 
 class FoldedOutcomes(NamedTuple):
@@ -66,6 +68,7 @@ class Fold:
         program = Program(policy)
         self.writer = Writer(partition, program.ref)
         self._memory = Memory(program, partition, partitions)
+        self._sent: list[Sent] = []
         self._take(program)
         self._seq_written = 0
 
@@ -167,6 +170,7 @@ class Fold:
         dead_letters: list[DeadLetter] = []
         parse, derive, ids = self._program.parse, self._program.derive, self._memory.ids
         writer = self.writer
+        self._sent = []
         for record in records:
             value = record.value
             event = parse(value)
@@ -191,7 +195,7 @@ class Fold:
                 line = self._decide(event, derived, source, digest, latest, latest_of)
                 ids.add(name, seq)
             entries.append((key, line))
-        return Folded(entries, dead_letters)
+        return Folded(entries, dead_letters, self._sent)
 
     def outcomes(self, records: Sequence[InputRecord]) -> FoldedOutcomes:
         """Fold outcome records in, in order; each yields exactly one entry: a settlement or a refusal."""
@@ -206,6 +210,25 @@ class Fold:
                 folded.dead_letters.append(judged.dead_letter)
             if judged.misplaced is not None:
                 folded.misplaced.append(judged.misplaced)
+        return folded
+
+    def transfers(self, records: Sequence[InputRecord]) -> Folded:
+        """Fold in what other partitions ask and give, in order; each yields exactly one entry.
+
+        `share_among` must have been told before.
+        """
+        sent: list[Sent] = []
+        folded = Folded([], [], sent)
+        writer = self.writer
+        for record in records:
+            writer.next[TRANSFERS] = record.offset + 1
+            place = Place(writer.seq, writer.head_hash, writer.partition, writer.next, writer.policy)
+            answered = answer(record, place, self._memory.accounts.opened, self.watermark_ms)
+            folded.entries.append((answered.key, writer.append(answered.entry)))
+            if answered.dead_letter is not None:
+                folded.dead_letters.append(answered.dead_letter)
+            if answered.grant is not None:
+                sent.append(as_sent(answered.grant))
         return folded
 
     def control(self, record: InputRecord, load: LoadPolicy = nothing_learned, rows: Rows = no_rows) -> Folded:
@@ -377,6 +400,8 @@ class Fold:
         if self._memory.accounts.are_used:
             at = Moment(self.writer.seq, self.watermark_ms)
             outcome, spending = self._memory.accounts.decide(at, program, outcome, event, features, signals)
+            if spending is not None and (ask := spending.ask) is not None:
+                self._sent.append(as_sent(ask))
         return self.writer.decision(
             identifier,
             key,
@@ -425,6 +450,8 @@ class Fold:
     def _take(self, program: Program) -> None:
         self._program = program
         self.writer.policy = program.ref
+        if program.policy.shares_accounts:
+            self.writer.next.setdefault(TRANSFERS, 0)
         self._max_step_ms = program.policy.event.max_step_ms
         self._key_updates = [one.update for one in program.key_steps]
         self._partition_updates = [one.update for one in program.partition_steps]

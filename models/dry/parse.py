@@ -39,6 +39,7 @@ REASONS: Final = (
     "out-of-bounds",  # length, minimum or maximum of a field
     "time-out-of-bounds",
     "bad-control",  # a control record that is no valid policy and no list whose rows are there
+    "bad-transfer",  # a record between partitions that cannot be read, or is not meant for this one
 )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple, Protocol
 
+from sidechain.models.dry.entry import TOPICS
 from sidechain.models.dry.parse import Rejection
 
 DEAD_LETTER_MAX_BYTES: Final = 900_000  # a longer value is cut to this prefix; digest and length tell the rest
@@ -58,13 +59,13 @@ def cut(value: bytes | None, limit: int) -> bytes | None:
 
 
 def dead_letter(record: InputRecord, topic: str, partition: int, why: Rejection, digest: str | None) -> DeadLetter:
-    """The record, at most a prefix of it, with why it cannot be decided and where it stood in the logical `topic`."""
+    """The record, at most a prefix of it, with why it cannot be decided and where it stood in the input `topic`."""
     value = record.value
     length = len(value or b"")
     headers = {
         "dlq.reason": why.reason,
         "dlq.field": why.field or "",
-        "dlq.topic": topic,
+        "dlq.topic": TOPICS.get(topic, topic),
         "dlq.partition": str(partition),
         "dlq.offset": str(record.offset),
         "dlq.digest": digest or "",

@@ -13,6 +13,7 @@ from typing import Any
 from sidechain.models.dry.budget import Spending
 from sidechain.models.dry.entry import (
     GENESIS,
+    TRANSFERS,
     VERSION,
     Broken,
     Decision,
@@ -204,7 +205,8 @@ class Writer:
     ) -> bytes:
         """Somebody decided to begin anew behind a broken head, and to go on at `following`."""
         self.epoch = epoch
-        self.next = {topic: following.get(topic, 0) for topic in self.next}
+        counted = dict.fromkeys([*self.next, *[TRANSFERS][: TRANSFERS in following]])
+        self.next = {topic: following.get(topic, 0) for topic in counted}
         return self.append(
             Epoch(
                 VERSION,

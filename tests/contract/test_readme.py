@@ -181,6 +181,7 @@ def test_the_digest_of_the_state_is_the_sum_the_page_defines():
         ("control", records.PolicyRecord),
         ("rows", records.RowsRecord),
         ("list", records.ListRecord),
+        ("dry.transfers", records.Transfer),
         ("wet.taps", records.Tap),
         ("wet.scores", records.Score),
         ("wet.metadata", records.Metadata),
@@ -260,11 +261,45 @@ def test_the_kernel_writes_these_entries_of_governance():
     assert [f"{name.decode()}  {value.decode()}" for name, value in live] == BLOCKS["governed.state"].splitlines()
 
 
+def transferred() -> tuple[list[bytes], list[bytes]]:
+    """What goes between the partitions of the page's budgets, and the entries."""
+    policy = load(BLOCKS["budgets.yaml"].encode() + b"\n", name="budgets.yaml")
+    here, there = (Fold(policy, one, partitions=2) for one in (0, 1))
+    first = lines("events")[0]
+    at = [b"807256800000", b"807256861000", b"807256921000", b"807256981000"]
+    events = [first.replace(b"door-1", b"door-%d" % (n + 1)).replace(at[0], at[n]) for n in range(4)]
+    events[2:] = [one.replace(b"b-17", b"b-23") for one in events[2:]]
+    here.events([Line(n, b"b-17", one) for n, one in enumerate(events[:2])])
+    here.outcomes([Line(0, b"b-17", b'{"id":"door-1","at":807861700000,"cost_minor":120}')])
+    refused = here.events([Line(2, b"b-23", events[2])])
+    [ask] = refused.sent
+    debit = there.transfers([Line(0, ask.key, ask.value)])
+    [grant] = debit.sent
+    credit = here.transfers([Line(0, grant.key, grant.value)])
+    allowed = here.events([Line(3, b"b-23", events[3])])
+    assert (ask.partition, grant.partition, ask.key, grant.key) == (1, 0, b"house_day", b"house_day")
+    made = [value for folded in (refused, debit, credit, allowed) for _, value in folded.entries]
+    return [ask.value, grant.value], made
+
+
+def test_the_kernel_writes_these_transfers_and_their_entries():
+    """A refusal, its question, the answer, and what is allowed by it."""
+    sent, made = transferred()
+    assert sent == lines("dry.transfers")
+    assert made == lines("transferred")
+    assert [json.loads(one)["kind"] for one in made] == ["decision", "debit", "credit", "decision"]
+    assert [json.loads(made[n])["action"] for n in (0, 3)] == ["review", "allow"]
+
+
 def test_every_reason_of_a_refused_reservation_is_on_the_page():
     told = re.search(r"`reason` of a refusal is one of (.*?)`balance-too-large`", TEXT, re.DOTALL)
     assert told is not None
     of_transfers = {"period-over", "repeated-transfer", "foreign-transfer"}
     unused = {"unknown-reservation", "unknown-unit"}  # the entry of such a settlement says null, or settles as reserved
+    of_page = re.search(r"`reason` of a `debit` or `credit` is null (.*?)What was given", TEXT, re.DOTALL)
+    assert of_page is not None
+    also = {"exhausted", "unknown-account", "too-many-accounts", "balance-too-large"}
+    assert set(re.findall(r"`([a-z]+-[a-z-]+|exhausted)`", of_page[1])) == of_transfers | also
     named = {*re.findall(r"`([a-z]+-[a-z-]+|exhausted|owing|expired)`", told[1]), "balance-too-large"}
     assert named == REASONS_OF_BUDGETS.keys() - of_transfers - unused
 
@@ -280,11 +315,10 @@ def test_a_list_is_named_by_the_digest_of_its_sorted_rows():
 
 
 def test_an_entry_comes_back_as_it_was():
-    names = ("dry.decisions", "settlements", "repairs", "listed", "budgeted", "governed")
-    for line in [line for name in names for line in lines(name)]:
-        found = records.decode_entry(line)
-        assert type(found) is records.ENTRIES[found.kind]
-        assert records.encode(found) == line
+    for block in ("dry.decisions", "settlements", "repairs", "listed", "budgeted", "governed", "transferred"):
+        found = [records.decode_entry(line) for line in lines(block)]
+        assert [type(one) for one in found] == [records.ENTRIES[one.kind] for one in found]
+        assert [records.encode(one) for one in found] == lines(block)
     assert not records.decode_entry(lines("dry.decisions")[0]).used_signals
     assert records.decode_entry(lines("dry.decisions")[4]).used_signals
 

@@ -2,6 +2,7 @@
 
     every event         one entry (decision, duplicate or rejected), a dead letter if and only if rejected
     every control       one entry (policy or rejected), or none: in force already, or another pack's
+    every transfer      one entry (debit, credit or rejected)
     every metadata      no entry, whatever it says
 
 An event nothing was done to is never rejected. Each entry is sealed, follows the one before it, names its input and
@@ -24,14 +25,13 @@ from sidechain.models.dry.parse import REASONS
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 from tests.dumb_ledger import ledger
-from tests.fuzz.inputs import Given, Source
+from tests.fuzz.inputs import PARTITION, Given, Source
 from tests.fuzz.packs import NAMES, policy_of, valid_events
 
 LENGTH: Final = 1_000  # inputs of one chain
 GROUP: Final = 24  # events decided at once, at most
 KEY_RECORD_BYTES: Final = 64 * 1024  # no key's state is larger under the packs fuzzed here
-PARTITION: Final = 3
-PARTITIONS: Final = 5
+PARTITIONS: Final = 5  # share the accounts
 SHRINKING: Final = 500  # attempts to show a finding with fewer inputs
 
 LOADED: dict[str, tuple[Policy, list[dict[str, Any]]]] = {}  # by name; a process loads each once
@@ -39,7 +39,9 @@ READ: dict[bytes, Policy] = {}  # policies by their text, as a worker remembers 
 
 
 # What becomes of an input; the counts of these add up to the inputs.
-FATES: Final = ("decision", "duplicate", "rejected", "policy", "control ignored", "metadata")
+FATES: Final = ("decision", "duplicate", "rejected", "policy", "debit", "credit", "control ignored", "metadata")
+
+KINDS: Final = {"events": ("decision", "duplicate"), "control": ("policy",), "transfers": ("debit", "credit")}
 
 
 class Finding(Exception):  # noqa: N818 - what fuzzing is for
@@ -112,6 +114,7 @@ class _Chain:
         self._lines: list[bytes] = []
         self._sound: set[int] = set()
         self._events: dict[int, Line] = {}
+        self._transfers: dict[int, Line] = {}
         self._control: dict[int, Line] = {}
         self._restores = number % 2 == 0 and keyed  # a restored fold reads records as Kafka brings them
         self._replays = number % 3 == 0
@@ -129,6 +132,9 @@ class _Chain:
             for record in records:
                 self._control[record.offset] = record
                 self._account(topic, [record], self._fold.control(record, read), optional=True)
+        elif topic == "transfers":
+            self._transfers |= {one.offset: one for one in records}
+            self._account(topic, records, self._fold.transfers(records))
         else:
             self._events |= {one.offset: one for one in records}
             self._account(topic, records, self._fold.events(records, self._table.latest))
@@ -153,7 +159,7 @@ class _Chain:
             fault = self._verifier.take(line)
             _check(fault is None, f"not sealed or linked: {fault}")
             entry = msgspec.json.decode(line, type=_Entry)
-            place = PARTITION if topic == "events" else 0
+            place = 0 if topic == "control" else PARTITION
             _check(entry.source == (topic, place, record.offset), f"entry of {entry.source}")
             _check(entry.next[topic] == record.offset + 1, "it does not say where to go on")
             digest = None if record.value is None else sha256(record.value).hexdigest()
@@ -164,8 +170,7 @@ class _Chain:
                 self.counts[f"rejected: {entry.reason}"] += 1
                 self._letter(next(letters, None), record, entry)
             else:
-                kinds = ("decision", "duplicate") if topic == "events" else ("policy",)
-                _check(entry.kind in kinds, f"{entry.kind} of {topic}")
+                _check(entry.kind in KINDS[topic], f"{entry.kind} of {topic}")
             self.counts[entry.kind] += 1
         _check(next(letters, None) is None, "more dead letters than rejected")
         self._lines += lines
@@ -192,10 +197,10 @@ class _Chain:
         blocks = sum(name.startswith(b"ids:") for name in self._state)
         _check(blocks <= policy.event.duplicate_horizon // 256 + 1, f"{blocks} blocks of ids")
         if self._restores and self._lines:
-            self._fold = Fold.restore(PARTITION, self._lines[-1], self._state.items(), policy)
+            self._fold = Fold.restore(PARTITION, self._lines[-1], self._state.items(), policy, partitions=PARTITIONS)
 
     def _replay(self) -> None:
-        inputs = {"events": self._events, "control": self._control}
+        inputs = {"events": self._events, "control": self._control, "transfers": self._transfers}
         replayer = Replayer(
             self._first_policy, PARTITION, lambda topic, at: inputs[topic].get(at), keyed=self._keyed, load=read
         )

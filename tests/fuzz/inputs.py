@@ -55,6 +55,7 @@ PIECES: Final = (  # put anywhere
     b',"id":"x"',
     b"'",
 )
+PARTITION: Final = 3  # whose chain it is
 DEPTHS: Final = (31, 32, 33, 34, 1_000, 30_000)
 _NUMBER: Final = re.compile(rb"-?\d+(?:\.\d+)?")
 
@@ -62,7 +63,7 @@ _NUMBER: Final = re.compile(rb"-?\d+(?:\.\d+)?")
 class Given(NamedTuple):
     """One input, on the topic it comes from."""
 
-    topic: str  # events, control or metadata
+    topic: str  # events, control, metadata or transfers
     offset: int
     key: bytes | None
     value: bytes | None
@@ -76,10 +77,11 @@ class Source:
         self.policy = policy
         self._valid = valid
         self._chance = chance
+        self._of_others = random.Random(str(chance.getstate()))  # so that all else is what it would be without them
         self._fields = policy.event.fields
         self._id, self._key, self._time = (policy.event.role(role).name for role in ("id", "key", "time"))
         self._count = 0
-        self._offsets = {"events": 0, "control": 0, "metadata": 0}
+        self._offsets = {"events": 0, "control": 0, "metadata": 0, "transfers": 0}
         self._version = policy.version
         self._damage = (
             lambda _: self._noise(),
@@ -103,6 +105,10 @@ class Source:
 
     def next(self) -> Given:
         """The next input: an event mostly."""
+        if self._of_others.random() < 0.01:
+            offset = self._offsets["transfers"]
+            self._offsets["transfers"] = offset + 1
+            return Given("transfers", offset, *self._transfer())
         at = self._chance.random()
         if at < 0.004:
             return self._placed("control", *self._control())
@@ -307,6 +313,30 @@ class Source:
             value = self._chance.choice((self._flipped(said), self._truncated(said), self._with_odd_number(said), None))
         key = str(event[self._key]).encode()
         return self._chance.choice((key, key, key, key, None, b"k" * 1_025, b"\xff")), value
+
+    def _transfer(self) -> tuple[bytes | None, bytes | None]:
+        """What no worker of ours writes, and now and then what one might."""
+        chance = self._of_others
+        accounts = [] if self.policy.budgeting is None else list(self.policy.budgeting.plan.accounts)
+        day = 1_699_920_000_000
+        said: dict[str, Any] = {
+            "kind": chance.choice(("ask", "grant", "ask", "grant", "gift")),
+            "source": chance.choice((0, 1, 2, 2, PARTITION, 99, -1)),
+            "epoch": chance.choice((0, 0, 0, 1, 2**53)),
+            "seq": chance.choice((self._count, self._count, 0, 2**53 - 1, 2**64)),
+            "to": chance.choice((PARTITION, PARTITION, PARTITION, 0)),
+            "account": chance.choice((*accounts, *accounts, "nobody", "", "\u2028")),
+            "key": chance.choice(("", "a", "k" * 2_000, ":", "\0")),
+            "unit": chance.choice(("EUR", "count", "", None)),
+            "from_ms": chance.choice((day, 0, -(2**63), day + 1)),
+            "until_ms": chance.choice((day + 86_400_000, 2**53 - 1, 0)),
+            "amount": chance.choice((0, 1, 100, 2**53 - 1, 2**53, -1, 1.5, True)),
+        }
+        value: bytes | None = _json(said)
+        if chance.random() < 0.3:
+            text = _json(said)
+            value = chance.choice((text[: chance.randrange(len(text))], text + text, text.replace(b",", b";"), None))
+        return chance.choice((b"day", None, b"\xff", b"k" * 1_025)), value
 
 
 def _json(value: Any) -> bytes:

@@ -1,9 +1,8 @@
 """What must hold of every schedule: while it runs, as a read_committed reader sees it, and when it is over."""
 
 from collections import Counter
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from aiokafka import TopicPartition
@@ -12,16 +11,14 @@ from sidechain.agents.checkpoints import origin_of, read_record
 from sidechain.agents.lane.layout import LAYOUT_KEY
 from sidechain.models.dry import Fold
 from sidechain.models.dry.chain import Replayer, Verifier
-from sidechain.models.policy import Policy
+from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS
 from sidechain.models.proof.checkpoint import parse
 from sidechain.models.proof.ledger import Ledger
 from sidechain.models.proof.note import parse as parse_note
-from tests.dumb_ledger import Wrong, ledger
+from tests.dumb_ledger import Wrong, ledger, spent, under_way
 from tests.simulation.cluster import Log, Record
-from tests.simulation.installation import FIRST, LOAD, SECOND, Installation
+from tests.simulation.installation import LOAD, POLICIES, Installation
 from tests.support import event, records
-
-POLICIES: Final[Mapping[str, Policy]] = {one.ref: one for one in (FIRST, SECOND)}
 
 
 class BrokenPromiseError(AssertionError):
@@ -35,6 +32,7 @@ class Watcher:
         self.entries: dict[int, int] = {}
         self.reached: dict[int, int] = {}  # partition -> events decided
         self.settled: dict[int, int] = {}  # ... -> outcomes with an entry
+        self.moved: dict[int, int] = {}  # ... -> transfers with an entry, where the chain counts them
         self.policy: dict[int, str] = {}  # ... and the policy in force
         self.problems: list[str] = []
         self._read: dict[int, int] = {}
@@ -60,6 +58,8 @@ class Watcher:
             self.entries[partition] = verifier.count
             self.reached[partition], self.policy[partition] = told["next"]["events"], told["policy"]
             self.settled[partition] = told["next"]["outcomes"]
+            if "transfers" in told["next"]:
+                self.moved[partition] = told["next"]["transfers"]
 
     def _look_signed(self, chain: Log, log: Log) -> None:
         """What is signed, even if it is given up later, is committed by then."""
@@ -76,18 +76,18 @@ class Watcher:
 def check(on: Installation) -> int:
     """Everything that can be asked once nothing moves any more; returns how many entries were checked."""
     checked = sum(_check_partition(on, one) for one in range(on.config.partitions))
-    return checked + _check_compensations(on) + _check_forwarded(on)
+    return checked + _check_compensations(on) + _check_forwarded(on) + _check_accounts(on)
 
 
 def _check_partition(on: Installation, partition: int) -> int:
     def visible(logical: str, number: int = partition) -> list[Record]:
         return on.cluster.logs[TopicPartition(on.config.topic(logical), number)].visible()
 
-    inputs = {topic: {one.offset: one for one in visible(topic)} for topic in ("events", "outcomes")}
+    inputs = {topic: {one.offset: one for one in visible(TOPICS[topic])} for topic in CO_PARTITIONED}
     inputs["control"] = {one.offset: one for one in visible("control", 0)}
     chain = visible("dry.decisions")
     replayer = Replayer(
-        FIRST, partition, lambda topic, at: inputs[topic].get(at), partitions=on.config.partitions, load=LOAD
+        on.first, partition, lambda topic, at: inputs[topic].get(at), partitions=on.config.partitions, load=LOAD
     )
     decided: dict[str, Counter[int]] = {topic: Counter() for topic in inputs}
     rejected = []
@@ -96,14 +96,15 @@ def _check_partition(on: Installation, partition: int) -> int:
         topic, _, offset = entry["source"]
         decided[topic][offset] += 1
         if entry["kind"] == "rejected" or (entry["kind"] == "refused-outcome" and entry["id"] is None):
-            rejected.append((topic, offset))
+            rejected.append((TOPICS.get(topic, topic), offset))
         elif entry.get("reason") == "unknown-decision" and entry["id"] != "nobody":
             stands = inputs["outcomes"][offset]
             if entry["named"][0] == partition:  # else it was sent where nobody said it belongs
                 raise BrokenPromiseError(f"partition {partition}: {stands.value!r} came before its decision")
         if (fault := replayer.take(record.value)) is not None:
             raise BrokenPromiseError(f"partition {partition}: replay differs at {record.offset}: {fault}")
-    for topic in ("events", "outcomes"):
+    counted = CO_PARTITIONED if chain and "transfers" in replayer.fold.next else ("events", "outcomes")
+    for topic in counted:
         if decided[topic] != Counter(inputs[topic].keys()):
             found = f"{decided[topic]} for {sorted(inputs[topic])}"
             raise BrokenPromiseError(f"partition {partition}: {topic} and their entries: {found}")
@@ -116,11 +117,11 @@ def _check_partition(on: Installation, partition: int) -> int:
     except Wrong as fault:
         raise BrokenPromiseError(str(fault)) from fault
     _check_checkpoints(on, partition, [one.value for one in chain])
-    _check_state(partition, chain, visible("dry.state"), replayer.fold)
+    _check_state(partition, chain, visible("dry.state"), replayer.fold, on.config.partitions)
     return len(chain)
 
 
-def _check_state(partition: int, chain: list[Record], changelog: list[Record], rebuilt: Fold) -> None:
+def _check_state(partition: int, chain: list[Record], changelog: list[Record], rebuilt: Fold, partitions: int) -> None:
     """The state that was written is the state of a fold that walked the chain from its genesis."""
     if not chain:
         return
@@ -132,11 +133,13 @@ def _check_state(partition: int, chain: list[Record], changelog: list[Record], r
     if LAYOUT_KEY not in table:
         raise BrokenPromiseError(f"partition {partition}: no layout was sealed")
     del table[LAYOUT_KEY]
+    rebuilt.share_among(partitions)  # which no entry says until an account is used
     whole = {name: value for name, value in rebuilt.changes() if value is not None}
     if table != whole:
         names = [name for name in {*table, *whole} if table.get(name) != whole.get(name)]
         raise BrokenPromiseError(f"partition {partition}: the state differs from the chain's at {sorted(names)}")
-    restored = Fold.restore(partition, chain[-1].value, table.items(), POLICIES[Fold.policy_ref_of(chain[-1].value)])
+    policy = POLICIES[Fold.policy_ref_of(chain[-1].value)]
+    restored = Fold.restore(partition, chain[-1].value, table.items(), policy, partitions=partitions)
     probes = records([event(10_000 + n, host=f"h{n % 3}") for n in range(6)], start=rebuilt.next["events"])
     if restored.events(probes) != rebuilt.events(probes):
         raise BrokenPromiseError(f"partition {partition}: the restored fold decides otherwise than the rebuilt one")
@@ -181,6 +184,25 @@ def _check_forwarded(on: Installation) -> int:
                 due[named, b"%d@%d" % (one, offset)] += 1
     if due != found:
         raise BrokenPromiseError(f"forwarded {found}, and due were {due}")
+    return 0
+
+
+def _check_accounts(on: Installation) -> int:
+    """What one partition gave arrived at another, once, and all together spend no more than the limits."""
+    decisions = on.config.topic("dry.decisions")
+    chains = [on.cluster.logs[TopicPartition(decisions, one)].visible() for one in range(on.config.partitions)]
+    try:
+        found = ledger([(n, (msgspec.json.decode(one.value) for one in chain)) for n, chain in enumerate(chains)])
+        flying = under_way(found)
+    except Wrong as fault:
+        raise BrokenPromiseError(str(fault)) from fault
+    if any(flying.values()):
+        raise BrokenPromiseError(f"{flying} was given and has not arrived")
+    plans = [one.budgeting.plan for one in (on.first, on.second) if one.budgeting is not None]
+    accounts = {name: account for plan in plans for name, account in plan.accounts.items() if account.is_shared}
+    for (name, key, begin), (_, held, used, _) in spent(found).items():
+        if name in accounts and held + used > (accounts[name].limit_of(key) or 0):
+            raise BrokenPromiseError(f"{held + used} of {name} {key} from {begin} on are held and spent")
     return 0
 
 

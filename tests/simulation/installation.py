@@ -57,7 +57,7 @@ def _version(number: int, **more: Any) -> Any:
         version=number,
         signals=SIGNALS,
         gate=GATE,
-        budgets=BUDGETS.replace("limit: 12", f"limit: {12 * number}"),
+        budgets=more.get("budgets", BUDGETS.replace("limit: 12", f"limit: {12 * number}")),
         duplicate_horizon=64,
         max_keys=4,
         rules=[
@@ -74,9 +74,26 @@ def _version(number: int, **more: Any) -> Any:
     return replace(made, wet=WET)
 
 
+# Too little for all of them, so that both partitions ask one another all the time.
+SCARCE: Final = """
+timeout: 8s
+cost_unit: count
+accounts:
+  - {name: all, unit: count, period: 20s, limit: 17}
+  - {name: kind, unit: count, period: 20s, per: event.s, limit: 9, parent: all}
+reserve:
+  - {account: kind, amount: "1", for: [allow, monitor], then: review}
+"""
+KINDS: Final = {"features": [feature("kinds", "distinct", "5m", of="event.s", panes=5)]}
+
 FIRST: Final = _version(1)
-SECOND: Final = _version(2, features=[feature("kinds", "distinct", "5m", of="event.s", panes=5)])
-LOAD: Final = loader(FIRST, SECOND)
+SECOND: Final = _version(2, **KINDS)
+SHARING: Final = (_version(1, budgets=SCARCE), _version(2, budgets=SCARCE, **KINDS))
+PLAIN: Final = (_version(1, budgets=""), _version(2, budgets="", **KINDS))
+# What chains begin under, and what comes after it: accounts stay, come, and go.
+COURSES: Final = ((FIRST, SECOND), SHARING, SHARING, (PLAIN[0], SHARING[1]), (SHARING[0], PLAIN[1]))
+POLICIES: Final = {one.ref: one for one in (FIRST, SECOND, *SHARING, *PLAIN)}
+LOAD: Final = loader(*POLICIES.values())
 
 CERTIFICATE: Final = certificate(scopes=["sidechain/sim"])
 KEYS: Final = Keys(OLD, parse(CERTIFICATE.text), CERTIFICATE, ROOT.verifier)
@@ -114,7 +131,7 @@ class NoFitter:
 
 @cache
 def _compiled(ref: str) -> Any:
-    return COMPILE({FIRST.ref: FIRST, SECOND.ref: SECOND}[ref])
+    return COMPILE(POLICIES[ref])
 
 
 def _program(policy: Policy) -> Any:
@@ -136,9 +153,11 @@ STUBS: Final = (
 class Installation:
     """Starts, stops and restarts workers on one machine, as a supervisor does."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, course: tuple[Policy, Policy]) -> None:
+        """`course`: the policy chains begin under, and the one that may come."""
         random = machine.random
         self.machine = machine
+        self.first, self.second = course
         self.config = Config(
             data=Path("unused"),
             cache=Path("unused"),
@@ -216,7 +235,7 @@ class Installation:
 
     async def _dry(self, stop: asyncio.Event) -> None:
         app = App()
-        worker = DryWorker(app, FIRST, self.config, {}, str, LOAD, DRY_METRICS, self.keys)
+        worker = DryWorker(app, self.first, self.config, {}, str, LOAD, DRY_METRICS, self.keys)
         try:
             await worker.prepare()
             app.start()
@@ -228,7 +247,7 @@ class Installation:
     async def _tap(self, stop: asyncio.Event) -> None:
         app, config = App(), self.config
         worker = TapWorker(
-            app, FIRST, None, {}, config.topic, config.topic_prefix, TAP_METRICS, max_lag=config.tap_max_lag
+            app, self.first, None, {}, config.topic, config.topic_prefix, TAP_METRICS, max_lag=config.tap_max_lag
         )
         app.start()
         try:
@@ -238,7 +257,7 @@ class Installation:
 
     async def _wet(self, stop: asyncio.Event) -> None:
         app, config = App(), self.config
-        worker = wet_worker.WetWorker(app, FIRST, {}, config.topic, config.topic_prefix, WET_METRICS)
+        worker = wet_worker.WetWorker(app, self.first, {}, config.topic, config.topic_prefix, WET_METRICS)
         app.start()
         try:
             await worker.run(stop)

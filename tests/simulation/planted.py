@@ -11,9 +11,10 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from sidechain.agents.dry import decider
-from sidechain.agents.lane import inputs, lane, log_ends, outcomes, pipeline, producers, takeover
+from sidechain.agents.lane import inputs, lane, log_ends, outcomes, pipeline, producers, takeover, transfers
 from sidechain.agents.lane.signed import Books
 from sidechain.models.dry import Fold, accounts
+from sidechain.models.dry.budget import memory
 from tests.simulation.machine import PROCESS
 
 
@@ -179,6 +180,42 @@ def unwritten_ends() -> Any:
     return patch.object(accounts.Accounts, "changes", changed)
 
 
+def sealed_twice() -> Any:
+    """A credit counts as often as it is read, and a takeover reads the last ones again."""
+    begin = transfers.Transfers.begin
+
+    async def again(self: Any, offsets: Any) -> None:
+        await begin(self, {one: max(0, offset - 4) for one, offset in offsets.items()})
+
+    return _both(
+        patch.object(transfers.Transfers, "begin", again), patch.object(memory.Memory, "has_sealed", lambda *_: False)
+    )
+
+
+def grant_lost() -> Any:
+    """What goes to another partition is not in the transaction of its entry."""
+    decide = decider.decide_batch
+
+    async def losing(batch: Any) -> Any:
+        return [one._replace(transfers=one.transfers[1:]) for one in await decide(batch)]
+
+    return patch.object(decider, "decide_batch", losing)
+
+
+@contextmanager
+def given_before_it_is_sealed() -> Iterator[None]:
+    """Transfers are read before the transaction of the entry that made them has ended."""
+    make = log_ends.reader
+
+    def reader(options: Any, **more: Any) -> Any:
+        made = make(options, **more)
+        made._is_stable = False
+        return made
+
+    with patch.object(transfers, "reader", reader):
+        yield
+
+
 @contextmanager
 def _both(*contexts: Any) -> Iterator[None]:
     with contexts[0], contexts[1]:
@@ -202,6 +239,9 @@ PLANTED: Final[dict[str, Callable[[], Any]]] = {
         unmarked,
         unforwarded_tail,
         unwritten_ends,
+        sealed_twice,
+        grant_lost,
+        given_before_it_is_sealed,
     )
 }
 

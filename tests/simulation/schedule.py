@@ -18,7 +18,7 @@ from tests.simulation import faults
 from tests.simulation.checks import BrokenPromiseError, Watcher, check, dump, last_signed
 from tests.simulation.clients import in_place
 from tests.simulation.cluster import MARKER_S, Transaction
-from tests.simulation.installation import SECOND, STUBS, Installation
+from tests.simulation.installation import COURSES, STUBS, Installation
 from tests.simulation.machine import LivelockError, Machine
 from tests.support import control, event, line
 
@@ -48,7 +48,8 @@ class _Schedule:
     def __init__(self, machine: Machine, seed: int) -> None:
         self.machine = machine
         self.random = machine.random
-        self.on = Installation(machine)
+        # Of its own too, for the same reason as outcomes below.
+        self.on = Installation(machine, Random(f"accounts of {seed}").choice(COURSES))
         self.watcher = Watcher(self.on)
         self.faults: list[str] = []
         self.control_at: int | None = None
@@ -88,7 +89,7 @@ class _Schedule:
                 clump.setdefault(zlib.crc32(key or b"") % partitions, []).append((key, value))
                 sent = number + 1
                 if number == change_at:
-                    change = control(SECOND, at=1)
+                    change = control(on.second, at=1)
                     on.cluster.put(TopicPartition(on.config.topic("control"), 0), [(change.key, change.value)])
                     self.control_at = change_at
             for partition, told in clump.items():
@@ -183,12 +184,15 @@ class _Schedule:
             return False
         reached, policy = self.watcher.reached, self.watcher.policy
         partitions = range(self.on.config.partitions)
-        if self.control_at is not None and any(policy.get(one) != SECOND.ref for one in partitions):
+        if self.control_at is not None and any(policy.get(one) != self.on.second.ref for one in partitions):
             return False
         settled = self.watcher.settled
         if any(reached.get(one, 0) < self._end(one) for one in partitions):
             return False
         if any(settled.get(one, 0) < self._end(one, "outcomes") for one in partitions):
+            return False
+        moved = self.watcher.moved
+        if any(moved[one] < self._end(one, "dry.transfers") for one in partitions if one in moved):
             return False
         entries = self.watcher.entries
         return self.on.keys is None or all(last_signed(self.on, one) == entries.get(one, 0) for one in partitions)

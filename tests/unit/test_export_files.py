@@ -151,7 +151,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
         (None, "cannot be read"),
         (b"", "is no export"),
         (b"[1]", "is no export"),
-        (b'{"v":5,"policy":"a","topics":{},"files":[]}', "export of version 5"),
+        (b'{"v":6,"policy":"a","topics":{},"files":[]}', "export of version 6"),
         (
             (
                 b'{"v":1,"policy":"a","topics":{},"files":[{"name":"../a","kind":"policy","partition":0,"records":1,'

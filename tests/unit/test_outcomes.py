@@ -117,10 +117,11 @@ def test_a_stream_without_outcomes_asks_the_cluster_nothing(monkeypatch) -> None
         ({("events", 0): 3}, {"events": 2}, "events 0"),
         ({("events", 0): 3, ("outcomes", 0): 2}, {"events": 2, "outcomes": 0}, "events 0"),  # they stand before them
         ({("events", 0): 3, ("outcomes", 0): 2}, {"events": 3, "outcomes": 0}, "outcomes 0"),
+        ({("outcomes", 0): 2, ("transfers", 0): 2}, {"outcomes": 2, "transfers": 1}, "transfers 0"),
         ({("events", 0): 3, ("outcomes", 0): 2}, {"events": 3, "outcomes": 2}, "both"),
     ],
 )
-def test_a_record_at_fault_is_looked_for_among_events_and_then_among_outcomes(handed, reached, asked) -> None:
+def test_a_record_at_fault_is_looked_for_among_one_input_after_the_other(handed, reached, asked) -> None:
     """One input of what was handed over before at a time, so that small batches find the one."""
     said: list[str] = []
 
@@ -133,13 +134,19 @@ def test_a_record_at_fault_is_looked_for_among_events_and_then_among_outcomes(ha
         said.append(f"outcomes {partitions[0]}")
         return {}
 
+    async def transfers(partitions: Sequence[int] | None = None, limit: int = 0) -> dict[int, Any]:
+        assert limit == (partitions is not None)
+        said.extend(f"transfers {one}" for one in partitions or ())
+        return {}
+
     async def nothing(*_: Any) -> dict[int, Any]:
         return {}
 
     held: Any = SimpleNamespace(
-        folds={0: SimpleNamespace(next={"events": 0, "outcomes": 0, **reached})},
+        folds={0: SimpleNamespace(next={"events": 0, "outcomes": 0, "transfers": 0, **reached})},
         events=SimpleNamespace(poll=poll, reached=None),
         outcomes=SimpleNamespace(read=nothing, due=nothing, again=again),
+        transfers=SimpleNamespace(read=transfers),
     )
     grounds: Any = SimpleNamespace(config=None)
     one = lane.Lane(grounds, 0, [0], None, None, lambda _: None)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from sidechain.models.dry.budget.book import book_name, is_amount
+from sidechain.models.dry.budget.book import AMOUNT_MAX, book_name, is_amount
 
 Reason = Literal[
     "bad-amount",
@@ -112,6 +112,8 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Raises ValueError for one that nobody can have meant."""
         if min(self.source, self.epoch, self.seq, self.to) < 0 or self.source == self.to:
             raise ValueError(f"a transfer from partition {self.source} to {self.to}, by entry {self.seq}")
+        if max(self.source, self.epoch, self.seq, self.to, abs(self.from_ms), abs(self.until_ms)) > AMOUNT_MAX:
+            raise ValueError("a transfer with a number beyond 2**53 - 1")
         if not is_amount(self.amount) or self.from_ms >= self.until_ms:
             raise ValueError(f"a transfer of {self.amount} from {self.from_ms} until {self.until_ms}")
 
@@ -171,6 +173,11 @@ class Spending(msgspec.Struct, frozen=True):
     reserved: Reserved | None
     refused: tuple[Refused, ...]  # in the order they were asked; what was refused is not reserved
     governed: Any = msgspec.UNSET  # what governance says, under a policy that has it and where it was asked
+
+    @property
+    def ask(self) -> Transfer | None:
+        """What goes to another partition with the entry; an entry asks once."""
+        return next((one.ask for one in (self.reserved, *self.refused) if one is not None and one.ask), None)
 
 
 class Debit(msgspec.Struct, frozen=True):
