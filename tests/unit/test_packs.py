@@ -44,7 +44,7 @@ def test_a_pack_loads_and_is_named_by_its_bytes(name: str) -> None:
     policy = load_pack(name)
     text = (FOLDER / f"{name}.yaml").read_bytes()
     assert policy.digest == sha256(text).hexdigest()
-    assert policy.ref == f"{name}@1:{policy.digest[:12]}"
+    assert policy.ref == f"{name}@{policy.version}:{policy.digest[:12]}"
     assert policy.text.encode() == text
 
 
