@@ -32,7 +32,7 @@ def backtesting(pack: str, events: int, jobs: int, rounds: int, told: Callable[[
     asked = Asked(policy=policy.text.replace(*EDGE).encode(), stake=policy.event.stake)
     with TemporaryDirectory(prefix="sidechain-bench-") as folder:
         told(f"sealing {events:,} events of pack {pack} in {jobs} chains")
-        chains = [_chain(policy, events // jobs, number, Path(folder)) for number in range(jobs)]
+        chains = [_chain(policy, events // jobs, number, jobs, Path(folder)) for number in range(jobs)]
         rates, costs, flips = [], [], 0
         for turn in range(rounds):
             began, spent = time.perf_counter(), _cpu_s()
@@ -62,9 +62,9 @@ def _cpu_s() -> float:
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
-def _chain(policy: Policy, events: int, number: int, folder: Path) -> FileChain:
+def _chain(policy: Policy, events: int, number: int, jobs: int, folder: Path) -> FileChain:
     chain = FileChain(folder / f"events-{number}", folder / f"decisions-{number}")
-    decider, source = Decider(policy, partition=number), numbered(policy, events)
+    decider, source = Decider(policy, partition=number, partitions=jobs), numbered(policy, events)
     with chain.events.open("wb") as given, chain.decisions.open("wb") as made:
         while batch := list(islice(source, BATCH)):
             given.writelines(one + b"\n" for one in batch)

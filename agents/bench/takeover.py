@@ -50,8 +50,11 @@ Record = tuple[bytes, bytes | None]
 class _Written:
     """One partition's changelog while it is written, and what must stand in its head."""
 
-    def __init__(self, policy: Policy, partition: int, keys: int, updates: int, models: list[bytes]) -> None:
+    def __init__(
+        self, policy: Policy, partition: int, partitions: int, keys: int, updates: int, models: list[bytes]
+    ) -> None:
         self.partition = partition
+        self._partitions = partitions
         self._keys = keys
         self._models = models
         self._updates = updates
@@ -78,7 +81,7 @@ class _Written:
 
     def end(self, policy: Policy, event: bytes, key: bytes) -> tuple[bytes, list[Record]]:
         """The last entry, and the records written with it."""
-        fold = Fold(policy, self.partition)
+        fold = Fold(policy, self.partition, partitions=self._partitions)
         fold.writer.seq = self._updates
         entry = fold.events([Line(0, key, event)]).entries[0][1]
         changes = dict(fold.changes())
@@ -126,7 +129,7 @@ async def takeover(
 async def _write(config: Config, policy: Policy, keys: int, updates: int, told: Callable[[str], None]) -> int:
     models = _models(policy)
     count = config.partitions
-    logs = [_Written(policy, one, keys // count, updates // count, models) for one in range(count)]
+    logs = [_Written(policy, one, count, keys // count, updates // count, models) for one in range(count)]
     producer = AIOKafkaProducer(
         **kafka_options(config), transactional_id="bench-takeover", max_batch_size=BATCH_BYTES, linger_ms=0
     )
@@ -179,7 +182,7 @@ async def _send(producer: AIOKafkaProducer, topic: str, partition: int, records:
 def _models(policy: Policy) -> list[bytes]:
     """Records of keys that real events were folded into, with a place for the seq."""
     name = policy.event.role("key").name
-    fold = Fold(policy, 0, keyed=False)
+    fold = Fold(policy, 0, partitions=1, keyed=False)
     lines = [
         Line(at, None, msgspec.json.encode({**msgspec.json.decode(event), name: f"key-{at * 7_919 % MODELS}"}))
         for at, event in enumerate(numbered(policy, MODELS * EVENTS_EACH))

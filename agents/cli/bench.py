@@ -1,4 +1,4 @@
-"""`sidechain bench dry|latency|wet|verify|backtest|stream`: figures with the machine they were measured on."""
+"""`sidechain bench …`: figures with the machine they were measured on."""
 
 import asyncio
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from sidechain.agents.bench.backtesting import backtesting as measure_backtest
+from sidechain.agents.bench.kernel import kernel as measure_kernel
 from sidechain.agents.bench.latency import latency as measure_latency
 from sidechain.agents.bench.stream import stream as measure_stream
 from sidechain.agents.bench.takeover import takeover as measure_takeover
@@ -137,6 +138,30 @@ def backtest(
         f"medians of {rounds} rounds of {figures['events']:,} events, {figures['flips']:,} of which flip, "
         f"pack {figures['pack']}, load {figures['load'][0]}"
     )
+    emit(_machine(figures["machine"]))
+
+
+def kernel(
+    pack: Annotated[str, typer.Option(help="A pack with a sample.")] = "payments",
+    events: Annotated[
+        int, typer.Option(min=1_000, help="Events each round decides under each of the policies.")
+    ] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are reported.")] = 7,
+    rows: Annotated[int, typer.Option(min=1, max=1_000_000, help="Rows on each list.")] = 1_000,
+    json: Json = False,
+) -> None:
+    """Microseconds of the dry kernel for an event with budgets, lists and typologies, beside the same without them.
+
+    One process, no broker: folding a batch, and what is to be written down of it.
+    """
+    figures = measure_kernel(pack, events, rounds, rows, say)
+    if json:
+        emit(figures, json)
+        return
+    emit("\n".join(f"{name}: {spent} microseconds an event" for name, spent in figures["us_per_event"].items()))
+    apart = ", ".join(f"{name} {ratio:.3f}" for name, ratio in figures["ratios"].items())
+    emit(f"all on, of all off: {figures['ratio']:.3f}; of all but one: {apart}")
+    emit(f"medians of {rounds} rounds of {events:,} events, {rows:,} rows on each list, pack {figures['pack']}")
     emit(_machine(figures["machine"]))
 
 

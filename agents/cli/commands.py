@@ -51,6 +51,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "bench wet": Command("bench:wet", "What the wet side costs the dry side: throughput and p99, on, off and worse."),
     "bench verify": Command("bench:verify", "Entries checked a second, beside a plain SHA-256 pass."),
     "bench backtest": Command("bench:backtest", "Events a second that another policy is held against."),
+    "bench kernel": Command("bench:kernel", "What budgets, lists and typologies cost a decision, on beside off."),
     "bench stream": Command("bench:stream", "Events through decide and verify as pipes: rate, head, memory."),
     "bench takeover": Command("bench:takeover", "Seconds until a worker has taken over a shard with many keys."),
     "keys new": Command("keys:new", "Make a root key or a worker's; nothing is overwritten."),
