@@ -16,6 +16,7 @@ from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.dry.lists import Activation, is_rows, list_ref, read_activation
 from sidechain.models.list_file import ListText
+from sidechain.models.policy import Policy
 from sidechain.topics.records import ListRecord, RowsRecord, encode
 
 TAIL: Final = 256  # of a partition's last records, among which a decision says which lists it could ask
@@ -40,6 +41,47 @@ async def activations(config: Config, pack: str) -> list[Activated]:
                 if wanted is not None and wanted.name == pack:
                     found.append(Activated(one.offset, wanted))
     return found
+
+
+class Unlike(msgspec.Struct, frozen=True, kw_only=True):
+    """A list that stands on `control` with other types than a policy declares it with: under that policy unknown."""
+
+    list: str
+    in_force: str  # `limits@3:5d41402abc4b`
+    types: str  # `string to int`
+    declared: str
+    policy: str
+
+    def __str__(self) -> str:
+        return (
+            f"list {self.list} stands on `control` as {self.types} ({self.in_force}), and {self.policy} declares it as "
+            f"{self.declared}: under this policy it is unknown until a version with these types is activated"
+        )
+
+
+async def lists_unlike(config: Config, policy: Policy) -> list[Unlike]:
+    """The lists that are in force and yet unknown to a policy; `control` is read for one that declares any."""
+    return unlike(policy, await activations(config, policy.name)) if policy.lists else []
+
+
+def unlike(policy: Policy, found: Sequence[Activated]) -> list[Unlike]:
+    """Those among these whose last version is not such as the policy declares them."""
+    last = {one.wanted.list_name: one.wanted for one in found}
+    return [
+        Unlike(
+            list=one.name,
+            in_force=wanted.ref,
+            types=_types(wanted.key_type, wanted.value_type),
+            declared=_types(one.key_type, one.value_type),
+            policy=policy.ref,
+        )
+        for one in policy.lists
+        if (wanted := last.get(one.name)) is not None and not wanted.is_of(one)
+    ]
+
+
+def _types(key: str, value: str | None) -> str:
+    return key if value is None else f"{key} to {value}"
 
 
 def standing(found: Sequence[Activated], name: str, version: int, text: ListText) -> Activated | None:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from sidechain.agents import kafka_files
+from sidechain.agents.activate_list import activations, unlike
 from sidechain.agents.admin import Existing, Step, existing, planned
 from sidechain.agents.checkpoints import check_scope, ends_in_days, load_keys
 from sidechain.agents.kafka_options import kafka_options
@@ -32,6 +33,7 @@ OVERHEAD_BYTES: Final = 16_384  # what an entry or a dead letter adds to the byt
 SAFE_REPLICATION: Final = 3
 SAFE_MIN_ISR: Final = 2
 TRANSACTION_S: Final = 20.0
+CONTROL_S: Final = 20.0
 CERTIFICATE_DAYS: Final = 30  # before its end, somebody should have the root sign another
 DAY_MS: Final = 86_400_000
 
@@ -56,7 +58,8 @@ async def examine(config: Config) -> list[Finding]:
     found.append(_ok("cluster", f"{config.bootstrap} answers"))
     found.append(await _transactions(config))
     plan = planned(config, have)
-    return [*found, *_topics(plan), *_limits(config, have), *_window(config, have), *_durability(config, plan, have)]
+    found += [*_topics(plan), *_limits(config, have), *_window(config, have), *_durability(config, plan, have)]
+    return [*found, *await _lists(config, have)]
 
 
 def _python() -> Iterator[Finding]:
@@ -256,6 +259,26 @@ def _durability(config: Config, plan: list[Step], have: Mapping[str, Existing]) 
         yield _warn("durability", says, "set min.insync.replicas=2")
     if not weak and not thin:
         yield _ok("durability", "dry topics have 3 replicas, 2 in sync")
+
+
+async def _lists(config: Config, have: Mapping[str, Existing]) -> list[Finding]:
+    """What a policy declares otherwise than it is in force, is unknown to its rules, and nothing else would say so."""
+    try:
+        policy = config.loaded_policy
+    except Exception:  # noqa: BLE001 - none is named, or it cannot be read: findings of their own
+        return []
+    if not policy.lists or config.topic("control") not in have:
+        return []
+    try:
+        async with asyncio.timeout(CONTROL_S):
+            found = await activations(config, policy.name)
+    except (KafkaError, TimeoutError) as fault:
+        return [_warn("lists", f"not looked at ({type(fault).__name__})", "may this principal read control?")]
+    do = "activate a version with these types: `sidechain lists activate`"
+    if unknown := [_warn("lists", str(one), do) for one in unlike(policy, found)]:
+        return unknown
+    refs = {one.wanted.list_name: one.wanted.ref for one in found}
+    return [_ok("lists", ", ".join(refs.get(one.name, f"{one.name}: none activated yet") for one in policy.lists))]
 
 
 def _version(name: str) -> str | None:

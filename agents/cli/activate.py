@@ -8,6 +8,7 @@ import typer
 
 from sidechain.agents.activate import BEGINNING, sealed_everywhere, standing
 from sidechain.agents.activate import activate as write
+from sidechain.agents.activate_list import lists_unlike
 from sidechain.agents.cli.connection import Cluster
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.problems import UsageProblem
@@ -25,7 +26,8 @@ def activate(
 ) -> None:
     """Put a policy in force on every partition, from a point in the stream that each chain records.
 
-    One that is in force already is not written again.
+    One that is in force already is not written again. Said beforehand: which lists it declares with other types than
+    those in force have, because to this policy they are unknown.
     """
     if not by.strip():
         raise UsageProblem("--by names the person who decided this; it may not be empty")
@@ -34,6 +36,9 @@ def activate(
     if failed:
         raise UsageProblem(f"{len(failed)} of the pack's own cases fail; `sidechain policy test {file}` shows them")
     settings = cluster.settings(policy=file)
+    unknown = asyncio.run(lists_unlike(settings, policy))
+    for one in unknown:
+        say(str(one))
     offset = asyncio.run(standing(settings, policy))
     if is_new := offset is None:
         offset = asyncio.run(write(settings, policy, by.strip()))
@@ -45,7 +50,7 @@ def activate(
         asyncio.run(sealed_everywhere(settings, offset, wait, at.__setitem__))
     if json:
         found = {"offset": None if offset == BEGINNING else offset, "new": is_new, "sealed_at_seq": at}
-        emit({"policy": policy.ref, "digest": policy.digest, **found}, json)
+        emit({"policy": policy.ref, "digest": policy.digest, **found, "unknown_lists": unknown}, json)
     elif offset == BEGINNING:
         emit(f"{policy.ref} is in force: the chains began under it, and nothing was activated since")
     else:

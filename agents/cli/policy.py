@@ -1,5 +1,6 @@
 """`sidechain policy check|test|show`: a pack seen by its author, before it decides anything."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from sidechain.agents.cli.connection import Cluster
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.cli.policies import Pack, policy_of
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
+from sidechain.agents.settings import Config
 from sidechain.models.pack_cases import CaseResult, run_cases, untested
 from sidechain.models.pack_file import load_file
 from sidechain.models.pack_reader import PackError
@@ -18,8 +21,11 @@ from sidechain.models.policy import Feature, Policy
 File = Annotated[Path | None, typer.Argument(help="A pack file of your own.")]
 
 
-def check(file: File = None, pack: Pack = None, json: Json = False) -> None:
-    """Type-check a pack; every mistake comes with its line and column."""
+def check(file: File = None, pack: Pack = None, *, cluster: Cluster, json: Json = False) -> None:
+    """Type-check a pack; every mistake comes with its line and column.
+
+    With --bootstrap also which of its lists are in force there with other types, so that it would find them unknown.
+    """
     if file is not None and not file.is_file():
         raise UsageProblem(f"{file} is no file")
     try:
@@ -37,10 +43,21 @@ def check(file: File = None, pack: Pack = None, json: Json = False) -> None:
         "typologies": len(policy.typologies),
         "sources": len(policy.sources),
     }
+    told: dict[str, Any] = {}
+    if cluster.bootstrap is not None:
+        told["unknown_lists"] = _unknown_lists(cluster.settings(policy=file, pack=pack), policy)
     if json:
-        emit({"ok": True, "policy": policy.ref, "digest": policy.digest, **counts}, json)
-    else:
-        emit(f"{policy.ref}: ok, " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+        emit({"ok": True, "policy": policy.ref, "digest": policy.digest, **counts, **told}, json)
+        return
+    emit(f"{policy.ref}: ok, " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    for one in told.get("unknown_lists", ()):
+        emit(str(one))
+
+
+def _unknown_lists(settings: Config, policy: Policy) -> list[Any]:
+    from sidechain.agents.activate_list import lists_unlike  # Kafka's client is not loaded to look at a file
+
+    return list(asyncio.run(lists_unlike(settings, policy)))
 
 
 def ask_cases(file: File = None, pack: Pack = None, json: Json = False) -> None:

@@ -152,6 +152,25 @@ def test_rows_are_found_where_they_stand_and_their_loss_is_said(config, tmp_path
     asyncio.run(play())
 
 
+def test_a_list_that_is_unknown_to_a_policy_is_said_before_it_is_in_force(config, tmp_path: Path, sidechain) -> None:
+    """By the check that is asked for a cluster, by the doctor, and by the activation, which goes on."""
+    send(config, [(0, b"k", one) for one in (chunk("a\n"), activation("a\n"))], "control")
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(PACK.replace("version: 1", "version: 2").replace("lost: {type: string}", "lost: {type: int}"))
+    changed.write_text(changed.read_text().replace("event.badge in lists.lost", "event.at in lists.lost"))
+    at, said = (
+        ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix)],
+        "list lost stands on `control` as string",
+    )
+    checked = sidechain("policy", "check", str(changed), *at)
+    assert (checked.returncode, said in checked.stdout) == (0, True), checked.stdout + checked.stderr
+    examined = sidechain("doctor", "--policy", str(changed), *at)
+    assert said in examined.stdout, examined.stdout
+    activated = sidechain("policy", "activate", str(changed), "--by", "anna", "--wait", "0", "--json", *at)
+    assert (activated.returncode, said in activated.stderr) == (0, True), activated.stderr
+    assert [one["list"] for one in json.loads(activated.stdout)["unknown_lists"]] == ["lost"]
+
+
 def check_entries(config, ref: str, count: int) -> None:
     """Decisions follow the rows from the list's entry on; meanwhile none waited."""
     decided, meanwhile = 0, 0
