@@ -34,9 +34,11 @@ async def decide_batch(batch: Batch) -> list[Output]:
     for partition, fold in batch.folds.items():
         entries, dead_letters, forwarded, sent = [], [], [], []
         for record in batch.control:
+            batch.obeying = record  # they are obeyed one by one, so whoever fails here is known at once
             folded = fold.control(record, batch.load, batch.rows)
             entries += folded.entries
             dead_letters += folded.dead_letters
+        batch.obeying = None
         transfers = batch.transfers.get(partition, ())
         for first in range(0, len(transfers), TURN):
             answered = fold.transfers(transfers[first : first + TURN])

@@ -46,6 +46,7 @@ class Batch:
         self.rows = rows
         self.fetched_at = time.perf_counter()
         self.fault: BaseException | None = None
+        self.obeying: ConsumerRecord | None = None  # the control record the agent is at
         self._hand_over = hand_over
         self._settled = asyncio.Event()
 
@@ -61,7 +62,9 @@ class Batch:
 
     @property
     def only(self) -> ConsumerRecord | None:
-        """The one input record of a batch of one; None for a larger one."""
+        """The input record at fault if one is: the control record the agent is at, or all of a batch of one."""
+        if self.obeying is not None:
+            return self.obeying
         of_partitions = [records[:2] for side in self.sides.values() for records in side.values()]
         records = [*self.control, *(one for records in of_partitions for one in records)]
         return records[0] if len(records) == 1 else None

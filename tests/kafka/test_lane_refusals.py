@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.metrics import DryMetrics, registry
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load, load_file
+from sidechain.models.policy import Policy
 from tests.lanes import (
     T0,
     WAIT_S,
@@ -39,6 +41,7 @@ from tests.lanes import (
     visible,
     wait_decided,
 )
+from tests.support import control
 
 
 @pytest.fixture
@@ -168,6 +171,24 @@ def test_a_bug_in_a_feature_stops_the_worker(broker: LocalKafka, prefix: str, tm
     assert_balanced(config)
 
 
+def test_a_bug_that_a_control_record_meets_stops_the_worker(begun: Config) -> None:
+    """Also among others that are obeyed in the same round; nothing of the round is written, nothing is passed over."""
+    assert begun.policy is not None
+    text = begun.policy.read_text(encoding="utf-8")
+    versions = [_read(text.replace("\nversion: 1\n", f"\nversion: {one}\n", 1).encode()) for one in (2, 3, 4)]
+    send(begun, [(0, b"web", control(one).value) for one in versions], "control")
+
+    def planted(text: bytes) -> Policy:
+        if b"\nversion: 3\n" in text:
+            raise ZeroDivisionError("planted in the reader of policies")
+        return load(text, name="c")
+
+    with pytest.raises(ZeroDivisionError, match="planted") as met:
+        asyncio.run(_run_until(begun, DryMetrics(registry()), lambda: False, planted))
+    assert "control/0@1 failed twice alone; nothing was written for it" in " ".join(met.value.__notes__)
+    assert {one["kind"] for chain in entries(begun).values() for one in chain} == {"decision"}
+
+
 class Refusing:
     """A cluster that does not take what one event leads to; everything else as always."""
 
@@ -212,18 +233,22 @@ def _is_decided(config: Config, *partitions: int) -> bool:
     return all(len(chains[one]) == len(events[one]) for one in partitions)
 
 
-async def _run_until(config: Config, metrics: DryMetrics, is_done: Any) -> None:
+def _read(text: bytes) -> Policy:
+    return load(text, name="c")
+
+
+async def _run_until(
+    config: Config, metrics: DryMetrics, is_done: Any, read: Callable[[bytes], Policy] = _read
+) -> None:
     """A worker in this process."""
     app = make_app("test")
-    worker = dry_worker.DryWorker(
-        app, load_file(config.policy), config, kafka_options(config), str, lambda text: load(text, name="c"), metrics
-    )
+    worker = dry_worker.DryWorker(app, load_file(config.policy), config, kafka_options(config), str, read, metrics)
     stop = asyncio.Event()
     try:
         await worker.prepare()
         async with running(app):
             run = asyncio.create_task(worker.run(stop))
-            await asyncio.to_thread(until, is_done)
+            await asyncio.to_thread(until, lambda: run.done() or is_done())
             stop.set()
             async with asyncio.timeout(WAIT_S):
                 await run

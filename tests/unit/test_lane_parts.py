@@ -1,5 +1,6 @@
 """The parts of a lane that need no Kafka: what the wet side is believed, what is counted, how failures are sorted."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,8 @@ from aiokafka.errors import (
 )
 from prometheus_client import CollectorRegistry
 
+from sidechain.agents.dry.decider import decide_batch
+from sidechain.agents.lane.batch import Batch
 from sidechain.agents.lane.layout import Layout, check_layout, count_alike
 from sidechain.agents.lane.metadata import MetadataTable
 from sidechain.agents.lane.outcomes import Forward
@@ -192,3 +195,43 @@ def test_a_chain_says_whether_a_person_had_the_last_word() -> None:
     _, epoch = Fold.begin_epoch(policy(), 0, 1, stated(gap, 1), {"events": 7}, at_ms=1, by="anna", why="a drill")
     tails = [[], decided, [*decided, gap], [gap, epoch], [gap, *decided]]
     assert [Standing(one).repair for one in tails] == [None, None, "gap", "epoch", None]
+
+
+class Failing:
+    """A fold that fails on the control record at one offset, and on every event."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def control(self, record: Any, _load: Any, _rows: Any) -> Any:
+        if record.offset == self.at:
+            raise ZeroDivisionError
+        return SimpleNamespace(entries=[], dead_letters=[])
+
+    def events(self, *_: Any) -> Any:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("fails_at", "control", "events", "named"),
+    [
+        (6, (5, 6, 7), 3, 6),  # control records are obeyed one by one
+        (5, (5,), 0, 5),
+        (9, (5, 6), 3, None),  # one of the events is at fault: smaller batches find it
+        (9, (5,), 1, None),
+        (9, (), 1, 0),
+    ],
+)
+def test_the_record_at_fault_is_named_where_it_is_known(fails_at, control, events, named) -> None:
+    """Without looking for it: a lane that has its name tries it once more, and ends."""
+    batch = Batch(
+        {0: Failing(fails_at)},  # type: ignore[dict-item]
+        {0: [SimpleNamespace(offset=one) for one in range(events)]},  # type: ignore[list-item]
+        [SimpleNamespace(offset=one) for one in control],  # type: ignore[list-item]
+        {0: None},  # type: ignore[dict-item]
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+    )
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(decide_batch(batch))
+    assert (None if batch.only is None else batch.only.offset) == named
