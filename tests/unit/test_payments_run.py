@@ -96,7 +96,7 @@ class Chain:
     """One partition with everything on it, made by the kernel; written as an export has it."""
 
     def __init__(self, found: Sequence[Payment], newer: Sequence[changes.NewList]) -> None:
-        fold, control, self.lines = Fold(POLICY, 0), dict[int, Line](), list[bytes]()
+        fold, control, self.lines = Fold(POLICY, 0, partitions=1), dict[int, Line](), list[bytes]()
         for number, one in enumerate(newer):
             at, content = 2 * number, one.text.content
             rows = {"kind": "rows", "name": "payments", "list": one.name, "rows": "".join(one.text.chunks)}
