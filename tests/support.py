@@ -8,6 +8,7 @@ double `d`, unless a test says otherwise.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from sidechain.models.cel import BOOL, DOUBLE, INT, STRING, Variable, check, list_of
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.fold import LoadPolicy
-from sidechain.models.pack_budgets import read_budgets
+from sidechain.models.pack_budgets import read_budgets, read_governance
 from sidechain.models.pack_reader import Problems
 from sidechain.models.policy import (
     Budgeting,
@@ -84,6 +85,7 @@ def policy(
     typologies: Sequence[Typology] = (),
     gate: Spec | None = None,
     budgets: str = "",
+    governance: str = "",
     name: str = "test",
     version: int = 1,
     max_keys: int = 1_000_000,
@@ -91,7 +93,7 @@ def policy(
 ) -> Policy:
     """A policy; what stands in `event` goes to its schema. Its text only serves to give it a digest of its own.
 
-    `budgets`: that section of a pack, without its first line.
+    `budgets`, `governance`: those sections of a pack, without their first line.
     """
     of_event = {f"event.{one.name}": Variable(TYPES[one.type], unknown=one.optional) for one in fields}
     features = tuple(_feature(one, of_event) for one in features)
@@ -101,7 +103,18 @@ def policy(
     rules = tuple(Rule(**{**one, "when": check(one["when"], known, expect=BOOL)}) for one in rules)
     schema = EventSchema(fields=tuple(fields), **event)
     gate = _trust(gate or trust(), {**known, "score_bp": Variable(INT)})
-    parts = (name, version, schema, features, signals, rules, typologies, gate, max_keys, *filter(None, [budgets]))
+    parts = (
+        name,
+        version,
+        schema,
+        features,
+        signals,
+        rules,
+        typologies,
+        gate,
+        max_keys,
+        *filter(None, [budgets, governance]),
+    )
     text = f"{name}@{version} {sha256(repr(parts).encode()).hexdigest()}"
     return Policy(
         name=name,
@@ -116,15 +129,16 @@ def policy(
         typologies=tuple(typologies),
         trust=gate,
         max_keys=max_keys,
-        budgeting=_budgeting(budgets, known) if budgets else None,
+        budgeting=_budgeting(budgets, governance, known) if budgets else None,
     )
 
 
-def _budgeting(text: str, known: Mapping[str, Variable]) -> Budgeting | None:
+def _budgeting(text: str, governance: str, known: Mapping[str, Variable]) -> Budgeting | None:
     problems = Problems("test", text)
     read = read_budgets(problems, parse(text), known, "host")
+    governing = read_governance(problems, parse(governance), known, read) if governance else None
     problems.raise_any()
-    return read
+    return None if read is None else replace(read, governing=governing)
 
 
 def event(number: int, **more: Any) -> dict[str, Any]:

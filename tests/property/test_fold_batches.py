@@ -51,7 +51,15 @@ reserve:
   - {account: host_day, amount: event.n, then: review}
   - {account: reviews, amount: "1", for: [review], when: event.m > 0, then: block}
 """
-RAISED = BUDGETS.replace("limit: 9", "limit: 12").replace("timeout: 20s", "timeout: 5s\non_timeout: commit")
+RAISED = BUDGETS.replace("limit: 9", "limit: 40").replace("timeout: 20s", "timeout: 5s\non_timeout: commit")
+GOVERNANCE = """
+account: host_day
+complex: event.n > 3
+scenario: [event.s]
+attempt: "event.n == 4 ? 2 : 1"
+tripwire: {breaches: 1, recover_at: 0, recover_after: 1, recovered: 1}
+insights: {ttl: 60s, keep: 2}
+"""
 POLICIES = [
     policy(features=COMMON + PARTITION, signals=SIGNALS, rules=RULES, max_keys=3, duplicate_horizon=8, budgets=BUDGETS),
     policy(
@@ -70,6 +78,7 @@ POLICIES = [
         max_keys=4,
         duplicate_horizon=16,
         budgets=RAISED,
+        governance=GOVERNANCE,
     ),
 ]
 SHARING = 3  # partitions
@@ -274,6 +283,7 @@ def test_the_inputs_of_these_tests_reach_what_they_are_about():
     expected |= {"settled", "expired", "overrun", "reserved"}
     refused = ("bad-amount", "exhausted", "owing", "too-many-open", "too-many-accounts", "expired")
     expected |= {f"refused: {one}" for one in refused}
+    expected |= {f"governed: {one}" for one in ("within_budget", "cost_unknown", "budget_emergency", "downgraded")}
     assert expected | {"absent", "stale", "future", "bounds", "used"} == found
 
 
@@ -284,6 +294,9 @@ def _spent(entry):
     yield from ("overrun" for one in budget["closed"] for part in one["parts"] if part[5])
     yield from ("reserved" for _ in [budget["reserved"]] if budget["reserved"])
     yield from (f"refused: {one['reason']}" for one in budget["refused"])
+    governed = budget.get("governed", {})
+    yield from (f"governed: {governed[one]}" for one in ("why", "event") if one in governed)
+    yield from ("governed: learned" for _ in [governed.get("learned")] if governed.get("learned"))
 
 
 @pytest.mark.parametrize("moment", ["policy in the middle of a batch", "policy first", "policy last"])
