@@ -1,0 +1,211 @@
+"""What a champion learned from late outcomes is worth on a labelled stream, week by week, beside the rules alone.
+
+    python -m tests.bench.champion ../shared/data/fraud_handbook_2018-04_07.csv.gz --cache /tmp/handbook.npz
+
+Every row goes through the payments pack as one chain; its features are taken from the sealed decision, and so is the
+score of the rules, which are told the terminal's risk (`tests.bench.payments_rules`). Beside them stand shares of bad
+payments at the terminal over 1, 7 and 28 days, and how many labels there were, all from labels seven days old or older
+at decision time. For every week from 1 June a champion is fitted to the payments of the eight weeks whose labels were
+known when the week began; no payment of the last seven days before it, and none after, has any part in it. With the
+last of them the isolation forest and the other experts judge the same weeks, and calibration, parts and speed are told.
+
+Caught value: reviewing the 100 payments a day of the highest score, the share of the bad money among them.
+"""
+
+import argparse
+import gzip
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from sidechain.agents.bench.place import machine
+from sidechain.models import Decider
+from sidechain.models.pack_file import load_pack
+from sidechain.models.sources import Converted, rows
+from sidechain.models.wet.boosted_fit import fit
+from sidechain.models.wet.calibration import calibrate, reliability
+from sidechain.models.wet.fit import fit as fit_forest
+from sidechain.models.wet.ranking import rank
+from tests.bench.payments_rules import BATCH, DAY_MS, DELAY_MS, SPLIT_MS, Payment, TerminalRisk
+
+WEEK_MS = 7 * DAY_MS
+HISTORY_MS = 8 * WEEK_MS
+WINDOWS = (1, 7, 28)  # days
+REVIEWS = 100  # a day
+SEED = 1
+
+
+class Entry(msgspec.Struct):
+    """What is read of a decision."""
+
+    score_bp: int
+    features: dict[str, int | None]
+
+
+class Stream(NamedTuple):
+    """All payments, in order."""
+
+    names: tuple[str, ...]
+    values: np.ndarray  # (rows, features); NaN: unknown
+    at_ms: np.ndarray
+    terminal: np.ndarray
+    is_bad: np.ndarray
+    score_bp: np.ndarray
+
+
+def decided(file: Path, limit: int | None) -> Stream:
+    """Every row of the file through the pack."""
+    policy = load_pack("payments")
+    kept: dict[str, list[Any]] = {name: [] for name in ("values", "at_ms", "terminal", "is_bad", "score_bp")}
+    names: tuple[str, ...] = ()
+    for payment, is_bad, entry in _entries(policy, file, limit):
+        names = names or tuple(entry.features)
+        kept["values"].append([np.nan if (one := entry.features[name]) is None else one for name in names])
+        kept["at_ms"].append(payment.at)
+        kept["terminal"].append(int(payment.terminal))
+        kept["is_bad"].append(is_bad)
+        kept["score_bp"].append(entry.score_bp)
+    return Stream(names, **{name: np.array(column) for name, column in kept.items()})
+
+
+def _entries(policy: Any, file: Path, limit: int | None) -> Iterator[tuple[Payment, bool, Entry]]:
+    read, entry_of = msgspec.json.Decoder(Payment).decode, msgspec.json.Decoder(Entry).decode
+    decider, risk = Decider(policy), TerminalRisk()
+    with gzip.open(file) as stream:
+        lines = islice(stream, limit and limit + 1)
+        made = rows(policy, "handbook", chain([next(lines)], lines))
+        while batch := [one for one in islice(made, BATCH) if isinstance(one, Converted)]:
+            payments, told = [], deque()
+            for one in batch:
+                payment = read(one.event)
+                payments.append((payment, not one.is_normal))
+                told.append(risk.at(payment.at, payment.terminal))
+                risk.paid(payment.at, payment.terminal, not one.is_normal)
+            answer = told.popleft
+            sealed = decider.lines([one.event for one in batch], latest_of=lambda *_, answer=answer: answer())
+            for (payment, is_bad), line in zip(payments, sealed, strict=True):
+                yield payment, is_bad, entry_of(line)
+
+
+def with_terminals(stream: Stream) -> Stream:
+    """The same with what labels seven days old or older said of the terminal when the payment was decided."""
+    _, terminal = np.unique(stream.terminal, return_inverse=True)
+    key = terminal.astype(np.int64) << 42  # a time in ms takes 41 bits
+    order = np.argsort(key + stream.at_ms, kind="stable")
+    ordered = (key + stream.at_ms)[order]
+    bad = np.concatenate(([0], np.cumsum(stream.is_bad[order])))
+    known = np.searchsorted(ordered, key + stream.at_ms - DELAY_MS, side="right")
+    columns, names = [], []
+    for days in WINDOWS:
+        first = np.searchsorted(ordered, key + stream.at_ms - DELAY_MS - days * DAY_MS, side="right")
+        labels = known - first
+        share = np.divide(bad[known] - bad[first], labels, out=np.full(len(known), np.nan), where=labels > 0)
+        columns += [share, labels]
+        names += [f"terminal_bad_{days}d", f"terminal_labels_{days}d"]
+    values = np.column_stack([stream.values, *columns]).astype(np.float64)
+    return stream._replace(names=(*stream.names, *names), values=values)
+
+
+def caught(score: np.ndarray, stream: Stream, some: np.ndarray) -> float:
+    """Of the bad money of those rows, the share among the first REVIEWS of each day."""
+    found = total = 0.0
+    amount = stream.values[:, stream.names.index("amount")]
+    day = stream.at_ms // DAY_MS
+    for one in np.unique(day[some]):
+        rows_of = some[day[some] == one]
+        bad = np.where(stream.is_bad[rows_of], amount[rows_of], 0.0)
+        found += bad[np.argsort(-score[rows_of], kind="stable")[:REVIEWS]].sum()
+        total += bad.sum()
+    return found / total if total else float("nan")
+
+
+def places(score: np.ndarray) -> np.ndarray:
+    """The rank of each score among all, in [0, 1]; ties share the middle."""
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    return ((np.cumsum(counts) - counts / 2) / len(score))[inverse]
+
+
+def report(name: str, score: np.ndarray, stream: Stream, some: np.ndarray) -> None:
+    """One line."""
+    found = rank(score[some], stream.is_bad[some])
+    print(
+        f"{name:<22} {found.rows:>8,} rows {found.bad:>6,} bad"
+        f"  AP {found.average_precision or 0:.3f}  AUROC {found.auroc or 0:.3f}"
+        f"  caught value at {REVIEWS} a day {caught(score, stream, some):.3f}"
+    )
+
+
+def judged(stream: Stream) -> None:
+    """Week by week."""
+    champion, forest = np.full(len(stream.at_ms), np.nan), np.full(len(stream.at_ms), np.nan)
+    rules = stream.score_bp.astype(np.float64)
+    weeks = list(range(SPLIT_MS, int(stream.at_ms[-1]) - WEEK_MS + 2 * DAY_MS, WEEK_MS))
+    if not weeks:
+        sys.exit("the rows end before the first week that could be judged")
+    for version, begin in enumerate(weeks, 1):
+        train = np.flatnonzero((stream.at_ms <= begin - DELAY_MS) & (stream.at_ms > begin - DELAY_MS - HISTORY_MS))
+        test = np.flatnonzero((stream.at_ms >= begin) & (stream.at_ms < begin + WEEK_MS))
+        began = time.monotonic()
+        model = fit(stream.values[train], stream.is_bad[train], stream.names, SEED, version)
+        took, began = time.monotonic() - began, time.monotonic()
+        champion[test] = model.score(stream.values[test])
+        speed = len(test) / (time.monotonic() - began)
+        sample = np.random.default_rng(SEED).choice(train, 4_096, replace=False)
+        own = [at for at, name in enumerate(stream.names) if not name.startswith("terminal")]
+        forest[test] = fit_forest(
+            stream.values[np.ix_(sample, own)], [stream.names[at] for at in own], SEED, version
+        ).score(stream.values[np.ix_(test, own)])
+        week = f"week of {datetime.fromtimestamp(begin / 1_000, UTC):%d %B}"
+        report(week, champion, stream, test)
+        print(f"  {model.name}: fitted to {len(train):,} rows in {took:.1f} s, scores {speed:,.0f} rows/s", flush=True)
+    some = np.flatnonzero(~np.isnan(champion))
+    report("champion", champion, stream, some)
+    report("rules", rules, stream, some)
+    report("forest", forest, stream, some)
+    both = np.zeros(len(rules))
+    both[some] = places(rules[some]) + places(champion[some])
+    report("rules and champion", both, stream, some)
+    half = len(some) // 2  # labels of the first half calibrate the second
+    curve = calibrate(champion[some[:half]], stream.is_bad[some[:half]])
+    for name, made in (("as it is", champion[some[half:]]), (curve.name, curve.of(champion[some[half:]]))):
+        found = reliability(made, stream.is_bad[some[half:]])
+        print(f"champion {name}: Brier {found.brier:.5f} (base {found.brier_of_base:.5f}), off by {found.error:.5f}")
+    why = model.explain(stream.values[some[-2_000:]])
+    odds = model.log_odds(stream.values[some[-2_000:]])
+    print(f"parts and base are {np.abs(why.base + why.parts.sum(axis=1) - odds).max():.2g} from the log-odds at most")
+    weight = np.abs(why.parts).mean(axis=0)
+    print("mean size of parts:", {stream.names[at]: round(float(weight[at]), 3) for at in np.argsort(-weight)})
+
+
+def main() -> None:
+    """Decide or read what was decided, then judge."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("file", type=Path, help="the Handbook's stream, gzip")
+    options.add_argument("--cache", type=Path, help="where to keep the features once they are made")
+    options.add_argument("--limit", type=int, help="rows to read")
+    given = options.parse_args()
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, python {sys.version.split()[0]}, one thread")
+    if given.cache and given.cache.exists():
+        with np.load(given.cache, allow_pickle=False) as kept:
+            stream = Stream(tuple(kept["names"].tolist()), *(kept[name] for name in Stream._fields[1:]))
+    else:
+        began = time.monotonic()
+        stream = decided(given.file, given.limit)
+        print(f"decided: {len(stream.at_ms) / (time.monotonic() - began):,.0f} rows/s", flush=True)
+        if given.cache:
+            np.savez(given.cache, **stream._asdict())
+    with threadpool_limits(1):
+        judged(with_terminals(stream))
+
+
+if __name__ == "__main__":
+    main()
