@@ -45,6 +45,14 @@ def test_probabilities_are_those_of_scikit_learn(grown: Any, model: Boosted) -> 
     assert model.score(np.empty((0, 3))).shape == (0,)
 
 
+def test_neighbours_of_float32_take_the_same_side_as_in_scikit_learn() -> None:
+    """Between 16,777,218 and 16,777,220 there is a threshold, but no float32 for it."""
+    rows = np.random.default_rng(5).integers(2**23, 2**23 + 20, (2_000, 1)) * 2.0
+    is_bad = rows[:, 0] % 8 > 3
+    grown = grow(rows, is_bad, seed=1, rounds=5)
+    assert np.abs(flatten(grown, ("a",), 1).score(rows) - grown.predict_proba(rows)[:, 1]).max() < 1e-12
+
+
 def test_base_and_parts_add_up_to_the_log_odds(model: Boosted) -> None:
     """Unknown values included; the feature that decides nothing gets next to nothing."""
     rows, _ = outcomes(2, 300)

@@ -185,6 +185,18 @@ def test_a_row_like_bad_cases_is_bad_and_says_which() -> None:
     assert expert.cite(asked, 2) == []
 
 
+def test_a_score_compares_the_shares_of_both_kinds_that_are_near() -> None:
+    """Eight bad cases and twelve others, of which six bad and three others are just like the row, the rest far away."""
+    expert = Retrieval(("a",), seed=1, warmup=16)
+    expert.learn(batch_of([[float(one)] for one in range(200)], ("a",)))
+    cases = [[50.0]] * 6 + [[1e15]] * 2 + [[50.0]] * 3 + [[-1e15]] * 9
+    expert.learn_outcomes(batch_of(cases, ("a",)), np.arange(20) < 8)
+    bad, good = (6 + 0.5) / (8 + 1), (3 + 0.5) / (12 + 1)
+    given = expert.score(batch_of([[50.0]], ("a",)))
+    assert given.score[0] == pytest.approx(bad / (bad + good), abs=1e-6)
+    assert given.evidence[0] == 9
+
+
 @pytest.mark.parametrize(("bad", "good", "is_warming"), [(7, 50, True), (50, 7, True), (8, 8, False)])
 def test_eight_cases_of_each_kind_are_needed(bad: int, good: int, is_warming: bool) -> None:
     """With one kind alone there is nothing to compare."""
@@ -221,6 +233,8 @@ def test_what_lies_in_a_hole_between_two_clusters_is_far_from_its_neighbours() -
     far, alone = shape.distances(np.concatenate([hole, rows[:500]]))
     assert far[0] < np.quantile(far[1:], 0.9)
     assert alone[0] > np.quantile(alone[1:], 0.99)
+    assert expert.score(batch_of(hole.tolist(), ("a", "b"))).score[0] > 0.75  # far alone would say less
+    assert shape.far.of(far)[0] < 0.6
 
 
 def test_correlated_features_that_part_ways_are_far_although_neither_is() -> None:

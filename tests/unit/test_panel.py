@@ -65,6 +65,7 @@ def three() -> Batch:
         (said([0.1, np.inf, -0.001]), [False, True, True]),
         (said(1.000001), [True, True, True]),
         (said(SCORES, confidence=[0.5, np.nan, 1.5]), [False, True, True]),
+        (said(SCORES, confidence=[0.5, -0.001, 0.0]), [False, True, False]),
         (said(SCORES, state=99), [True, True, True]),
         (said(0.5, rows=2), [True, True, True]),  # two answers to three questions
         (RuntimeError("out of order"), [True, True, True]),

@@ -98,7 +98,7 @@ def test_switched_off_the_baseline_speaks_or_nobody_does() -> None:
         (0.0, 0.25, 0.0, "forest"),
         (0.0, 0.249, 0.0, "geometric"),
         (1e9, 0.0, 0.0, "forest"),  # worth nothing, not less
-        (0.0, 0.0, 0.5, "geometric"),
+        (10.0, 0.0, 0.5, "geometric"),  # 0.8 · 0.9 = 0.72: half of the rows is not yet most
         (0.0, 0.0, 0.51, "geometric"),  # 0.8 · 0.8 = 0.64
         (10.0, 0.0, 0.51, "forest"),  # 0.8 · 0.8 · 0.9 = 0.576
     ],
