@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.metrics import MetricWrapperBase
 
+from sidechain.models.dry.budget import REASONS as BUDGET_REASONS
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import ACTIONS
@@ -32,6 +33,7 @@ ENTRY_KINDS = (
 UNREADABLE = "unreadable"  # of an outcome: why, the dead letters say
 REPAIRS = ("gap", "epoch")  # kinds of entries no worker writes, only `sidechain repair`
 TAKEOVER_RESULTS = ("genesis", "restored", "continued", "failed")
+RESERVATIONS = ("reserved", "settled", "expired")
 SIGNAL_STATES = ("value", "absent", "stale", "future", "bounds")
 # Edges around what is promised: 45 ms from intended send to a read_committed reader.
 LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -91,6 +93,19 @@ class DryMetrics:
             (*VERDICTS, UNREADABLE),
         )
         self.forwarded = counter("outcomes_forwarded_total", "Outcomes sent on to the partition they name.")
+        self.reservations = _bound(
+            counter("reservations_total", "Reservations of committed decisions, and how those ended.", ["what"]),
+            RESERVATIONS,
+        )
+        self.refused_reservations = _bound(
+            counter(
+                "reservations_refused_total", "What committed entries asked of accounts in vain, by reason.", ["reason"]
+            ),
+            BUDGET_REASONS,
+        )
+        self.open_reservations = gauge(
+            "reservations_open", "Reservations that wait for a cost, over this worker's partitions."
+        )
         self.batches = counter("batches_total", "Batches committed, one transaction each.")
         self.batch_seconds = histogram("decision_seconds", "Time from fetch to commit of a batch of decisions.")
         self.fold_seconds = histogram("fold_seconds", "Time to decide one batch, without Kafka.")

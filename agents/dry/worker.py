@@ -200,6 +200,8 @@ class DryWorker:
     async def _look(self) -> None:
         held = [one.held for one in self._lanes.values() if one.held is not None]
         self._metrics.keys.set(sum(fold.keys for one in held for fold in one.folds.values()))
+        accounts = [fold.budgets for one in held for fold in one.folds.values() if fold.budgets is not None]
+        self._metrics.open_reservations.set(sum(one.open for one in accounts))
         self._metrics.lag.set(sum([await one.lag() for one in self._lanes.values()]))
         read = sum(table.read for one in held for table in one.side.tables.values())
         self._metrics.metadata.inc(max(0, read - self._metadata_read))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from sidechain.agents.lane.pipeline import Committed
-from sidechain.agents.metrics import SIGNAL_STATES, UNREADABLE, DryMetrics
+from sidechain.agents.metrics import RESERVATIONS, SIGNAL_STATES, UNREADABLE, DryMetrics
+from sidechain.models.dry.budget import REASONS as BUDGET_REASONS
 from sidechain.models.dry.state import KEY_PREFIX
 from sidechain.models.policy import ACTIONS
 
@@ -13,9 +14,14 @@ from sidechain.models.policy import ACTIONS
 # first hit is the entry's own.
 _KIND: Final = b'"kind":"'
 _REASON: Final = b',"reason":"'
+_PARTITIONS: Final = b',"budget":{"partitions":'
 _ACTION: Final = b',"action":"'
 _SIGNALS: Final = b',"signals":{'
 _ACTION_BEGINS: Final = {ord(action[0]): action for action in ACTIONS}  # they differ in their first letter
+_REFUSED: Final = {reason: b'{"reason":"%b",' % reason.encode() for reason in BUDGET_REASONS}
+_RESERVED: Final = {"reserved": b'"reserved":{"parts":'} | {
+    ended: b'"how":"%b"' % ended.encode() for ended in RESERVATIONS if ended != "reserved"
+}
 _FOUND: Final = {state: b'{"unknown":"%b"}' % state.encode() for state in SIGNAL_STATES} | {"value": b',"model":"'}
 
 
@@ -45,10 +51,13 @@ def _count_decisions(metrics: DryMetrics, entries: Sequence[bytes]) -> None:
     for letter, times in Counter(begins).items():
         metrics.decisions[_ACTION_BEGINS[letter]].inc(times)
     metrics.entries["decision"].inc(len(begins))
+    ends: list[bytes] = []  # of entries, from where accounts can be named in them
     if len(begins) < len(entries):
         for entry in entries:
             if (kind := _text(entry, _KIND)) != "decision":
                 metrics.entries[kind].inc()
+                if kind == "settlement":
+                    ends.append(entry)
                 if kind == "refused-outcome":
                     reason = _text(entry, _REASON)
                     metrics.refused_outcomes[reason if reason in metrics.refused_outcomes else UNREADABLE].inc()
@@ -56,6 +65,16 @@ def _count_decisions(metrics: DryMetrics, entries: Sequence[bytes]) -> None:
     for state, written in _FOUND.items():
         if times := signals.count(written):
             metrics.signals[state].inc(times)
+    _count_reservations(metrics, signals + b"".join(ends))
+
+
+def _count_reservations(metrics: DryMetrics, said: bytes) -> None:
+    if _PARTITIONS not in said:
+        return
+    for what, written in _RESERVED.items():
+        metrics.reservations[what].inc(said.count(written))
+    for reason, written in _REFUSED.items():
+        metrics.refused_reservations[reason].inc(said.count(written))
 
 
 def _text(entry: bytes, field: bytes) -> str:

@@ -162,6 +162,19 @@ DRY_ROW: Final = (
         queries=(now(DRY.lanes, "deciding"), now(DRY.halted, "halted")),
     ),
     Graph(
+        title="Reservations",
+        description="What decisions reserved in accounts per second, how reservations ended, settled by a cost or "
+        "expired without one, and what was refused, by reason: exhausted is what limits are for, any other reason is a "
+        "policy or a sender to look at. On the right the reservations that wait for their cost.",
+        unit=PER_SECOND,
+        queries=(
+            rate_by("what", DRY.reservations),
+            rate_by("reason", DRY.refused_reservations),
+            now(DRY.open_reservations, "open", right_axis=COUNT),
+        ),
+        width=24,
+    ),
+    Graph(
         title="Takeovers by result",
         description="Shards taken over per second, by how. Restored: after another owner; continued: "
         "came back unchanged; genesis: a new chain; failed: tried again. Gap and epoch: right behind what a person "

@@ -155,6 +155,29 @@ def test_settlements_and_refusals_are_counted_and_so_is_what_was_sent_on() -> No
     assert counted(registered, "dead_letters_total", reason="not-json") == 1
 
 
+def test_what_accounts_held_and_refused_is_counted() -> None:
+    """From the bytes; what an id pretends is not counted."""
+    registered = CollectorRegistry()
+    fold = Fold(policy(budgets=BUDGETS), 0, partitions=1)
+    lies = '"how":"expired",{"reason":"owing",'
+    given = [event(1, n=3), event(2, n=9, id=lies), event(3, n=2), event(20, n=1)]
+    entries = fold.events(records(given)).entries
+    said = SimpleNamespace(offset=0, key=b"h", value=b'{"id":"e-20","at":1,"cost_minor":1}')
+    entries += fold.outcomes([said]).entries
+    count(DryMetrics(registered), Committed([Output(0, entries, [], [])], 0.01, 0.02))
+    found = {one: counted(registered, "reservations_total", what=one) for one in ("reserved", "settled", "expired")}
+    assert found == {"reserved": 3, "settled": 1, "expired": 2}
+    refused = [counted(registered, "reservations_refused_total", reason=one) for one in ("exhausted", "owing")]
+    assert refused == [1, 0]
+
+
+BUDGETS = """
+timeout: 10s
+accounts: [{name: host_hour, unit: EUR, period: 1h, per: event.host, limit: 6}]
+reserve: [{account: host_hour, amount: event.n}]
+"""
+
+
 def _rejected(offset: int) -> list[Any]:
     return [SimpleNamespace(offset=offset, key=b"h", value=b"not json")]
 
