@@ -117,12 +117,12 @@ def _moved(entry: Entry) -> Iterator[str]:
     account = f"{transfer['account']} {transfer['key']}".strip()
     why = "" if entry["reason"] is None else f": {_MOVED.get(entry['reason'], entry['reason'])}"
     if entry["kind"] == "debit":
-        yield f"Partition {transfer['source']} asked for {transfer['amount']} {transfer['unit']} of account {account}"
-        yield f"  and was given {entry['amount']}{why}"
+        yield f"Partition {transfer['source']} asked for {transfer['amount']} {transfer['unit']} of account {account}."
+        yield f"  It was given {entry['amount']}{why}."
         return
-    yield f"Partition {transfer['source']} gave {transfer['amount']} {transfer['unit']} of account {account}"
-    lapsed = f", {entry['lapsed']} lapsed" if entry["lapsed"] else ""
-    yield f"  {entry['amount']} were added{lapsed}{why}"
+    yield f"Partition {transfer['source']} gave {transfer['amount']} {transfer['unit']} of account {account}."
+    if entry["amount"] != transfer["amount"]:
+        yield f"  Of it {entry['amount']} were added and {entry['lapsed']} lapsed{why}."
 
 
 def _decision(entry: Entry, policy: Policy | None, event: bytes | None, lists: Lists | None) -> Iterator[str]:

@@ -170,8 +170,10 @@ def ledger(chains):
 
 
 def under_way(found):
-    """What was given by one partition and not sealed by the other yet, by account, key and period. All chains are
-    needed, as of one moment or later on the side that gives."""
+    """What was given by one partition and not sealed by the other yet, by account, key and period.
+
+    All chains are needed, as of one moment, or later on the side that gives.
+    """
     gave = {name: given for chain in found.values() for name, given in chain.gave.items()}
     for partition, chain in found.items():
         for name, place, amount in chain.got:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidechain.models.candidate import Candidate
 from sidechain.models.dry.budget.book import Book
 from sidechain.models.dry.budget.memory import Memory
 from tests.sharing import World
@@ -31,6 +32,20 @@ def test_a_long_run_has_everything_in_it() -> None:
     assert world.crashes > 50
     few = [one for one in ("given", "added", "lapsed", "repeated", "reserved", "refused") if counts[one] < 10]
     assert not few, counts
+
+
+def test_a_back_test_under_the_same_policy_decides_the_same() -> None:
+    """Transfers are taken as they came: what was allowed by money from elsewhere is allowed again."""
+    world = World(3, seed=4)
+    world.run(2_500)
+    world.settle()
+    for at in world.partitions:
+        candidate = Candidate(world.policy, at.number, lambda topic, offset, at=at: at.inputs[topic][offset])  # type: ignore[misc]
+        pairs = [pair for line in at.chain if (pair := candidate.take(line)) is not None]
+        candidate.finish()
+        assert len(pairs) == len(at.inputs["events"])
+        assert all(pair.before == pair.after for pair in pairs)
+        assert any(b'"kind":"credit"' in line and b'"amount":0' not in line for line in at.chain)
 
 
 def _sealed_twice() -> object:

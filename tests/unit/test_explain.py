@@ -121,6 +121,36 @@ def test_every_other_kind_is_explained_too() -> None:
     assert "  input: control, partition 0, offset 0, " in said_of(entries[-1])
 
 
+@pytest.mark.parametrize(
+    ("kind", "says", "words"),
+    [
+        ("ask", {"amount": 20, "reason": None}, ["Partition 2 asked for 31 EUR of account day.", "  It was given 20."]),
+        (
+            "ask",
+            {"amount": 0, "reason": "period-over"},
+            [
+                "Partition 2 asked for 31 EUR of account day.",
+                "  It was given 0: the period is over on this partition.",
+            ],
+        ),
+        ("grant", {"amount": 31, "lapsed": 0, "reason": None}, ["Partition 2 gave 31 EUR of account day."]),
+        (
+            "grant",
+            {"amount": 0, "lapsed": 31, "reason": "period-over"},
+            [
+                "Partition 2 gave 31 EUR of account day.",
+                "  Of it 0 were added and 31 lapsed: the period is over on this partition.",
+            ],
+        ),
+    ],
+)
+def test_what_partitions_ask_and_give_is_told(kind: str, says: dict[str, Any], words: list[str]) -> None:
+    transfer = {"kind": kind, "source": 2, "amount": 31, "unit": "EUR", "account": "day", "key": ""}
+    entry = {"kind": {"ask": "debit", "grant": "credit"}[kind], "transfer": transfer, **says}
+    found = list(explain({"source": ["transfers", 0, 7], "digest": "ab" * 32, "seq": 3, "hash": "cd" * 32, **entry}))
+    assert found[: len(words)] == words
+
+
 def test_no_value_has_no_digest_and_flags_have_words() -> None:
     """Nothing is left for the reader to guess."""
     rejected, _, ahead, late = decided(

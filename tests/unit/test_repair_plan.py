@@ -7,9 +7,11 @@ from sidechain.agents.lane.layout import LAYOUT_KEY, Layout
 from sidechain.agents.lane.log_ends import Span
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.repair_plan import Believed, Deed, believed, plan_epoch, plan_gap
-from sidechain.models.dry import Fold
+from sidechain.models.dry import Fold, Line
+from sidechain.models.dry.budget import Transfer, encode_transfer
 from sidechain.models.dry.entry import Broken
 from tests.ruins import following, resealed
+from tests.sharing import SHARING
 from tests.support import event, feature, policy, records
 
 POLICY = policy(features=[feature("seen", "count", "1m")])
@@ -19,6 +21,13 @@ FOLD = Fold(POLICY, 3)
 LINES = [line for _, line in FOLD.events(records([event(n) for n in range(5)])).entries]
 CHAIN = list(enumerate(LINES))
 HEAD = dict(FOLD.changes())[b"head"]
+
+
+GRANT = encode_transfer(
+    Transfer(
+        kind="grant", source=0, epoch=0, seq=9, to=1, account="day", key="", unit="EUR", from_ms=0, until_ms=1, amount=1
+    )
+)
 
 
 def head(**changed) -> bytes:
@@ -94,6 +103,30 @@ def test_a_gap_goes_on_at_the_logs_beginning_or_where_a_person_says(span, resume
     assert msgspec.json.decode(plan.entry)["to"] == to
     assert [name for name, _ in plan.changes] == [b"head"]
     assert fold.next["events"] == to
+
+
+def test_transfers_that_are_gone_are_passed_over_and_the_accounts_stay():
+    """What was under way is lost to everybody; nothing that was credited before is credited again."""
+    fold = Fold(SHARING, 1, partitions=2)
+    fold.transfers([Line(0, b"day", b"junk")])
+    fold.changes()
+    plan = plan_gap(fold, "transfers", Span(7, 9), None, DEED)
+    assert plan.says[0] == "transfers goes on at offset 7: offsets 1 to 6 are passed over"
+    assert fold.next["transfers"] == 7
+
+
+@pytest.mark.parametrize("policy_then", [SHARING, POLICY], ids=["a policy that shares", "one that does not"])
+def test_an_epoch_goes_on_reading_transfers_where_the_chain_had_got_to(policy_then):
+    """From the beginning, it would credit once more what was spent before the state was lost."""
+    begin = Believed({**at(5), "transfers": 8}, policy_then.ref, "entry 4 at offset 4 says")
+    plan = plan_epoch(1, 1, Broken(4, "ab" * 32, 4), begin, policy_then, [], LAYOUT, DEED)
+    assert msgspec.json.decode(plan.entry)["next"] == {**at(5), "transfers": 8}
+    assert plan.says[1].endswith("; transfers at 8")
+    state = {name: value for name, value in plan.changes if value is not None and name != LAYOUT_KEY}
+    again = Fold.restore(1, plan.entry, state.items(), policy_then, partitions=4)
+    made = again.transfers([Line(8, b"day", GRANT)])
+    assert b'"kind":"credit"' in made.entries[0][1]
+    assert again.next["transfers"] == 9
 
 
 @pytest.mark.parametrize(
