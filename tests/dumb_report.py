@@ -91,13 +91,14 @@ def saved(one):
     return ceil(cost) - one["cost"]
 
 
-def accounts(spending):
+def accounts(spending, moved):
     found = {part[0] for one in spending if one["reserved"] for part in one["reserved"]["parts"]}
     found |= {part[0] for one in spending for closed in one["closed"] for part in closed["parts"]}
+    found |= {one["transfer"]["account"] for one in moved}
     return sorted(found | {refused["account"] or "(no account)" for one in spending for refused in one["refused"]})
 
 
-def account(name, spending):
+def account(name, spending, moved):
     """Everything that was held, spent and refused of one account."""
     held = [part for one in spending if one["reserved"] for part in one["reserved"]["parts"] if part[0] == name]
     ended = {"settled": [], "released": [], "expired": []}
@@ -105,8 +106,11 @@ def account(name, spending):
         for closed in one["closed"]:
             ended[closed["how"]] += [part for part in closed["parts"] if part[0] == name]
     no = [it for one in spending for it in one["refused"] if (it["account"] or "(no account)") == name]
+    moved = [one for one in moved if one["transfer"]["account"] == name]
+    lent = [one["amount"] for one in moved if one["kind"] == "debit"]
+    borrowed = [one["amount"] for one in moved if one["kind"] == "credit"]
     found = {
-        "units": sorted({part[2] for part in held}),
+        "units": sorted({part[2] for part in held} | {one["transfer"]["unit"] for one in moved}),
         "reserved": {"decisions": len(held), "sum_minor": sum(part[5] for part in held)},
     }
     for how, parts in ended.items():
@@ -116,6 +120,9 @@ def account(name, spending):
             "cost_minor": sum(part[4] for part in parts),
             "overrun_minor": sum(part[5] for part in parts),
         }
+    found["lent"] = {"transfers": len(lent), "sum_minor": sum(lent)}
+    found["borrowed"] = {"transfers": len(borrowed), "sum_minor": sum(borrowed)}
+    found["borrowed"]["lapsed_minor"] = sum(one["lapsed"] for one in moved if one["kind"] == "credit")
     found["spent_minor"] = sum(part[4] for parts in ended.values() for part in parts)
     found["refused"] = {
         why: {"decisions": times, "wanted_minor": sum(it["wanted"] or 0 for it in no if it["reason"] == why)}
@@ -167,6 +174,7 @@ def totals(chains, gates, since=None, until=None):
     settled = [one for one in inside if one["kind"] == "settlement"]
     costs = [one["cost_minor"] for one in settled if one["cost_minor"] is not None]
     spending = [one["budget"] for one in decisions + settled if one.get("budget")]
+    moved = [one for one in inside if one["kind"] in ("debit", "credit")]
     governed = [one["governed"] for one in spending if "governed" in one]
     named = count(name for one in decisions for name in one["signals"])
     by_policy = count(one["policy"] for one in inside)
@@ -209,7 +217,7 @@ def totals(chains, gates, since=None, until=None):
         },
         "budget_marks": asked("budget"),
         "governance_marks": asked("governance"),
-        "budgets": {name: account(name, spending) for name in accounts(spending)},
+        "budgets": {name: account(name, spending, moved) for name in accounts(spending, moved)},
         "governance": {
             "answers": count(one["answer"] for one in governed if "answer" in one),
             "why": count(one["why"] for one in governed if "why" in one),

@@ -60,6 +60,30 @@ class RefusedOutcome(msgspec.Struct, tag_field="kind", tag="refused-outcome"):
     reason: str
 
 
+class Moved(msgspec.Struct):
+    """What is moved between two partitions."""
+
+    account: str
+    unit: str
+
+
+class Debit(msgspec.Struct, tag_field="kind", tag="debit"):
+    """Another partition was given a part of an account."""
+
+    policy: str
+    transfer: Moved
+    amount: Whole
+
+
+class Credit(msgspec.Struct, tag_field="kind", tag="credit"):
+    """Another partition gave a part of an account."""
+
+    policy: str
+    transfer: Moved
+    amount: Whole
+    lapsed: Whole
+
+
 class Policy(msgspec.Struct, tag_field="kind", tag="policy"):
     """Another policy is in force."""
 
@@ -138,7 +162,7 @@ class Used(msgspec.Struct):
     unknown: str | None = None
 
 
-Other = Duplicate | Rejected | Settlement | RefusedOutcome | Policy | List | Gap | Epoch
+Other = Duplicate | Rejected | Settlement | RefusedOutcome | Debit | Credit | Policy | List | Gap | Epoch
 OWN_TIME: Final = (Duplicate, Settlement, RefusedOutcome)
 KNOWN: Final = {
     "decision",
@@ -146,6 +170,8 @@ KNOWN: Final = {
     "rejected",
     "settlement",
     "refused-outcome",
+    "debit",
+    "credit",
     "policy",
     "list",
     "gap",

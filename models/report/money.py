@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sidechain.models.report.entries import Whole
+from sidechain.models.report.entries import Credit, Debit, Whole
 from sidechain.models.report.totals import Totals
 
 NO_ACCOUNT: Final = "(no account)"  # refused before it was known which
@@ -82,6 +82,15 @@ def count_spending(totals: Totals, spending: Spending) -> None:
         _govern(totals, spending.governed)
 
 
+def count_transfer(totals: Totals, entry: Debit | Credit) -> None:
+    """Add what one partition gave another, at either end."""
+    account, what = entry.transfer.account, "lent" if isinstance(entry, Debit) else "borrowed"
+    totals.add("account_unit", (account, entry.transfer.unit))
+    _add(totals, (account, what), entry.amount)
+    if isinstance(entry, Credit):
+        totals.add_sum((account, what, "lapsed"), entry.lapsed)
+
+
 def budgets_section(totals: Totals) -> dict[str, Any]:
     """Of each account."""
     accounts = {place[0] for table in ("account", "account_refused") for place in totals.of(table)}
@@ -149,6 +158,12 @@ def _account(totals: Totals, account: str) -> dict[str, Any]:
         "units": sorted(unit for name, unit in totals.of("account_unit") if name == account),
         "reserved": {"decisions": counts.get((account, "reserved"), 0), "sum_minor": total("reserved", "amount")},
         **ended,
+        "lent": {"transfers": counts.get((account, "lent"), 0), "sum_minor": total("lent", "amount")},
+        "borrowed": {
+            "transfers": counts.get((account, "borrowed"), 0),
+            "sum_minor": total("borrowed", "amount"),
+            "lapsed_minor": total("borrowed", "lapsed"),
+        },
         "spent_minor": writable(sum(one["cost_minor"] for one in ended.values())),
         "refused": {
             reason: {"decisions": number, "wanted_minor": total(reason, "wanted")}

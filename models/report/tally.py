@@ -20,6 +20,8 @@ from sidechain.models.report.entries import (
     KNOWN,
     LENGTHS,
     OWN_TIME,
+    Credit,
+    Debit,
     Decision,
     Epoch,
     Gap,
@@ -37,7 +39,7 @@ from sidechain.models.report.entries import (
     reasons_of,
     signals_of,
 )
-from sidechain.models.report.money import count_spending, spending_of
+from sidechain.models.report.money import count_spending, count_transfer, spending_of
 from sidechain.models.report.totals import Totals
 from sidechain.models.report.what_if import SHIFTS_BP, Asked, Gate, action_under, asked
 
@@ -195,6 +197,8 @@ class Tally:
             totals.add("rejected", (entry.reason,))
         elif isinstance(entry, RefusedOutcome):
             totals.add("refused", (entry.reason,))
+        elif isinstance(entry, (Debit, Credit)):
+            count_transfer(totals, entry)
         elif isinstance(entry, Settlement):
             if entry.label is not None:
                 totals.add("label", (entry.label,))

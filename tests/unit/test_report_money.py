@@ -65,6 +65,9 @@ ENTRIES = [
     decided({**QUIET, "governed": governed("refuse", "cost_unknown", None, 0)}),
     decided({**QUIET, "governed": governed("approve", "budget_tripwire_active", 101, 51)}),
     settled({**QUIET, "governed": {"event": "breach", "tripwire": [1, False, 0], "learned": None}}),
+    {"kind": "debit", **BASE, "at": None, "transfer": {"account": "all", "unit": "EUR"}, "amount": 8},
+    {"kind": "debit", **BASE, "at": None, "transfer": {"account": "all", "unit": "EUR"}, "amount": 0},
+    {"kind": "credit", **BASE, "at": None, "transfer": {"account": "all", "unit": "EUR"}, "amount": 5, "lapsed": 3},
     decided({**QUIET, "reserved": held(("team", "EUR", 10**6))}, at=10**9),  # of another period
 ]
 PERIOD = Period(until=10**9)
@@ -86,6 +89,7 @@ def totals() -> dict[str, Any]:
 def test_what_was_held_spent_and_refused(totals):
     """By hand: team held 100 + 50 + 60, spent 130 of which 20 was owed; 901 were refused, of one nobody knows."""
     none = {"decisions": 0, "reserved_minor": 0, "cost_minor": 0, "overrun_minor": 0}
+    kept = {"lent": {"transfers": 0, "sum_minor": 0}, "borrowed": {"transfers": 0, "sum_minor": 0, "lapsed_minor": 0}}
     assert totals["budgets"] == {
         "(no account)": {
             "units": [],
@@ -93,6 +97,7 @@ def test_what_was_held_spent_and_refused(totals):
             "settled": none,
             "released": none,
             "expired": none,
+            **kept,
             "spent_minor": 0,
             "refused": {
                 "already-settled": {"decisions": 1, "wanted_minor": 0},
@@ -105,6 +110,8 @@ def test_what_was_held_spent_and_refused(totals):
             "settled": {"decisions": 1, "reserved_minor": 100, "cost_minor": 130, "overrun_minor": 0},
             "released": none,
             "expired": none,
+            "lent": {"transfers": 2, "sum_minor": 8},
+            "borrowed": {"transfers": 1, "sum_minor": 5, "lapsed_minor": 3},
             "spent_minor": 130,
             "refused": {"owing": {"decisions": 1, "wanted_minor": 1}},
         },
@@ -114,6 +121,7 @@ def test_what_was_held_spent_and_refused(totals):
             "settled": {"decisions": 1, "reserved_minor": 100, "cost_minor": 130, "overrun_minor": 20},
             "released": none,
             "expired": {"decisions": 1, "reserved_minor": 7, "cost_minor": 0, "overrun_minor": 0},
+            **kept,
             "spent_minor": 130,
             "refused": {"exhausted": {"decisions": 1, "wanted_minor": 900}},
         },
