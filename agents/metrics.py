@@ -101,7 +101,7 @@ class DryMetrics:
             counter(
                 "reservations_refused_total", "What committed entries asked of accounts in vain, by reason.", ["reason"]
             ),
-            BUDGET_REASONS,
+            tuple(BUDGET_REASONS),
         )
         self.open_reservations = gauge(
             "reservations_open", "Reservations that wait for a cost, over this worker's partitions."
