@@ -10,8 +10,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -101,11 +101,13 @@ def classpath(
     given: Path | None = None,
     mirror: str | None = None,
     progress: Callable[[str], None] | None = None,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> str:
     """The broker's class path, downloading what is not in `cache` yet. Raises EnvironmentProblem.
 
     `given`: a folder of jars used instead of the cache. `mirror`: base URL of a Maven repository to ask instead of
-    the central one. `progress` is told what happens, one sentence at a time.
+    the central one. `progress` is told what happens, one sentence at a time. `is_wanted` is asked between downloads:
+    whoever gave up in another thread need not wait for all of them. What has come is kept.
     """
     if given is not None:
         return _given(given)
@@ -113,7 +115,7 @@ def classpath(
         missing = [jar for jar in lock() if not _intact(jar, cache)]
         if missing and progress:
             progress(f"fetching {len(missing)} jar files of Apache Kafka {KAFKA_VERSION} (42 MB, once)")
-        _download(missing, cache, mirror)
+        _download(missing, cache, mirror, is_wanted)
     return os.pathsep.join(str(jar.within(cache)) for jar in lock())
 
 
@@ -162,7 +164,7 @@ def _intact(jar: Jar, cache: Path) -> bool:
         return False
 
 
-def _download(jars: list[Jar], cache: Path, mirror: str | None) -> None:
+def _download(jars: list[Jar], cache: Path, mirror: str | None, is_wanted: Callable[[], bool]) -> None:
     if not jars:
         return
     try:
@@ -187,8 +189,7 @@ def _download(jars: list[Jar], cache: Path, mirror: str | None) -> None:
 
     pool = ThreadPoolExecutor(DOWNLOADS)
     try:
-        for done in [pool.submit(fetch, jar) for jar in jars]:
-            done.result()
+        _await([pool.submit(fetch, jar) for jar in jars], is_wanted)
     except EnvironmentProblem:
         raise
     except Exception as fault:  # whatever the network does, the advice is the same
@@ -198,6 +199,13 @@ def _download(jars: list[Jar], cache: Path, mirror: str | None) -> None:
         ) from fault
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _await(downloads: Iterable[Future[None]], is_wanted: Callable[[], bool]) -> None:
+    for done in as_completed(downloads):
+        if not is_wanted():
+            raise EnvironmentProblem("the broker was given up before all of its jars had come")
+        done.result()
 
 
 def _gist(fault: BaseException) -> str:

@@ -90,6 +90,7 @@ class LocalKafka:
         self._properties = dict(properties or {})
         self._progress = progress
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_wanted = True  # until `stop`, which another thread may call while this one starts
 
     @property
     def log(self) -> Path:
@@ -112,6 +113,7 @@ class LocalKafka:
 
     def start(self, timeout_s: float = START_S) -> Running:
         """Start the broker and wait until it serves; does nothing but wait when it runs already."""
+        self._is_wanted = True
         self._make_home()
         with self._alone(timeout_s):
             found = self.status()
@@ -129,6 +131,7 @@ class LocalKafka:
 
     def stop(self, timeout_s: float = STOP_S) -> bool:
         """End the broker; False when none was running. SIGKILL when SIGTERM has not ended it in `timeout_s`."""
+        self._is_wanted = False
         found = self.status()
         if found is None:
             with contextlib.suppress(OSError):  # a folder that cannot be written holds no stale file of ours
@@ -189,7 +192,13 @@ class LocalKafka:
 
     def _launch(self) -> Running:
         java = kafka_files.find_java(self._java)
-        jars = kafka_files.classpath(self._cache, given=self._jars, mirror=self._mirror, progress=self._progress)
+        jars = kafka_files.classpath(
+            self._cache,
+            given=self._jars,
+            mirror=self._mirror,
+            progress=self._progress,
+            is_wanted=lambda: self._is_wanted,
+        )
         port = self._port or free_port()
         if not is_free(port):
             raise EnvironmentProblem(
@@ -201,6 +210,8 @@ class LocalKafka:
         self._settings_file.write_text(text, encoding="utf-8")
         command = [str(java.path), *self._jvm, "-cp", jars]
         self._format(command)
+        if not self._is_wanted:
+            raise EnvironmentProblem("the broker was given up before it had started")
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
         self._progress(f"starting Apache Kafka {kafka_files.KAFKA_VERSION} on {HOST}:{port} (Java {java.version})")

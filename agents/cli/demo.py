@@ -55,7 +55,6 @@ async def _demo(policy: Policy, rate: float, *, keep: bool) -> Report:
                 view.told(f"Kafka stays up at {stage.config.bootstrap}; Ctrl-C takes everything down")
                 with suppress(asyncio.CancelledError):
                     await asyncio.Event().wait()
-            view.told("taking everything down")
     return report
 
 

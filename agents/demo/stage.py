@@ -65,11 +65,18 @@ async def set_up(
     folder = Path(tempfile.mkdtemp(prefix="sidechain-demo-"))
     base = load().config
     kafka = LocalKafka(
-        folder / "broker", cache=base.cache, port=0, heap="1g", java=base.java, jars=base.jars, mirror=base.mirror
+        folder / "broker",
+        cache=base.cache,
+        port=0,
+        heap="1g",
+        java=base.java,
+        jars=base.jars,
+        mirror=base.mirror,
+        progress=told,
     )
     stage: Stage | None = None
     try:
-        told("starting Apache Kafka (the first time its jars are fetched, about 40 MB)")
+        told("preparing Apache Kafka")
         await asyncio.to_thread(kafka.start)
         secret = secrets.token_hex(32).encode()
         key_file = folder / "pseudonym.key"
@@ -96,6 +103,7 @@ async def set_up(
             stage.start(role)
         yield stage
     finally:
+        told("taking everything down")
         if stage is not None:
             await asyncio.to_thread(stage.stop)
         await asyncio.to_thread(kafka.stop)

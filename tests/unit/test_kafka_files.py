@@ -11,6 +11,7 @@ import pytest
 from sidechain.agents import kafka_files
 from sidechain.agents.broker_probe import free_port
 from sidechain.agents.kafka_files import Jar, cached, classpath, find_java, lock
+from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.problems import EnvironmentProblem
 
 HELLO = Jar("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "org.example", "hello", "1.0")
@@ -98,6 +99,27 @@ def test_the_jars_come_once_and_from_the_mirror(tmp_path, mirror, small_lock):
     HELLO.within(folder).unlink()  # a second time nobody is asked
     assert classpath(cache, mirror=url, progress=told.append) == str(HELLO.within(cache))
     assert len(told) == 1
+
+
+def test_who_gave_up_does_not_wait_for_every_jar(tmp_path, mirror, small_lock):
+    """It is asked whenever one has come; what has come is kept."""
+    url, folder = mirror
+    small_lock(HELLO)
+    offer(folder, HELLO, b"hello")
+    cache = tmp_path / "cache"
+    with pytest.raises(EnvironmentProblem, match="was given up before all of its jars had come"):
+        classpath(cache, mirror=url, is_wanted=lambda: False)
+    assert HELLO.within(cache).read_bytes() == b"hello"
+
+
+def test_a_broker_that_is_given_up_while_it_is_prepared_never_starts(tmp_path, monkeypatch):
+    """Ctrl-C in a demo: whoever takes it down finds no process yet, and none may come afterwards."""
+    kafka = LocalKafka(tmp_path, cache=tmp_path)
+    monkeypatch.setattr(kafka_files, "classpath", lambda *_, **__: "")
+    monkeypatch.setattr(kafka, "_format", lambda _command: kafka.stop())
+    with pytest.raises(EnvironmentProblem, match="was given up before it had started"):
+        kafka.start()
+    assert kafka.status() is None
 
 
 def test_a_jar_cut_short_is_fetched_again(tmp_path, mirror, small_lock):
