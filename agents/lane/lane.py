@@ -255,7 +255,7 @@ class Lane:
         """The inputs that may hold the record at fault; None: nothing is looked for, or no longer."""
         if self._limit is None:
             return None
-        waiting = [one for one, behind in self._handed_to.items() if held.folds[one[1]].next[one[0]] < behind]
+        waiting = [one for one, behind in self._handed_to.items() if held.folds[one[1]].next.get(one[0], 0) < behind]
         if not waiting:
             self._limit = None
         return waiting or None

@@ -118,6 +118,7 @@ def test_a_stream_without_outcomes_asks_the_cluster_nothing(monkeypatch) -> None
         ({("events", 0): 3, ("outcomes", 0): 2}, {"events": 2, "outcomes": 0}, "events 0"),  # they stand before them
         ({("events", 0): 3, ("outcomes", 0): 2}, {"events": 3, "outcomes": 0}, "outcomes 0"),
         ({("outcomes", 0): 2, ("transfers", 0): 2}, {"outcomes": 2, "transfers": 1}, "transfers 0"),
+        ({("transfers", 0): 2}, {}, "transfers 0"),  # the policy that shares was not committed, and is not back yet
         ({("events", 0): 3, ("outcomes", 0): 2}, {"events": 3, "outcomes": 2}, "both"),
     ],
 )
@@ -143,7 +144,7 @@ def test_a_record_at_fault_is_looked_for_among_one_input_after_the_other(handed,
         return {}
 
     held: Any = SimpleNamespace(
-        folds={0: SimpleNamespace(next={"events": 0, "outcomes": 0, "transfers": 0, **reached})},
+        folds={0: SimpleNamespace(next={"events": 0, "outcomes": 0, **reached})},
         events=SimpleNamespace(poll=poll, reached=None),
         outcomes=SimpleNamespace(read=nothing, due=nothing, again=again),
         transfers=SimpleNamespace(read=transfers),
