@@ -123,6 +123,8 @@ def plan_epoch(
         says += (
             f"no list is in force: {', '.join(lists)} must be activated again (`sidechain lists activate --again`)",
         )
+    if policy.budgeting is not None:
+        says += ("nobody knows what was spent: accounts have nothing in periods of event time that have begun by now",)
     return Plan("epoch", entry, [*first, *((name, None) for name in forgotten), *written], says)
 
 

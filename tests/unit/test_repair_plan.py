@@ -122,6 +122,7 @@ def test_an_epoch_goes_on_reading_transfers_where_the_chain_had_got_to(policy_th
     plan = plan_epoch(1, 1, Broken(4, "ab" * 32, 4), begin, policy_then, [], LAYOUT, DEED)
     assert msgspec.json.decode(plan.entry)["next"] == {**at(5), "transfers": 8}
     assert plan.says[1].endswith("; transfers at 8")
+    assert plan.says[-1].startswith("nobody knows what was spent") is (policy_then.budgeting is not None)
     state = {name: value for name, value in plan.changes if value is not None and name != LAYOUT_KEY}
     again = Fold.restore(1, plan.entry, state.items(), policy_then, partitions=4)
     made = again.transfers([Line(8, b"day", GRANT)])
