@@ -7,7 +7,8 @@ Rule 3: of signals it sees what the entries recorded, and applies its own bounds
         policy of the time did not ask for, or had no value of, is unknown; so are all of what was not decided then.
 Rule 4: repetitions, rejections, windows and evictions are its own, worked out anew.
 Rule 5: transfers between partitions are those that were made.
-Rule 6: where somebody began another epoch the candidate too begins with an empty memory; a gap changes nothing.
+Rule 6: where somebody began another epoch the candidate too begins with an empty memory, and with accounts of which
+        nobody knows what was spent; a gap changes nothing.
 
 Entries are believed, not checked: that is for `verify` to do. Inputs are held against their digests.
 
@@ -85,6 +86,8 @@ class Candidate:
         if was.kind == "epoch":
             self._fold, self._due, self._broken = self._begun(), 1, None
             self.begun += 1
+            if was.epoch is not None and was.at is not None:
+                self._fold.lose_accounts(was.epoch, was.at)
         if self._broken or was.kind == "epoch":
             return None
         self._check_place(was)
@@ -249,6 +252,7 @@ class _Was(msgspec.Struct, gc=False):
     signals: msgspec.Raw = msgspec.Raw(b"null")
     reason: str | None = ""
     budget: "_Budget | None" = None
+    epoch: int | None = None
     settles: int | None = None
     label: str | None = None
     cost_minor: int | None = None

@@ -300,8 +300,12 @@ class Fold:
         Accounts have nothing in periods that began before `at_ms`, because nobody knows what was spent of them.
         """
         self = cls(policy, partition, partitions=partitions, keyed=keyed)
-        self._memory.accounts.begin_epoch(epoch, at_ms)
+        self.lose_accounts(epoch, at_ms)
         return self, self.writer.begin_epoch(epoch, broken, following, at_ms=at_ms, by=by, why=why)
+
+    def lose_accounts(self, epoch: int, at_ms: int) -> None:
+        """An epoch begins, by a person's clock at `at_ms`: what was spent and watched before it nobody knows."""
+        self._memory.accounts.begin_epoch(epoch, at_ms)
 
     @property
     def state_digest(self) -> str:

@@ -15,6 +15,10 @@ from sidechain.models.policy import Policy, Signal, Typology
 from sidechain.models.verdict import STATED, verdict
 from tests.doors import LISTED, activation, chunk
 from tests.support import T0, event, feature, line, policy, records, rule
+from tests.unit.test_fold_budgets import DAY as DAY_MS
+from tests.unit.test_fold_budgets import POLICY as BUDGETED
+from tests.unit.test_fold_budgets import T0 as DAY_0
+from tests.unit.test_fold_budgets import Desk
 
 WEEK_MS = 7 * 86_400_000
 
@@ -118,6 +122,26 @@ def test_an_epoch_begins_with_an_empty_memory_and_mends_what_was_broken() -> Non
         ("allow", "allow"),
         ("review", "review"),
     ]
+
+
+def test_behind_an_epoch_a_candidate_s_accounts_are_those_of_the_chain() -> None:
+    """The same policy flips nothing: what was spent before nobody knows, on either side."""
+    desk, said = Desk(BUDGETED), {"team": "red"}
+    for number in range(2):
+        desk.event(100, at=number, **said)
+    deed = {"at_ms": DAY_0 + 1_000, "by": "ben", "why": "lost"}
+    fold, opening = Fold.begin_epoch(
+        desk.fold.policy, 0, 1, stated(desk.lines[-1]), desk.fold.next, partitions=1, **deed
+    )
+    desk.fold = fold
+    lines = [*desk.lines, opening]
+    desk.lines = []
+    for number in range(2, 6):
+        desk.event(100, at=number * DAY_MS // 3, **said)
+    walk = Candidate(fold.policy, 0, lambda topic, offset: desk.inputs[topic, offset], partitions=1)
+    made = [pair for one in [*lines, *desk.lines] if (pair := walk.take(one))]
+    assert [one.after.verdict for one in made] == [one.before.verdict for one in made]
+    assert {one.before.verdict for one in made[2:]} == {"allow", "block"}
 
 
 @pytest.mark.parametrize(
