@@ -40,6 +40,7 @@ def broker() -> Iterator[LocalKafka]:
     try:
         kafka.start()
     except EnvironmentProblem as problem:
+        kafka.stop()  # on a machine that is busy it may have begun, only not in time
         shutil.rmtree(home, ignore_errors=True)
         pytest.skip(f"NO BROKER, so nothing about Kafka is tested: {problem}")
     yield kafka
