@@ -13,12 +13,12 @@ from sidechain.models.dry.entry import stated
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy, Signal, Typology
 from sidechain.models.verdict import STATED, verdict
+from tests.desk import DAY as DAY_MS
+from tests.desk import POLICY as BUDGETED
+from tests.desk import T0 as DAY_0
+from tests.desk import Desk
 from tests.doors import LISTED, activation, chunk
 from tests.support import T0, event, feature, line, policy, records, rule
-from tests.unit.test_fold_budgets import DAY as DAY_MS
-from tests.unit.test_fold_budgets import POLICY as BUDGETED
-from tests.unit.test_fold_budgets import T0 as DAY_0
-from tests.unit.test_fold_budgets import Desk
 
 WEEK_MS = 7 * 86_400_000
 

@@ -10,7 +10,7 @@ from sidechain.models.report.document import Chain, Known, document, seal
 from sidechain.models.report.money_page import money
 from sidechain.models.report.tally import Ask, Period
 from tests import dumb_report
-from tests.unit.test_fold_budgets import Desk
+from tests.desk import Desk
 from tests.unit.test_fold_governance import POLICY as GOVERNED
 
 DAY = 86_400_000
