@@ -228,8 +228,8 @@ def test_what_was_found_out_is_not_paid_for_again():
 
 @pytest.mark.parametrize("ends", ["bad", "expired"])
 def test_what_came_to_nothing_is_found_out_anew(ends):
-    """A decision that turned out bad, or whose outcome never came."""
-    desk = Desk(POLICY)
+    """A decision that turned out bad, or whose outcome never came; also where what is known would hold longer."""
+    desk = Desk(changed("  scenario:", "  insights: {ttl: 9d}\n  scenario:"))
     first = asked(desk, prompt="hello")
     later = {"at": 2 * DAY} if ends == "expired" else {}
     if ends == "bad":

@@ -54,10 +54,12 @@ def test_from_a_pack_to_the_page(tmp_path: Path) -> None:
     assert totals["budgets"]["tokens_day"]["spent_minor"] == 6_000
     assert run("verify", entries, *policy, "--report", report).exit_code == 0
     assert "| insight\\_found | 1 | 1,000 |" in run("report", entries, *policy).stdout
-    told = [run("explain", f"q{number}", "--file", entries, *policy).stdout for number in (2, 3, 4, 5)]
+    sides = ["--events", tmp_path / "events", *policy]
+    told = [run("explain", f"q{number}", "--file", entries, *sides).stdout for number in (2, 3, 4, 5)]
     assert "governance: the cost is one breach too many; requests are held at a part of their cost" in told[0]
     assert "1,000 x 1.5 (complexity); 750 to be held; the account's use is normal" in told[1]
     assert "governance: insight, because it was found out already by entry 0" in told[2]
     assert (
         "governance of tokens_day: it costs so much that a person approves it first, which asks for review" in told[3]
     )
+    assert "no other value of anything the rules read would alone have been decided otherwise" in told[3]

@@ -13,10 +13,13 @@ from typer.testing import CliRunner
 
 from sidechain.agents.cli import build
 from sidechain.models.compare import Comparison, Judged, Pair
+from sidechain.models.dry import Fold, Line
+from sidechain.models.dry.entry import stated
 from sidechain.models.interleaved import AT_ONCE, Outcomes
 from sidechain.models.late_labels import LateLabels, Told
 from sidechain.models.pack_file import load_pack
 from sidechain.models.packs.generators import GENERATORS
+from tests.unit.test_fold_budgets import DAY, T0, WITHOUT
 
 EVENTS = 3_000
 KEYS = 40  # so that these payments take weeks, and labels come among them
@@ -148,6 +151,27 @@ def test_a_back_test_learns_hits_and_misses_from_the_chain(folder):
     halves = [json.loads(run(*command, option, middle).stdout)["labelled"] for option in ("--since", "--until")]
     assert sum(halves) == EVENTS
     assert min(halves) > 100
+
+
+def test_a_label_is_of_its_own_epoch(tmp_path):
+    """Entry 1 of the epoch is settled, which lies outside the period; entry 1 before it is another input."""
+    fold = Fold(WITHOUT, 0, keyed=False)
+    times = {"a": T0, "b": T0 + 1, "c": T0 + DAY}
+    events = [json.dumps({"id": one, "badge": "x", "at": at}).encode() for one, at in times.items()]
+    records = [Line(at, None, value) for at, value in enumerate(events)]
+    lines = [line for _, line in fold.events(records[:2]).entries]
+    deed = {"at_ms": T0, "by": "ben", "why": "lost"}
+    again, opening = Fold.begin_epoch(WITHOUT, 0, 1, stated(lines[-1]), fold.next, keyed=False, **deed)
+    lines += [opening, *(line for _, line in again.events(records[2:]).entries)]
+    outcomes = [json.dumps({"id": "c", "at": T0 + DAY, "label": "bad"}).encode()]
+    lines += [line for _, line in again.outcomes([Line(0, None, outcomes[0])]).entries]
+    for name, content in (("events", events), ("decisions", lines), ("outcomes", outcomes)):
+        write(tmp_path / name, content)
+    (tmp_path / "desk.yaml").write_text(WITHOUT.text)
+    words = [word for name in ("events", "outcomes", "decisions") for word in (f"--{name}", tmp_path / name)]
+    command = ["policy", "backtest", tmp_path / "desk.yaml", *words, "--json"]
+    assert json.loads(run(*command).stdout)["labelled"] == 1
+    assert json.loads(run(*command, "--until", str(T0 + 2)).stdout)["labelled"] == 0
 
 
 @pytest.mark.parametrize(
