@@ -111,6 +111,8 @@ def _check_governed(section: Section, account: str, budgeting: Budgeting | None)
     reserved = () if budgeting is None else tuple(one.account for one in budgeting.reserves)
     if budgeting is None or account not in reserved:
         section.complain("account", f'nothing is reserved in account "{account}"', closest(account, reserved))
+    elif reserved.count(account) > 1:
+        section.complain("account", f"governance answers for one reserve, and {account} has {reserved.count(account)},")
     elif (unit := budgeting.plan.accounts[account].unit) != budgeting.cost_unit:
         section.complain("account", f"costs are stated in {budgeting.cost_unit}, and {account} counts {unit},")
 

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from sidechain.models.dry.asking import ask
+from sidechain.models.dry.asking import ask, governed_want
 from sidechain.models.dry.budget import (
     PREFIXES,
     BudgetPlan,
@@ -149,10 +149,12 @@ class Accounts:
             keys = dict(zip(budgeting.keys, texts, strict=True))
             scenario = None
             if budgeting.governing is not None and self.governor is not None and program.requests is not None:
-                said = program.requests(event, features, signals, outcome.score_bp)
-                outcome, asked, governed, scenario = ask(
-                    self.governor, budgeting.governing, self._opened(), at, outcome, asked, keys, said
-                )
+                mine = governed_want(budgeting.governing, outcome, asked)
+                if mine is not None:  # else nothing may be opened: the entry says nothing of accounts
+                    said = program.requests(event, features, signals, outcome.score_bp)
+                    outcome, asked, governed, scenario = ask(
+                        self.governor, budgeting.governing, self._opened(), at, outcome, asked, mine, keys, said
+                    )
             outcome, reserved, refused = self._held(at, outcome, asked, keys)
             if self.governor is not None and reserved is not None and _is_held(reserved, budgeting):
                 self.governor.awaits(at.seq, scenario, at.now_ms)

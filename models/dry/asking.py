@@ -30,6 +30,12 @@ class Answered(NamedTuple):
     scenario: str | None = None  # that this decision is to find out about
 
 
+def governed_want(governing: Governing, outcome: Outcome, asked: list[Wanted]) -> Wanted | None:
+    """What the governor is to answer for; None: this decision asks nothing of its account."""
+    mine = (one for one in asked if one[0].account == governing.account and outcome.action in one[0].actions)
+    return next(mine, None)  # which one `reserve` alone names
+
+
 def ask(
     governor: Governor,
     governing: Governing,
@@ -37,15 +43,13 @@ def ask(
     at: Moment,
     outcome: Outcome,
     asked: list[Wanted],
+    mine: Wanted,
     keys: Mapping[str, str | None],
     said: tuple[tuple[Any, ...], tuple[Any, ...]],
 ) -> Answered:
-    """Let the governor answer for the want of its account. `said`: what `Program.requests` says."""
+    """Let the governor answer for `mine`, one of what is asked. `said`: what `Program.requests` says."""
     account = governing.account
-    mine = [one for one in asked if one[0].account == account and outcome.action in one[0].actions]
-    if not mine:
-        return Answered(outcome, asked)
-    [(reserve, want)] = mine
+    reserve, want = mine
     key = keys.get(account) if budgets.plan.accounts[account].is_per_key else ""
     book = None if key is None else budgets.book(at, account, key)
     if book is None:  # the account is not known, which the reservation says
@@ -58,7 +62,7 @@ def ask(
         reasons = (*outcome.reasons, ("governance", account, governed.why, demanded))
         outcome = outcome._replace(action=action, reasons=reasons)
     kept = (reserve, Want(account, governed.cost))
-    left = [kept if one is mine[0] else one for one in asked if one is not mine[0] or governed.answer in KEEPS]
+    left = [kept if one is mine else one for one in asked if one is not mine or governed.answer in KEEPS]
     return Answered(outcome, left, governed, request.scenario if governed.answer in KEEPS else None)
 
 

@@ -75,6 +75,15 @@ budgets:
     - {account: who_minute, amount: event.n * event.low, for: [allow, review], then: monitor}
     - {account: text_minute, amount: features.sum, when: event.is_so, for: [monitor], then: flag}
     - {account: looks_hour, amount: "1", for: [review, monitor], then: block}
+governance:
+  account: who_minute
+  complex: event.is_so
+  entropy: signals.other
+  scenario: [event.text, features.sum > 3]
+  quality: event.low
+  consumed: event.n
+  tripwire: {breaches: 1, recover_at: 0, recover_after: 1}
+  insights: {ttl: 1m, keep: 3}
 trust:
   alignment: {value: event.n, unknown: 1}
   risk: {value: signals.risk + signals.other, unknown: 9999}

@@ -234,6 +234,12 @@ def test_what_governance_leaves_out_is_the_seeds_numbers():
             "costs are stated in EUR, and reviews_day counts count, in governance",
         ),
         (
+            "  reserve:\n",
+            '  reserve:\n    - {account: badge_day, amount: "1", for: [block], then: flag}\n',
+            "badge_day\n  complex",
+            "governance answers for one reserve, and badge_day has 2, in governance",
+        ),
+        (
             "  tripwire:",
             "  quality: event.amount\n  tripwire:",
             "event.amount\n  tripwire",
