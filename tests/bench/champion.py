@@ -57,6 +57,7 @@ class Stream(NamedTuple):
     names: tuple[str, ...]
     values: np.ndarray  # (rows, features); NaN: unknown
     at_ms: np.ndarray
+    customer: np.ndarray
     terminal: np.ndarray
     is_bad: np.ndarray
     score_bp: np.ndarray
@@ -65,12 +66,15 @@ class Stream(NamedTuple):
 def decided(file: Path, limit: int | None) -> Stream:
     """Every row of the file through the pack."""
     policy = load_pack("payments")
-    kept: dict[str, list[Any]] = {name: [] for name in ("values", "at_ms", "terminal", "is_bad", "score_bp")}
+    kept: dict[str, list[Any]] = {
+        name: [] for name in ("values", "at_ms", "customer", "terminal", "is_bad", "score_bp")
+    }
     names: tuple[str, ...] = ()
     for payment, is_bad, entry in _entries(policy, file, limit):
         names = names or tuple(entry.features)
         kept["values"].append([np.nan if (one := entry.features[name]) is None else one for name in names])
         kept["at_ms"].append(payment.at)
+        kept["customer"].append(int(payment.customer))
         kept["terminal"].append(int(payment.terminal))
         kept["is_bad"].append(is_bad)
         kept["score_bp"].append(entry.score_bp)
@@ -186,6 +190,19 @@ def judged(stream: Stream) -> None:
     print("mean size of parts:", {stream.names[at]: round(float(weight[at]), 3) for at in np.argsort(-weight)})
 
 
+def read(file: Path, limit: int | None, cache: Path | None) -> Stream:
+    """The decided stream, from the cache if it is there."""
+    if cache and cache.exists():
+        with np.load(cache, allow_pickle=False) as kept:
+            return Stream(tuple(kept["names"].tolist()), *(kept[name] for name in Stream._fields[1:]))
+    began = time.monotonic()
+    stream = decided(file, limit)
+    print(f"decided: {len(stream.at_ms) / (time.monotonic() - began):,.0f} rows/s", flush=True)
+    if cache:
+        np.savez(cache, **stream._asdict())
+    return stream
+
+
 def main() -> None:
     """Decide or read what was decided, then judge."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -194,15 +211,7 @@ def main() -> None:
     options.add_argument("--limit", type=int, help="rows to read")
     given = options.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, python {sys.version.split()[0]}, one thread")
-    if given.cache and given.cache.exists():
-        with np.load(given.cache, allow_pickle=False) as kept:
-            stream = Stream(tuple(kept["names"].tolist()), *(kept[name] for name in Stream._fields[1:]))
-    else:
-        began = time.monotonic()
-        stream = decided(given.file, given.limit)
-        print(f"decided: {len(stream.at_ms) / (time.monotonic() - began):,.0f} rows/s", flush=True)
-        if given.cache:
-            np.savez(given.cache, **stream._asdict())
+    stream = read(given.file, given.limit, given.cache)
     with threadpool_limits(1):
         judged(with_terminals(stream))
 
