@@ -30,7 +30,7 @@ from sidechain.models.wet.experts.retrieval import Retrieval
 from sidechain.models.wet.ranking import rank
 from sidechain.models.wet.selector import Selector
 from tests.bench.champion import Stream, read
-from tests.bench.payments_rules import DELAY_MS
+from tests.bench.payments_rows import DELAY_MS
 
 ROWS = 1_000  # a batch
 SEED = 1

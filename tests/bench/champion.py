@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,12 +30,13 @@ from threadpoolctl import threadpool_limits
 from sidechain.agents.bench.place import machine
 from sidechain.models import Decider
 from sidechain.models.pack_file import load_pack
-from sidechain.models.sources import Converted, rows
+from sidechain.models.policy import Policy
 from sidechain.models.wet.boosted_fit import fit
 from sidechain.models.wet.calibration import calibrate, reliability
 from sidechain.models.wet.fit import fit as fit_forest
 from sidechain.models.wet.ranking import rank
-from tests.bench.payments_rules import BATCH, DAY_MS, DELAY_MS, SPLIT_MS, Payment, TerminalRisk
+from tests.bench.payments_rows import DAY_MS, DELAY_MS, Payment, payments
+from tests.bench.payments_rules import BATCH, SPLIT_MS, TerminalRisk
 
 WEEK_MS = 7 * DAY_MS
 HISTORY_MS = 8 * WEEK_MS
@@ -70,34 +71,31 @@ def decided(file: Path, limit: int | None) -> Stream:
         name: [] for name in ("values", "at_ms", "customer", "terminal", "is_bad", "score_bp")
     }
     names: tuple[str, ...] = ()
-    for payment, is_bad, entry in _entries(policy, file, limit):
+    for payment, entry in _entries(policy, file, limit):
         names = names or tuple(entry.features)
         kept["values"].append([np.nan if (one := entry.features[name]) is None else one for name in names])
-        kept["at_ms"].append(payment.at)
+        kept["at_ms"].append(payment.at_ms)
         kept["customer"].append(int(payment.customer))
         kept["terminal"].append(int(payment.terminal))
-        kept["is_bad"].append(is_bad)
+        kept["is_bad"].append(payment.is_bad)
         kept["score_bp"].append(entry.score_bp)
     return Stream(names, **{name: np.array(column) for name, column in kept.items()})
 
 
-def _entries(policy: Any, file: Path, limit: int | None) -> Iterator[tuple[Payment, bool, Entry]]:
-    read, entry_of = msgspec.json.Decoder(Payment).decode, msgspec.json.Decoder(Entry).decode
+def _entries(policy: Policy, file: Path, limit: int | None) -> Iterator[tuple[Payment, Entry]]:
+    entry_of = msgspec.json.Decoder(Entry).decode
     decider, risk = Decider(policy), TerminalRisk()
     with gzip.open(file) as stream:
-        lines = islice(stream, limit and limit + 1)
-        made = rows(policy, "handbook", chain([next(lines)], lines))
-        while batch := [one for one in islice(made, BATCH) if isinstance(one, Converted)]:
-            payments, told = [], deque()
+        made = payments(policy, islice(stream, limit and limit + 1))
+        while batch := list(islice(made, BATCH)):
+            told = deque()
             for one in batch:
-                payment = read(one.event)
-                payments.append((payment, not one.is_normal))
-                told.append(risk.at(payment.at, payment.terminal))
-                risk.paid(payment.at, payment.terminal, not one.is_normal)
+                told.append(risk.at(one.at_ms, one.terminal))
+                risk.paid(one.at_ms, one.terminal, one.is_bad)
             answer = told.popleft
             sealed = decider.lines([one.event for one in batch], latest_of=lambda *_, answer=answer: answer())
-            for (payment, is_bad), line in zip(payments, sealed, strict=True):
-                yield payment, is_bad, entry_of(line)
+            for one, line in zip(batch, sealed, strict=True):
+                yield one, entry_of(line)
 
 
 def with_terminals(stream: Stream) -> Stream:
