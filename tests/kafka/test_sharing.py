@@ -103,7 +103,7 @@ def test_what_one_partition_lacks_comes_from_the_others_and_not_a_cent_is_lost(
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout.count("transfers: each has exactly one entry") == 4
     found = dumb_ledger.ledger(dumb_ledger.entries_of(audit))
-    assert set(dumb_ledger.under_way(found).values()) == {0}
+    assert not any(dumb_ledger.under_way(found).values())
     [(given, held, used, owed)] = dumb_ledger.spent(found).values()
     assert held + used <= given <= 4_000
     assert owed == 0
