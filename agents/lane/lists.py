@@ -101,7 +101,9 @@ class ListLoader:
         if found is None:
             log.warning("list %s: its rows are not on %s, or not as it says", activation.ref, self._tp.topic)
             return None
-        # The collector need not look at a million rows again and again, 50 ms each time.
+        # The collector need not look at a million rows again and again, 50 ms each time. What was garbage by now is
+        # kept with them, some hundred small objects a load; to collect first would look at every key that is
+        # remembered, and hold all decisions meanwhile.
         gc.freeze()
         # One table for the same rows, wherever they stand.
         found = self._contents.setdefault(found.content, found)
