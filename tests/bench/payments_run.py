@@ -49,7 +49,8 @@ from tests.bench.payments_rows import Payment, Step, payments, steps
 LEAD: Final = 8_000  # inputs ahead of the chains: about half a second
 STEP: Final = 1_000
 ODD_EVERY, TWICE_AT, ASTRAY_AT = 1_000, 500, 750
-TOLD: Final = 20  # lines of progress while sending
+TOLD: Final = 20  # lines of progress while sending ...
+QUIET_S: Final = 60.0  # ... and one at least in so many seconds
 AP_LEAST: Final = 0.30
 WORKER: Final = ("-m", "sidechain.agents", "worker")
 
@@ -191,8 +192,8 @@ async def _send(
             sender.cases.due += len(one.payments) + len(one.labelled)
             paid, charged, known = paid + len(one.payments), charged + len(charges), known + len(one.labelled)
             await sender.wait()
-            if paid - told_paid >= every:
-                now = time.monotonic()
+            now = time.monotonic()
+            if paid - told_paid >= every or now - told_at >= QUIET_S:
                 per_s = (paid - told_paid) / (now - told_at)
                 told_at, told_paid = now, paid
                 told(f"{paid:,} of {len(found):,} payments, {known:,} labels, {per_s:,.0f} payments/s")
