@@ -75,7 +75,8 @@ def _asked(governing: Governing, outcome: Outcome, base: int, said: tuple[tuple[
         entropy_bp=0 if governing.entropy is None else entropy_bp,
         is_emergency=bool(is_emergency),
     )
-    name = scenario(parts) if parts else None
+    # Two requests of which nobody knows what they are about are not about the same.
+    name = scenario(parts) if parts and None not in parts else None
     return Asked(request, name, FIRST if governing.attempt is None else attempt, quality_bp, consumed)
 
 

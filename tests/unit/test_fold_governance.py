@@ -226,6 +226,13 @@ def test_what_was_found_out_is_not_paid_for_again():
     assert governed(asked(desk, prompt="hello", at=DAY))["why"] == "within_budget"
 
 
+def test_what_nobody_knows_the_scenario_of_is_always_paid_for():
+    """Two unknown ones are not the same one."""
+    desk = Desk(POLICY)
+    assert cost(desk, 900, prompt=None)["learned"] is None
+    assert governed(asked(desk, prompt=None))["why"] == "within_budget"
+
+
 @pytest.mark.parametrize("ends", ["bad", "expired"])
 def test_what_came_to_nothing_is_found_out_anew(ends):
     """A decision that turned out bad, or whose outcome never came; also where what is known would hold longer."""
