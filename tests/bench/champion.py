@@ -17,7 +17,7 @@ import gzip
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -29,8 +29,9 @@ from threadpoolctl import threadpool_limits
 
 from sidechain.agents.bench.place import machine
 from sidechain.models import Decider
+from sidechain.models.dry.windows import step
 from sidechain.models.pack_file import load_pack
-from sidechain.models.policy import Policy
+from sidechain.models.policy import Feature, Policy
 from sidechain.models.wet.boosted_fit import fit
 from sidechain.models.wet.calibration import calibrate, reliability
 from sidechain.models.wet.fit import fit as fit_forest
@@ -43,6 +44,7 @@ HISTORY_MS = 8 * WEEK_MS
 WINDOWS = (1, 7, 28)  # days
 REVIEWS = 100  # a day
 SEED = 1
+LARGE_MINOR = 22_000
 
 
 class Entry(msgspec.Struct):
@@ -80,6 +82,46 @@ def decided(file: Path, limit: int | None) -> Stream:
         kept["is_bad"].append(payment.is_bad)
         kept["score_bp"].append(entry.score_bp)
     return Stream(names, **{name: np.array(column) for name, column in kept.items()})
+
+
+Make = Callable[[Path, int | None], Stream]
+
+
+def windowed(file: Path, limit: int | None) -> Stream:
+    """The same features from the pack's windows alone, without deciding; there is no score of the rules then."""
+    policy = load_pack("payments")
+    steps = [_step(feature) for feature in policy.features]
+    kept: list[list[Any]] = []
+    slots: dict[str, list[Any]] = {}
+    with gzip.open(file, "rt", encoding="ascii") as stream:
+        next(stream)
+        for line in islice(stream, limit):
+            _, at, customer, terminal, amount, is_bad, _ = line.split(",")
+            at_ms = int(datetime.fromisoformat(at + "+00:00").timestamp()) * 1_000
+            minor = int(float(amount) * 100.0 + 0.5)
+            own = slots.get(customer) or slots.setdefault(customer, [new() for new, _ in steps])
+            values = [update(slot, at_ms, minor, terminal) for (_, update), slot in zip(steps, own, strict=True)]
+            kept.append([*values, at_ms, int(customer), int(terminal), is_bad == "1"])
+    table = np.array(kept, dtype=np.float64)
+    width = len(steps)
+    at_ms, customer, terminal = (table[:, width + at].astype(np.int64) for at in range(3))
+    names = tuple(feature.name for feature in policy.features)
+    nothing = np.zeros(len(table))
+    return Stream(names, table[:, :width], at_ms, customer, terminal, table[:, -1] > 0, nothing)
+
+
+def _step(feature: Feature) -> tuple[Any, Any]:
+    """A fresh slot, and its update by (slot, time in ms, amount, terminal)."""
+    if feature.aggregate == "value":
+        return list, lambda _slot, _at, amount, _terminal: amount
+    _, new, update, _, _ = step(feature)
+    if feature.aggregate == "distinct":
+        return new, lambda slot, at, _amount, terminal: update(slot, at, True, terminal)
+    if feature.name == "large_14d":
+        return new, lambda slot, at, amount, _terminal: update(slot, at, amount > LARGE_MINOR, 1)
+    if feature.aggregate == "count":
+        return new, lambda slot, at, _amount, _terminal: update(slot, at, True, 1)
+    return new, lambda slot, at, amount, _terminal: update(slot, at, True, amount)
 
 
 def _entries(policy: Policy, file: Path, limit: int | None) -> Iterator[tuple[Payment, Entry]]:
@@ -146,7 +188,7 @@ def report(name: str, score: np.ndarray, stream: Stream, some: np.ndarray) -> No
     )
 
 
-def judged(stream: Stream) -> None:
+def judged(stream: Stream, good: int) -> None:
     """Week by week."""
     champion, forest = np.full(len(stream.at_ms), np.nan), np.full(len(stream.at_ms), np.nan)
     rules = stream.score_bp.astype(np.float64)
@@ -155,6 +197,7 @@ def judged(stream: Stream) -> None:
         sys.exit("the rows end before the first week that could be judged")
     for version, begin in enumerate(weeks, 1):
         train = np.flatnonzero((stream.at_ms <= begin - DELAY_MS) & (stream.at_ms > begin - DELAY_MS - HISTORY_MS))
+        train = train[stream.is_bad[train] | (np.arange(len(train)) % good == 0)]
         test = np.flatnonzero((stream.at_ms >= begin) & (stream.at_ms < begin + WEEK_MS))
         began = time.monotonic()
         model = fit(stream.values[train], stream.is_bad[train], stream.names, SEED, version)
@@ -171,11 +214,12 @@ def judged(stream: Stream) -> None:
         print(f"  {model.name}: fitted to {len(train):,} rows in {took:.1f} s, scores {speed:,.0f} rows/s", flush=True)
     some = np.flatnonzero(~np.isnan(champion))
     report("champion", champion, stream, some)
-    report("rules", rules, stream, some)
     report("forest", forest, stream, some)
-    both = np.zeros(len(rules))
-    both[some] = places(rules[some]) + places(champion[some])
-    report("rules and champion", both, stream, some)
+    if rules.any():
+        both = np.zeros(len(rules))
+        both[some] = places(rules[some]) + places(champion[some])
+        report("rules", rules, stream, some)
+        report("rules and champion", both, stream, some)
     half = len(some) // 2  # labels of the first half calibrate the second
     curve = calibrate(champion[some[:half]], stream.is_bad[some[:half]])
     for name, made in (("as it is", champion[some[half:]]), (curve.name, curve.of(champion[some[half:]]))):
@@ -188,14 +232,14 @@ def judged(stream: Stream) -> None:
     print("mean size of parts:", {stream.names[at]: round(float(weight[at]), 3) for at in np.argsort(-weight)})
 
 
-def read(file: Path, limit: int | None, cache: Path | None) -> Stream:
-    """The decided stream, from the cache if it is there."""
+def read(file: Path, limit: int | None, cache: Path | None, make: Make = decided) -> Stream:
+    """The stream with its features, from the cache if it is there."""
     if cache and cache.exists():
         with np.load(cache, allow_pickle=False) as kept:
             return Stream(tuple(kept["names"].tolist()), *(kept[name] for name in Stream._fields[1:]))
     began = time.monotonic()
-    stream = decided(file, limit)
-    print(f"decided: {len(stream.at_ms) / (time.monotonic() - began):,.0f} rows/s", flush=True)
+    stream = make(file, limit)
+    print(f"{make.__name__}: {len(stream.at_ms) / (time.monotonic() - began):,.0f} rows/s", flush=True)
     if cache:
         np.savez(cache, **stream._asdict())
     return stream
@@ -207,11 +251,13 @@ def main() -> None:
     options.add_argument("file", type=Path, help="the Handbook's stream, gzip")
     options.add_argument("--cache", type=Path, help="where to keep the features once they are made")
     options.add_argument("--limit", type=int, help="rows to read")
+    options.add_argument("--windows", action="store_true", help="features alone, without the rules: many times faster")
+    options.add_argument("--good", type=int, default=1, help="fit to one in so many good rows, and to all bad ones")
     given = options.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, python {sys.version.split()[0]}, one thread")
-    stream = read(given.file, given.limit, given.cache)
+    stream = read(given.file, given.limit, given.cache, windowed if given.windows else decided)
     with threadpool_limits(1):
-        judged(with_terminals(stream))
+        judged(with_terminals(stream), given.good)
 
 
 if __name__ == "__main__":
