@@ -29,7 +29,7 @@ from sidechain.models.wet.experts.panel import CONSENSUS, Panel
 from sidechain.models.wet.experts.retrieval import Retrieval
 from sidechain.models.wet.ranking import rank
 from sidechain.models.wet.selector import Selector
-from tests.bench.champion import Stream, read
+from tests.bench.champion import Stream, read, windowed
 from tests.bench.payments_rows import DELAY_MS
 
 ROWS = 1_000  # a batch
@@ -81,7 +81,7 @@ def main() -> None:
     options.add_argument("--last", type=int, default=300_000, help="rows from the end")
     given = options.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, python {sys.version.split()[0]}, one thread")
-    whole = read(given.file, None, given.cache)
+    whole = read(given.file, None, given.cache, windowed)
     last = slice(max(0, len(whole.at_ms) - given.last), None)
     stream = Stream(whole.names, *(column[last] for column in whole[1:]))
     experts = [make(stream.names, seed=SEED) for make in (Forest, Geometric, Heuristic, Retrieval)]
