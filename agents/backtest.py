@@ -270,7 +270,7 @@ class _Walk:
         self.found = Comparison(examples=asked.examples)
         self.taken = 0
         self._policy = load(asked.policy, name="the candidate")
-        self._stake_of = _stake_of(asked.stake)
+        self._stake_of = stake_of(asked.stake)
         self._partitions = asked.partitions
         self._since, self._until = asked.since_ms, asked.until_ms
         self._labels: Mapping[str, bool] = labels_of(asked.labels) if asked.labels is not None else {}
@@ -332,20 +332,20 @@ class _Walk:
         return (self._since is None or at_ms >= self._since) and (self._until is None or at_ms < self._until)
 
 
-def _stake_of(field: str | None) -> Callable[[bytes | None], int | None]:
+def stake_of(field: str | None) -> Callable[[bytes | None], int | None]:
     """What an event's bytes say is at stake; None where they do not."""
     if field is None:
         return lambda _value: None
     decode = msgspec.json.Decoder(msgspec.defstruct("Stake", [(field, int | None, None)])).decode
 
-    def stake_of(value: bytes | None) -> int | None:
+    def read(value: bytes | None) -> int | None:
         try:
             found: int | None = getattr(decode(value or b""), field)
         except (ValueError, RecursionError):  # such an event was rejected, or will be
             return None
         return found
 
-    return stake_of
+    return read
 
 
 def stake_field(policy: Policy, given: str | None) -> str | None:

@@ -115,6 +115,11 @@ class Candidate:
             )
         return self._pair(was, record)
 
+    @property
+    def broken(self) -> str:
+        """Why nothing counts for now; empty where the chain is whole so far."""
+        return "" if self._broken is None else str(self._broken)
+
     def finish(self) -> None:
         """The chain is at its end. Raises `Mismatch` where it is broken and no epoch begins behind that."""
         if self._broken:

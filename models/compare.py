@@ -5,8 +5,9 @@
     whole.merge(comparison)                            # another partition's; the order changes nothing
 
 A back-test feeds it from files and topics, a shadow from live events: whoever feeds the same pairs gets the same sums,
-to the last one. Everything here is a sum, a count, or the first few in a total order, so no total depends on how the
-work was divided. Weeks are ISO weeks of event time in UTC, shares basis points, stakes integers in the field's unit.
+to the last one; a label may come with its pair or long after it. Everything here is a sum, a count, or the first few in
+a total order, so no total depends on how the work was divided. Weeks are ISO weeks of event time in UTC, shares basis
+points, stakes integers in the field's unit.
 """
 
 from collections import Counter
@@ -24,6 +25,7 @@ UNDECIDED: Final = ("duplicate", "rejected")
 VERDICTS: Final = (*ACTIONS, *UNDECIDED)
 FULL_BP: Final = 10_000
 NO_WEEK: Final = "without a time"
+EARLIER: Final = "earlier"  # the weeks that are no longer told apart
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS: Final = 86_400_000
 
@@ -163,6 +165,8 @@ class Sums:
     labelled: int = 0
     caught: int = 0  # flips that stop what is labelled bad
     missed: int = 0  # ... that let it go
+    caught_stake: int = 0  # of those it is known of: what would have been saved
+    missed_stake: int = 0
     hits_before: Hits = field(default_factory=Hits)
     hits_after: Hits = field(default_factory=Hits)
 
@@ -175,16 +179,20 @@ class Sums:
             self.stricter += step > 0
             self.milder += step < 0
         if is_bad is not None:
-            self.label(before, after, is_bad)
+            self.label(before, after, stake, is_bad)
 
-    def label(self, before: str, after: str, is_bad: bool) -> None:
-        """What an input that is in these sums was in truth."""
+    def label(self, before: str, after: str, stake: int | None, is_bad: bool) -> None:
+        """What an input that was added was in truth."""
         self.labelled += 1
         self.hits_before.add(before, is_bad)
         self.hits_after.add(after, is_bad)
         stops = (after in INTERDICTING) - (before in INTERDICTING)
-        self.caught += is_bad and stops > 0
-        self.missed += is_bad and stops < 0
+        if is_bad and stops > 0:
+            self.caught += 1
+            self.caught_stake += stake or 0
+        elif is_bad and stops < 0:
+            self.missed += 1
+            self.missed_stake += stake or 0
 
     def merge(self, other: "Sums") -> None:
         """And what was summed elsewhere."""
@@ -195,6 +203,8 @@ class Sums:
         self.labelled += other.labelled
         self.caught += other.caught
         self.missed += other.missed
+        self.caught_stake += other.caught_stake
+        self.missed_stake += other.missed_stake
         self.hits_before.merge(other.hits_before)
         self.hits_after.merge(other.hits_after)
 
@@ -218,6 +228,9 @@ class Comparison:
     flags_after: Counter[str] = field(default_factory=Counter)
     rejections: Counter[tuple[str, str]] = field(default_factory=Counter)  # reasons that differ; "": not rejected
     policies: Counter[str] = field(default_factory=Counter)  # that sealed the decisions of before
+    spans: dict[int, tuple[int, int]] = field(
+        default_factory=dict
+    )  # by partition: the first and last seq, of any epoch
     outside: int = 0  # inputs outside the period
     earliest_ms: int | None = None  # of all inputs, also those outside
     latest_ms: int | None = None
@@ -225,7 +238,9 @@ class Comparison:
 
     def add(self, pair: Pair, stake: int | None = None, is_bad: bool | None = None) -> Flip | None:
         """One more pair; returned when it is a flip. `is_bad`: what the input was in truth, where somebody said so."""
-        _, _, under, _, at_ms, before, after = pair
+        partition, seq, under, _, at_ms, before, after = pair
+        first, last = self.spans.get(partition, (seq, seq))
+        self.spans[partition] = min(first, seq), max(last, seq)
         was, now = before.verdict, after.verdict
         if was not in ACTIONS and now not in ACTIONS:
             is_bad = None  # a repetition would count a second time what its first decision is right or wrong about
@@ -254,10 +269,16 @@ class Comparison:
             self.rejections[before.reason, after.reason] += 1
         return self._flip(pair, stake) if is_flip else None
 
-    def label(self, before: str, after: str, week: str, is_bad: bool) -> None:
-        """What an input was in truth that `add` counted in this week without a label."""
-        self.sums.label(before, after, is_bad)
-        self.weeks[week].label(before, after, is_bad)
+    def label(self, was: str, now: str, week: str, stake: int | None, is_bad: bool) -> None:
+        """What an input that was added before was in truth; `was` and `now` are its verdicts, one of them an action."""
+        self.sums.label(was, now, stake, is_bad)
+        self.weeks[week if week in self.weeks else EARLIER].label(was, now, stake, is_bad)
+
+    def keep_weeks(self, count: int) -> None:
+        """Tell the newest weeks apart, so many, and sum up the others: whoever counts for ever is bounded so."""
+        named = sorted(one for one in self.weeks if one not in (NO_WEEK, EARLIER))
+        for week in named[: max(0, len(named) - count)]:
+            self.weeks.setdefault(EARLIER, Sums()).merge(self.weeks.pop(week))
 
     def pass_over(self, at_ms: int | None) -> None:
         """One more input that is outside the period."""
@@ -282,6 +303,9 @@ class Comparison:
         self.rejections.update(other.rejections)
         self._reach(other.earliest_ms)
         self._reach(other.latest_ms)
+        for partition, (first, last) in other.spans.items():
+            from_, to = self.spans.get(partition, (first, last))
+            self.spans[partition] = min(from_, first), max(to, last)
         for week, sums in other.weeks.items():
             self.weeks.setdefault(week, Sums()).merge(sums)
         for move, flips in other.moves.items():

@@ -107,7 +107,9 @@ def backtest_(
     with Progress("entries compared", total) as progress:
         found = backtest(chains, asked, progress.advance, jobs=jobs, flips=flips)
     said = verdict(found)
-    emit(fields(found, candidate, said, stake) if json else "\n".join(lines(found, candidate.ref, said, stake)), json)
+    emit(
+        fields(found, candidate.ref, said, stake) if json else "\n".join(lines(found, candidate.ref, said, stake)), json
+    )
     if fail_on_flips is not None and found.sums.flips.count > fail_on_flips:
         raise AnswerIsNo(f"{found.sums.flips.count:,} inputs flip, and --fail-on-flips allows {fail_on_flips:,}")
 

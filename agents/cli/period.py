@@ -36,11 +36,11 @@ def period_of(since: str | None, until: str | None) -> Period:
     return found
 
 
-def duration_ms(text: str) -> int:
+def duration_ms(text: str, option: str = "--period") -> int:
     """A duration as packs write it. Raises `UsageProblem`."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise UsageProblem(f"--period {text} is no duration; write 7d, 12h, 30m, 90s or 2w")
+        raise UsageProblem(f"{option} {text} is no duration; write 7d, 12h, 30m, 90s or 2w")
     return int(match[1]) * _UNIT_MS[match[2]]
 
 
