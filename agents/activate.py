@@ -14,7 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from sidechain.agents.kafka_options import kafka_options
-from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem
+from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem, UsageProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.policy import Policy
@@ -25,11 +25,12 @@ BEGINNING: Final = -1  # instead of an offset: in force since the first entry
 Sealed = Callable[[int, int], None]  # told the partition and the seq of its policy entry
 
 
-async def standing(config: Config, policy: Policy) -> int | None:
+async def standing(config: Config, policy: Policy, proposal: str | None = None) -> int | None:
     """Where on `control` this policy was put in force, when nothing came after it; None when it is to be activated.
 
     BEGINNING when no policy was ever activated and this is the one the chains began under. Activating it again would
-    seal nothing, and whoever waited for a seal would wait for ever.
+    seal nothing, and whoever waited for a seal would wait for ever. For the same reason `UsageProblem` is raised where
+    `proposal` is to be sealed and the policy was put in force without it.
     """
     newest: PolicyRecord | None = None
     offset = BEGINNING
@@ -39,12 +40,20 @@ async def standing(config: Config, policy: Policy) -> int | None:
                 if (read := _read(one.value)) is not None and read.name == policy.name:
                     newest, offset = read, one.offset
     if newest is None:
-        return BEGINNING if await _began_under(config, policy) else None
-    return offset if newest.digest == policy.digest else None
+        is_there = await _began_under(config, policy)
+    else:
+        is_there = newest.digest == policy.digest
+    if not is_there:
+        return None
+    if proposal is not None and (newest is None or newest.proposal != proposal):
+        raise UsageProblem(
+            f"{policy.ref} is in force already, without proposal {proposal[:12]}: no entry will ever name that one"
+        )
+    return offset
 
 
-async def activate(config: Config, policy: Policy, by: str) -> int:
-    """Write the activation; returns its offset on `control`."""
+async def activate(config: Config, policy: Policy, by: str, proposal: str | None = None) -> int:
+    """Write the activation, with the id of the proposal it follows; returns its offset on `control`."""
     record = PolicyRecord(
         name=policy.name,
         version=policy.version,
@@ -52,6 +61,7 @@ async def activate(config: Config, policy: Policy, by: str) -> int:
         by=by,
         at=time.time_ns() // 1_000_000,
         text=policy.text,
+        proposal=msgspec.UNSET if proposal is None else proposal,
     )
     producer = AIOKafkaProducer(
         **kafka_options(config), acks="all", enable_idempotence=True, max_request_size=8_000_000

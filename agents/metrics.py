@@ -191,3 +191,26 @@ class WetMetrics:
         )
         self.entities = Gauge("sidechain_risk_entities", "Keys whose risk is remembered.", registry=registered)
         self.lag = Gauge("sidechain_wet_lag_records", "Records the wet agents have not read yet.", registry=registered)
+
+
+class ShadowMetrics:
+    """What the shadow tells; `candidates` are the references of the policies it runs."""
+
+    def __init__(self, registered: CollectorRegistry, candidates: Sequence[str] = ("candidate",)) -> None:
+        def counter(name: str, text: str) -> Mapping[str, Counter]:
+            return _bound(Counter(f"sidechain_shadow_{name}", text, ["candidate"], registry=registered), candidates)
+
+        self.inputs = counter("inputs_total", "Inputs a candidate decided beside the chain, by candidate.")
+        self.flips = counter("flips_total", "Inputs a candidate decides otherwise than was sealed, by candidate.")
+        self.reports = Counter("sidechain_shadow_reports_total", "Reports of figures written.", registry=registered)
+        self.lag = Gauge(
+            "sidechain_shadow_lag_records", "Entries the shadow has not looked at yet.", registry=registered
+        )
+        self.broken = Gauge(
+            "sidechain_shadow_broken_chains",
+            "Chains of which nothing counts at the moment, because they are broken.",
+            registry=registered,
+        )
+        self.last_report = Gauge(
+            "sidechain_shadow_last_report_timestamp_seconds", "When figures were last written.", registry=registered
+        )

@@ -1,13 +1,15 @@
 """What each role of a worker is made of. Imported per role: the dry side never loads what the wet side needs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 from sidechain.agents.priority import step_back
-from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 from sidechain.agents.worker import Role, Setting
+from sidechain.models.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,38 @@ def wet(setting: Setting) -> Role:
     metrics = WetMetrics(setting.registered)
     worker = WetWorker(setting.app, setting.policy, setting.options, config.topic, config.topic_prefix, metrics)
     return Role(worker.run)
+
+
+def shadow(setting: Setting, candidates: Sequence[Path], value: str | None) -> Role:
+    """Decides what is decided once more, under candidate policies."""
+    from sidechain.agents.backtest import stake_field, stake_of
+    from sidechain.agents.metrics import ShadowMetrics
+    from sidechain.agents.wet.shadow import ShadowWorker
+
+    config = setting.config
+    policies = _candidates(setting.policy, candidates)
+    stake = stake_field(policies[0], value)
+    step_back(config.wet_nice)
+    metrics = ShadowMetrics(setting.registered, [one.ref for one in policies])
+    return Role(ShadowWorker(policies, (stake, stake_of(stake)), setting.options, config.topic, metrics).run)
+
+
+def _candidates(policy: Policy, files: Sequence[Path]) -> list[Policy]:
+    """The candidates. Raises `UsageProblem` for what no chain of this pack can be held against."""
+    from sidechain.agents.wet.shadow import CANDIDATES
+    from sidechain.models.pack_file import load_file
+
+    if len(files) > CANDIDATES:
+        raise UsageProblem(f"{len(files)} candidates are too many for one shadow: at most {CANDIDATES}; start another")
+    policies: dict[str, Policy] = {}
+    for file in files:
+        one = load_file(file)
+        if one.name != policy.name:
+            raise UsageProblem(f"{file} is a policy of pack {one.name}, and the chains are of pack {policy.name}")
+        if one.ref in policies:
+            raise UsageProblem(f"{file} is {one.ref} again: name each candidate once")
+        policies[one.ref] = one
+    return list(policies.values())
 
 
 def _metadata_name(setting: Setting) -> Callable[[str], str]:

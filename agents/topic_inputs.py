@@ -17,6 +17,7 @@ class TopicInputs:
         self._control = control
         self._streams = {name: _Stream(one, partition) for name, one in readers.items()}
         self._partition = partition
+        self.behind = 0  # offset behind the last entry handed over
 
     def of(self, topic: str, offset: int) -> InputRecord | None:
         if topic == "control":
@@ -44,6 +45,7 @@ class TopicInputs:
                 if ready and (needed is None or stream is None or needed[1] > stream.reached):
                     yield ready
                     ready = []
+                self.behind = one.offset + 1
                 if needed is not None and stream is not None:
                     await stream.reach(needed[1])
                 elif needed is None:

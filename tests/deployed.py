@@ -12,12 +12,12 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidechain.agents.metrics import DryMetrics, TapMetrics, WetMetrics, registry
+from sidechain.agents.metrics import DryMetrics, ShadowMetrics, TapMetrics, WetMetrics, registry
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
-METRICS = {"dry": DryMetrics, "tap": TapMetrics, "wet": WetMetrics}
+METRICS = {"dry": DryMetrics, "tap": TapMetrics, "wet": WetMetrics, "shadow": ShadowMetrics}
 _OURS = re.compile(r"\bsidechain_\w+")
 
 

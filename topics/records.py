@@ -32,6 +32,7 @@ class PolicyRecord(msgspec.Struct, frozen=True, kw_only=True):
     by: str  # who activated it
     at: int  # when, by the activating person's clock, ms
     text: str  # the pack file
+    proposal: str | msgspec.UnsetType = msgspec.UNSET  # the id of the one it follows, where it follows one
 
 
 class RowsRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"list_name": "list"}):
@@ -157,6 +158,25 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
 
 
+class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`wet.shadow`: one candidate beside one chain, as far as it is. Key: `policy`; partition: the chain's.
+
+    {"v":1,"policy":"web@2:7b1e0c92d4aa","digest":"<64 hex>","partition":0,"entries":42,"seq":41,"head":"<64 hex>",
+     "broken":null,"late":0,"figures":{…}}
+    """
+
+    v: int = 1
+    policy: str  # the candidate
+    digest: str  # SHA-256 of its text
+    partition: int
+    entries: int  # of the chain's, from its first one on: looked at
+    seq: int | None  # of the last entry that counts; None: none does
+    head: str | None  # its hash
+    broken: str | None  # why nothing counts behind that, where it does not
+    late: int  # labels that came when their decision was remembered no longer
+    figures: dict[str, Any]  # what `policy backtest --json` prints between `why` and its end
+
+
 class DecisionRef(msgspec.Struct, frozen=True, kw_only=True):
     """Which decision is meant: {"id":"req-00017","partition":0,"seq":41,"action":"allow"}."""
 
@@ -245,7 +265,7 @@ class RefusedOutcomeEntry(entry.RefusedOutcome, frozen=True):
     hash: str
 
 
-class PolicyEntry(entry.PolicyChange, frozen=True):
+class PolicyEntry(entry.PolicyChange, frozen=True, kw_only=True):
     """`dry.decisions`, kind `policy`: from the next entry on another policy decides."""
 
     hash: str
@@ -368,6 +388,7 @@ __all__ = [
     "RowsRecord",
     "Score",
     "SettlementEntry",
+    "ShadowRecord",
     "Tap",
     "Transfer",
     "decode_entry",

@@ -12,6 +12,7 @@ from sidechain.agents.activate_list import lists_unlike
 from sidechain.agents.cli.connection import Cluster
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.problems import UsageProblem
+from sidechain.agents.proposals import find, must_allow, now_ms
 from sidechain.models.pack_cases import run_cases
 from sidechain.models.pack_file import load_file
 
@@ -19,6 +20,9 @@ from sidechain.models.pack_file import load_file
 def activate(
     file: Annotated[Path, typer.Argument(help="The pack file.")],
     by: Annotated[str, typer.Option(help="Who decided this; it is sealed into every chain.")],
+    proposal: Annotated[
+        str | None, typer.Option(metavar="ID", help="The proposal this follows; it is sealed into every chain.")
+    ] = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for every partition's seal; 0: not at all.")] = 30,
     *,
     cluster: Cluster,
@@ -26,8 +30,9 @@ def activate(
 ) -> None:
     """Put a policy in force on every partition, from a point in the stream that each chain records.
 
-    One that is in force already is not written again. Said beforehand: which lists it declares with other types than
-    those in force have, because to this policy they are unknown.
+    One that is in force already is not written again. With --proposal it must be what that proposal asks for, and in
+    its time. Said beforehand: which lists it declares with other types than those in force have, because to this policy
+    they are unknown.
     """
     if not by.strip():
         raise UsageProblem("--by names the person who decided this; it may not be empty")
@@ -36,12 +41,16 @@ def activate(
     if failed:
         raise UsageProblem(f"{len(failed)} of the pack's own cases fail; `sidechain policy test {file}` shows them")
     settings = cluster.settings(policy=file)
+    named = None if proposal is None else asyncio.run(find(settings, proposal))
+    follows = None if named is None else named.proposal.id
     unknown = asyncio.run(lists_unlike(settings, policy))
     for one in unknown:
         say(str(one))
-    offset = asyncio.run(standing(settings, policy))
+    offset = asyncio.run(standing(settings, policy, follows))
     if is_new := offset is None:
-        offset = asyncio.run(write(settings, policy, by.strip()))
+        if named is not None:
+            must_allow(named, policy, now_ms())
+        offset = asyncio.run(write(settings, policy, by.strip(), follows))
     if offset != BEGINNING:
         already = "" if is_new else " already, and nothing came after it"
         say(f"{policy.ref} stands on {settings.topic('control')} at offset {offset}{already}")
@@ -50,7 +59,8 @@ def activate(
         asyncio.run(sealed_everywhere(settings, offset, wait, at.__setitem__))
     if json:
         found = {"offset": None if offset == BEGINNING else offset, "new": is_new, "sealed_at_seq": at}
-        emit({"policy": policy.ref, "digest": policy.digest, **found, "unknown_lists": unknown}, json)
+        of = {"policy": policy.ref, "digest": policy.digest, "proposal": follows}
+        emit({**of, **found, "unknown_lists": unknown}, json)
     elif offset == BEGINNING:
         emit(f"{policy.ref} is in force: the chains began under it, and nothing was activated since")
     else:

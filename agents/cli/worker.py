@@ -1,7 +1,9 @@
-"""`sidechain worker dry|tap|wet`: the processes that decide, listen and learn."""
+"""`sidechain worker dry|tap|wet|shadow`: the processes that decide, listen, learn and compare."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -42,8 +44,26 @@ def wet(options: WorkerOptions) -> None:
     _work("wet", options)
 
 
-def _work(role: str, options: WorkerOptions) -> None:
+def shadow(
+    candidate: Annotated[
+        list[Path], typer.Option(metavar="FILE", help="The pack file of a candidate; repeat for more, up to 8.")
+    ],
+    value: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="The event's int field that is at stake; else the pack's.")
+    ] = None,
+    *,
+    options: WorkerOptions,
+) -> None:
+    """Decide what is decided once more under candidate policies, and say who would flip, until SIGTERM.
+
+    Nothing of it reaches a decision. It begins with the first entry of every chain, also when it is started again;
+    `sidechain shadow show` prints how far it is and what it found.
+    """
+    _work("shadow", options, candidates=candidate, value=value)
+
+
+def _work(role: str, options: WorkerOptions, **more: Any) -> None:
     from sidechain.agents import roles
     from sidechain.agents.worker import work
 
-    raise typer.Exit(work(role, getattr(roles, role), options.settings()))
+    raise typer.Exit(work(role, partial(getattr(roles, role), **more), options.settings()))

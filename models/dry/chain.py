@@ -318,7 +318,10 @@ class Replayer:
             return Fault(self.fold.seq, change.seq, "its input is gone", due, "neither")
         if change.source[2] < self.fold.next["control"] or policy.ref == self.fold.policy.ref:
             return Fault(self.fold.seq, change.seq, "its input yields no entry", "one entry", "none")
-        return self.fold.change_policy(policy, change.source[2], change.digest, at_ms=change.at, by=change.by)
+        proposal = None if change.proposal is msgspec.UNSET else change.proposal
+        return self.fold.change_policy(
+            policy, change.source[2], change.digest, at_ms=change.at, by=change.by, proposal=proposal
+        )
 
     def _decided(self, line: bytes, wanted: "_Wanted") -> bytes | Fault:
         """What a person decided consumes no input: made again from its own fields and where the chain stands."""

@@ -1,5 +1,7 @@
 """What a record of `control` asks for: another policy, or another version of a list."""
 
+from typing import Annotated
+
 import msgspec
 
 from sidechain.models.dry.lists import Activation
@@ -16,6 +18,7 @@ class Control(msgspec.Struct, frozen=True):
     by: str
     at: int
     text: str
+    proposal: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None  # the id of the one it follows
 
 
 class _Kind(msgspec.Struct):

@@ -154,6 +154,9 @@ class PolicyChange(msgspec.Struct, frozen=True):
     policy: str  # the one in force from here on
     previous: str
     by: str
+    proposal: str | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # the id of the one it follows, where the control record names one
 
 
 class ListChange(msgspec.Struct, frozen=True, rename={"list_ref": "list"}):

@@ -256,16 +256,20 @@ class Fold:
             return self._refused_control(record)
         if (policy.digest, policy.name) != (change.digest, change.name):
             return self._refused_control(record)
-        sealed = self.change_policy(policy, record.offset, digest, at_ms=change.at, by=change.by)
+        sealed = self.change_policy(
+            policy, record.offset, digest, at_ms=change.at, by=change.by, proposal=change.proposal
+        )
         return Folded([(policy.name.encode(), sealed)], [])
 
-    def change_policy(self, policy: Policy, offset: int, digest: str, *, at_ms: int, by: str) -> bytes:
+    def change_policy(
+        self, policy: Policy, offset: int, digest: str, *, at_ms: int, by: str, proposal: str | None = None
+    ) -> bytes:
         """The `policy` entry of the control record at `offset` with this digest; from the next entry on it decides."""
         previous = self._program.ref
         program = Program(policy)
         self._memory.follow(program, at_ms)
         self._take(program)
-        return self.writer.policy_change(policy.name, previous, offset, digest, at_ms=at_ms, by=by)
+        return self.writer.policy_change(policy.name, previous, offset, digest, at_ms=at_ms, by=by, proposal=proposal)
 
     def change_list(self, activation: Activation, offset: int, digest: str, table: Table) -> bytes:
         """The `list` entry of the control record at `offset` with this digest; from the next on these rows count."""

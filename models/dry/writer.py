@@ -10,6 +10,8 @@ Nothing is decided here: every method seals what it is told, with where the chai
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from sidechain.models.dry.budget import Spending
 from sidechain.models.dry.entry import (
     GENESIS,
@@ -130,7 +132,17 @@ class Writer:
             )
         )
 
-    def policy_change(self, name: str, previous: str, offset: int, digest: str, *, at_ms: int, by: str) -> bytes:
+    def policy_change(
+        self,
+        name: str,
+        previous: str,
+        offset: int,
+        digest: str,
+        *,
+        at_ms: int,
+        by: str,
+        proposal: str | None = None,
+    ) -> bytes:
         """The control record at `offset` has put the policy into force that `policy` now names."""
         self.next["control"] = offset + 1
         return self.append(
@@ -148,6 +160,7 @@ class Writer:
                 self.policy,
                 previous,
                 by,
+                msgspec.UNSET if proposal is None else proposal,
             )
         )
 

@@ -30,7 +30,7 @@ def test_the_chain_is_never_compacted_and_never_expires():
     assert catalog()["control"].retention_ms == FOREVER
 
 
-@pytest.mark.parametrize("logical", ["dry.state", "wet.metadata", "wet.signals"])
+@pytest.mark.parametrize("logical", ["dry.state", "wet.metadata", "wet.shadow", "wet.signals"])
 def test_what_is_read_to_its_end_at_a_start_is_compacted(logical):
     config = catalog()[logical].config()
     assert config["cleanup.policy"] == "compact"
@@ -49,6 +49,14 @@ def test_nothing_wet_writes_anything_dry():
         if name.startswith("dry.") or name in ("events", "control"):
             assert not wet & set(topic.writers), name
     assert not wet & set(catalog()["events"].readers)
+
+
+def test_a_shadow_sees_what_is_decided_and_writes_figures_alone():
+    """It decides the same inputs with the same kernel, and nobody obeys it."""
+    assert {name for name, topic in catalog().items() if "shadow" in topic.writers} == {"wet.shadow"}
+    reads = {"events", "outcomes", "dry.decisions", "control", "wet.shadow"}
+    assert {name for name, topic in catalog().items() if "shadow" in topic.readers} == reads
+    assert "decider" not in catalog()["wet.shadow"].readers
 
 
 def test_every_topic_is_described():

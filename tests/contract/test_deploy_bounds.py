@@ -58,4 +58,6 @@ PACES = {
     "lane.lane.PACE_S",
     "lane.lane.PAUSE_S",
     "lane.log_ends.POLL_S",
+    "wet.shadow.PAUSE_S",
+    "wet.shadow.REPORT_S",
 }

@@ -14,7 +14,9 @@ import pytest
 from sidechain.agents.believing import UNTRUSTING, Believer
 from sidechain.agents.checkpoints import Keys
 from sidechain.agents.lane.outcomes import Forward, forwards
+from sidechain.models import proposal as proposals
 from sidechain.models.columns import read as read_row
+from sidechain.models.compare_fields import figures
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.accounts import BUDGET_PREFIXES
 from sidechain.models.dry.budget import REASONS as REASONS_OF_BUDGETS
@@ -25,6 +27,7 @@ from sidechain.models.dry.program import SignalValue
 from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
+from sidechain.models.policy import Policy
 from sidechain.models.proof import certificate as certificates
 from sidechain.models.proof import note as notes
 from sidechain.models.proof.chain_check import ChainCheck
@@ -34,6 +37,7 @@ from sidechain.models.proof.note import VerifierKey
 from sidechain.models.report.document import Chain, Known, document, seal
 from sidechain.models.report.tally import Ask
 from sidechain.models.report.what_if import gates_of
+from sidechain.models.shadow import Shadow
 from sidechain.topics import records
 from sidechain.topics.catalog import catalog
 from tests.proofs import OLD, ROOT, certificate
@@ -314,11 +318,65 @@ def test_a_list_is_named_by_the_digest_of_its_sorted_rows():
     assert change["chunks"] == list(range(len(chunks)))
 
 
+def doors(text: bytes) -> Policy:
+    return load(text, name="doors.yaml")
+
+
+def test_a_candidate_beside_these_entries_comes_to_these_figures():
+    """The policy activated later, beside the three entries before it."""
+    stated = json.loads(lines("wet.shadow")[0])
+    inputs = {
+        ("events", at): Line(at, b"b-17", value) for at, value in zip(EVENT_OFFSETS, lines("events"), strict=True)
+    }
+    one = Shadow(doors(activated()), 0, lambda topic, at: inputs.get((topic, at)), lambda _value: None)
+    for line in lines("dry.decisions")[:3]:
+        one.take(line)
+    assert (stated["entries"], stated["seq"], stated["head"]) == (one.entries, one.seq, entries()[2]["hash"])
+    assert (stated["policy"], stated["digest"]) == (one.policy.ref, one.policy.digest)
+    assert msgspec.json.encode(stated["figures"]) == msgspec.json.encode(figures(one.found, None))
+    assert (
+        records.encode(msgspec.json.decode(lines("wet.shadow")[0], type=records.ShadowRecord)) == lines("wet.shadow")[0]
+    )
+
+
+def activated() -> bytes:
+    """The text of the policy on `control`."""
+    return json.loads(lines("control")[0])["text"].encode()
+
+
+def test_a_proposal_is_named_by_what_it_says():
+    """With hashlib alone; its words are those of the diff, its evidence that of the shadow."""
+    value = lines("human.proposals")[0]
+    stated = json.loads(value)
+    assert stated["id"] == sha256(value[:-73]).hexdigest()
+    found = proposals.read(value)
+    old, new = doors(BLOCKS["doors.yaml"].encode() + b"\n"), doors(activated())
+    assert found.change == proposals.to_policy(new, old)
+    shown = {name: one for name, one in found.evidence[0].figures.items() if name != "chains"}
+    assert shown == json.loads(lines("wet.shadow")[0])["figures"]
+    assert records.encode(found) == value
+
+
+def test_the_kernel_seals_which_proposal_a_policy_follows():
+    """The same record with one field more, and the entry it makes."""
+    change, sealed = lines("proposed")
+    assert json.loads(change) == {
+        **json.loads(lines("control")[0]),
+        "proposal": json.loads(lines("human.proposals")[0])["id"],
+    }
+    fold = Fold(doors(BLOCKS["doors.yaml"].encode() + b"\n"), 0)
+    inputs = [Line(at, b"b-17", value) for at, value in zip(EVENT_OFFSETS, lines("events"), strict=True)]
+    fold.events(inputs[:3])
+    made = fold.control(Line(0, b"doors", change), doors)
+    assert [value for _, value in made.entries] == [sealed]
+
+
 def test_an_entry_comes_back_as_it_was():
-    for block in ("dry.decisions", "settlements", "repairs", "listed", "budgeted", "governed", "transferred"):
-        found = [records.decode_entry(line) for line in lines(block)]
+    blocks = ("dry.decisions", "settlements", "repairs", "listed", "budgeted", "governed", "transferred")
+    for block in [*(lines(name) for name in blocks), lines("proposed")[1:]]:
+        found = [records.decode_entry(line) for line in block]
         assert [type(one) for one in found] == [records.ENTRIES[one.kind] for one in found]
-        assert [records.encode(one) for one in found] == lines(block)
+        assert [records.encode(one) for one in found] == block
     assert not records.decode_entry(lines("dry.decisions")[0]).used_signals
     assert records.decode_entry(lines("dry.decisions")[4]).used_signals
 
