@@ -73,12 +73,20 @@ class Process:
     """`sidechain worker dry`, or another role, in a process of its own, with its log."""
 
     def __init__(
-        self, config: Config, log: Path, role: str = "dry", program: Sequence[str] = (), **settings: Any
+        self,
+        config: Config,
+        log: Path,
+        role: str = "dry",
+        program: Sequence[str] = (),
+        options: Sequence[str] = (),
+        **settings: Any,
     ) -> None:
-        """`program`: what Python runs in place of the command line, and leads there; `settings`: SIDECHAIN_*."""
+        """`program`: what Python runs in place of the command line, and leads there; `options`: the role's own;
+        `settings`: SIDECHAIN_*."""
         self.log = log
         self._program = list(program) or ["-m", "sidechain.agents"]
         self._role = role
+        self._options = list(options)
         self._config = config
         environment = {f"SIDECHAIN_{name.upper()}": str(value) for name, value in settings.items()}
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
@@ -88,7 +96,7 @@ class Process:
     def start(self) -> "Process":
         """Start it; it has not taken anything over yet."""
         config = self._config
-        words = ["worker", self._role, "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
+        words = ["worker", self._role, *self._options, "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
         named = ["--policy", str(config.policy)] if config.policy else ["--pack", str(config.pack)]
         self._seen = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:

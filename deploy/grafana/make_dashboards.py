@@ -1,4 +1,5 @@
-"""The dashboard is a program: `python deploy/grafana/make_dashboards.py` writes dashboards/sidechain.json.
+"""The dashboards are a program: `python deploy/grafana/make_dashboards.py` writes dashboards/sidechain.json and, for
+where a shadow runs, dashboards/shadow.json.
 
 Names of metrics come from the objects of agents/metrics.py, so a renamed metric renames its panels, and a metric that
 is gone stops the generator. The JSON is committed, because who deploys it needs neither Python nor the builder; a test
@@ -30,9 +31,9 @@ from grafana_foundation_sdk.models.dashboard import (
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from sidechain.agents.metrics import DryMetrics, TapMetrics, WetMetrics
+from sidechain.agents.metrics import DryMetrics, ShadowMetrics, TapMetrics, WetMetrics
 
-WRITTEN: Final = Path(__file__).parent / "dashboards" / "sidechain.json"
+FOLDER: Final = Path(__file__).parent / "dashboards"
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 SELECTED: Final = '{job=~"$job",instance=~"$instance"}'
 PER_SECOND: Final = "cps"
@@ -57,6 +58,7 @@ COLOURS: Final = {
 DRY: Final = DryMetrics(CollectorRegistry())
 TAP: Final = TapMetrics(CollectorRegistry())
 WET: Final = WetMetrics(CollectorRegistry())
+SHADOW: Final = ShadowMetrics(CollectorRegistry())
 
 Metric = MetricWrapperBase | Mapping[str, MetricWrapperBase]
 
@@ -255,6 +257,30 @@ ISOLATION_ROW: Final = (
     ),
 )
 
+SHADOW_ROW: Final = (
+    Graph(
+        title="Inputs by candidate",
+        description="Inputs a candidate decides per second beside the chains. Right after a start these are old ones: "
+        "a shadow walks every chain from its first entry.",
+        unit=PER_SECOND,
+        queries=(rate_by("candidate", SHADOW.inputs),),
+    ),
+    Graph(
+        title="Flips by candidate",
+        description="Inputs per second that a candidate decides otherwise than was sealed. "
+        "`sidechain shadow show` says which, what is at stake, and how often it is right.",
+        unit=PER_SECOND,
+        queries=(rate_by("candidate", SHADOW.flips),),
+    ),
+    Graph(
+        title="Shadow lag",
+        description="Entries the shadow has not looked at yet, and on the right chains that are broken, of which "
+        "nothing counts. No decision waits for a shadow.",
+        unit=COUNT,
+        queries=(now(SHADOW.lag, "not looked at"), now(SHADOW.broken, "broken chains", right_axis=COUNT)),
+    ),
+)
+
 ROWS: Final = {"Dry": DRY_ROW, "Wet": WET_ROW, "Isolation": ISOLATION_ROW}
 
 
@@ -320,12 +346,24 @@ def selector(name: str, label: str, query: str) -> dashboard.QueryVariable:
     )
 
 
-def sidechain(rows: Mapping[str, Iterable[Graph]] = ROWS) -> dashboard.Dashboard:
-    """The builder of the whole dashboard."""
+def sidechain() -> dashboard.Dashboard:
+    """The builder of the first dashboard."""
+    says = "Sealed decisions, what listens to them, and that the second never slows down the first."
+    return board("sidechain", "Sidechain", says, ROWS)
+
+
+def shadow() -> dashboard.Dashboard:
+    """The builder of the dashboard of shadows."""
+    says = "Candidate policies beside the live chains: how far they are, and how often they would decide otherwise."
+    return board("sidechain-shadow", "Sidechain: shadow", says, {"Shadow": SHADOW_ROW})
+
+
+def board(uid: str, title: str, says: str, rows: Mapping[str, Iterable[Graph]]) -> dashboard.Dashboard:
+    """The builder of a whole dashboard."""
     made = (
-        dashboard.Dashboard("Sidechain")
-        .uid("sidechain")
-        .description("Sealed decisions, what listens to them, and that the second never slows down the first.")
+        dashboard.Dashboard(title)
+        .uid(uid)
+        .description(says)
         .tags(["sidechain"])
         .readonly()
         .tooltip(DashboardCursorSync.CROSSHAIR)
@@ -346,10 +384,12 @@ def sidechain(rows: Mapping[str, Iterable[Graph]] = ROWS) -> dashboard.Dashboard
     return made
 
 
-def rendered() -> str:
-    """The file's text."""
-    return JSONEncoder(sort_keys=True, indent=2).encode(sidechain().build()) + "\n"
+def rendered() -> dict[str, str]:
+    """The text of each file, by its name."""
+    encode = JSONEncoder(sort_keys=True, indent=2).encode
+    return {f"{one.__name__}.json": encode(one().build()) + "\n" for one in (sidechain, shadow)}
 
 
 if __name__ == "__main__":
-    WRITTEN.write_text(rendered(), encoding="utf-8")
+    for name, text in rendered().items():
+        FOLDER.joinpath(name).write_text(text, encoding="utf-8")

@@ -22,10 +22,11 @@ from sidechain.agents.config import load
 from sidechain.agents.local_kafka import free_port
 from sidechain.agents.settings import Config
 from sidechain.agents.worker import GRACE_S
+from sidechain.models.pack_file import load_pack
 from tests.deployed import DEPLOY, ROOT, from_yaml
 
 WORKERS = ("dry", "tap", "wet")
-OURS = (*WORKERS, "topics")
+OURS = (*WORKERS, "shadow", "topics")
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 # `${NAME:-default}` is the only form we use: everything works without an environment.
@@ -138,6 +139,7 @@ def test_the_wet_side_holds_no_key_and_little_processor():
     assert "SIDECHAIN_PSEUDONYM_KEY_FILE" not in SERVICES["wet"]["environment"]
     assert SERVICES["wet"]["cpus"] < 1
     assert SERVICES["tap"]["cpus"] < 1
+    assert SERVICES["shadow"]["cpus"] < 1
     assert set(COMPOSE["secrets"]) == {"pseudonym_key"}
 
 
@@ -238,15 +240,18 @@ def test_the_dry_image_cannot_learn():
     assert set(pins("requirements.txt")) < set(pins("deploy/requirements-wet.txt"))
 
 
-@pytest.mark.parametrize("name", ["topics", "dry", "tap"])
+@pytest.mark.parametrize("name", ["topics", "dry", "tap", "shadow"])
 def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, tmp_path):
     """With numpy and scikit-learn out of reach each gets as far as the cluster, which is not there: exit code 3."""
     key = tmp_path / "key"
     key.write_text("0123456789abcdef", encoding="ascii")
+    candidate = tmp_path / "candidate.yaml"
+    candidate.write_text(load_pack("web").text, encoding="utf-8")
+    words = [one.replace("/candidates/candidate.yaml", str(candidate)) for one in SERVICES[name]["command"]]
     without = "import sys; sys.modules.update(numpy=None, scipy=None, sklearn=None)"
     start = f"{without}; from sidechain.agents.cli import main; sys.argv[0] = 'sidechain'; main()"
     done = subprocess.run(
-        [sys.executable, "-c", start, *SERVICES[name]["command"]],
+        [sys.executable, "-c", start, *words],
         env={
             "SIDECHAIN_PACK": "web",
             "SIDECHAIN_BOOTSTRAP": f"127.0.0.1:{free_port()}",

@@ -46,7 +46,7 @@ def test_the_wet_side_wakes_nobody():
     """No decision waits for it, so nothing it does is a page."""
     groups = {group["name"]: group["rules"] for group in from_yaml("deploy/prometheus/rules.yml")["groups"]}
     assert {rule["labels"]["severity"] for rule in groups["sidechain-wet"]} == {"ticket"}
-    wet = re.compile(r"wet|tap|score")
+    wet = re.compile(r"wet|tap|score|shadow")
     for rule in groups["sidechain-dry"]:
         assert not wet.search(rule["expr"]), rule["alert"]
 
@@ -96,8 +96,14 @@ def test_promtool_accepts(words):
         ('{result="dropped"}[10m]', "[10m]"),
         ("(sidechain_tap_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
         ("(sidechain_wet_unreadable_total[10m])", "(sidechain_tap_unreadable_total[10m])"),
+        ("sidechain_shadow_broken_chains > 0", "sidechain_shadow_broken_chains > 1"),
+        (
+            "rate(sidechain_shadow_inputs_total[5m])), 1) > 14400",
+            "rate(sidechain_shadow_inputs_total[5m])), 1) > 18000",
+        ),
+        ("/ clamp_min(max by (job) (rate(sidechain_shadow_inputs_total[5m])), 1)", "/ 1"),
         ('result="failed"', 'result="restored"'),
-        ('up{job=~"sidechain-(tap|wet)"} == 0', 'up{job=~"sidechain-(tap|wet)"} == 2'),
+        ('up{job=~"sidechain-(tap|wet|shadow)"} == 0', 'up{job=~"sidechain-(tap|wet|shadow)"} == 2'),
         ('up{job="sidechain-dry"} == 0', 'up{job=~"sidechain-.+"} == 0'),
         ("vector(1)", "vector(1) > 1"),
     ],

@@ -2,10 +2,13 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from sidechain.agents.problems import UsageProblem
+from sidechain.agents.roles import _candidates
 from sidechain.models import awaited
 from sidechain.models.awaited import Awaited, Decided
 from sidechain.models.candidate import Candidate, Mismatch
@@ -13,6 +16,7 @@ from sidechain.models.compare import EARLIER, NO_WEEK, VERDICTS, Comparison, Fli
 from sidechain.models.compare_fields import comparison_of, figures
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.entry import stated
+from sidechain.models.pack_file import load_pack
 from sidechain.models.policy import Policy
 from sidechain.models.shadow import Shadow
 from tests.support import T0, event, feature, policy, records, rule
@@ -186,3 +190,23 @@ def test_figures_lead_back_to_the_comparison() -> None:
     assert (twice.sums.inputs, twice.sums.labelled) == (10, 4)
     with pytest.raises(ValueError, match="inputs"):
         comparison_of({**told, "inputs": "many"})
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["web2"] * 2, r"web2.yaml is web@2:[0-9a-f]{12} again: name each candidate once"),
+        (["web2"] * 9, "9 candidates are too many for one shadow: at most 8; start another"),
+        (["other"], "other.yaml is a policy of pack other, and the chains are of pack web"),
+    ],
+    ids=["twice", "too many", "another pack"],
+)
+def test_candidates_that_cannot_be_are_refused(tmp_path: Path, names: list[str], said: str) -> None:
+    """Before anything is read."""
+    text = load_pack("web").text
+    (tmp_path / "web2.yaml").write_text(text.replace("version: 1", "version: 2", 1), encoding="utf-8")
+    (tmp_path / "other.yaml").write_text(text.replace("pack: web", "pack: other", 1), encoding="utf-8")
+    files = [tmp_path / f"{name}.yaml" for name in names]
+    with pytest.raises(UsageProblem, match=said):
+        _candidates(load_pack("web"), files)
+    assert [one.version for one in _candidates(load_pack("web"), [tmp_path / "web2.yaml"])] == [2]
