@@ -25,8 +25,16 @@ class Shadow:
     """One candidate on one partition."""
 
     def __init__(
-        self, policy: Policy, partition: int, input_of: InputOf, stake_of: StakeOf, *, examples: int = 3
+        self,
+        policy: Policy,
+        partition: int,
+        input_of: InputOf,
+        stake_of: StakeOf,
+        *,
+        partitions: int | None = None,
+        examples: int = 3,
     ) -> None:
+        """`partitions`: how many share the accounts of a candidate with budgets, where no entry has said so before."""
         self.policy = policy
         self.partition = partition
         self.found = Comparison(examples=examples)
@@ -34,7 +42,7 @@ class Shadow:
         self.seq: int | None = None  # of the last entry that was held against
         self.head: str | None = None  # its hash
         self.late = 0  # labels of entries that are remembered no longer
-        self._candidate = Candidate(policy, partition, input_of)
+        self._candidate = Candidate(policy, partition, input_of, partitions=partitions)
         self._stake_of = stake_of
         self._awaited = Awaited()
 

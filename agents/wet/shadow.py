@@ -72,7 +72,8 @@ class ShadowWorker:
             self._entries = await topics.reader("dry.decisions")
             control = _Control(await topics.reader("control"))
             inputs = await topics.inputs_read()
-            self._chains = [self._chain(one, inputs, control) for one in await self._entries.partitions()]
+            every = await self._entries.partitions()
+            self._chains = [self._chain(one, len(every), inputs, control) for one in every]
             for chain in self._chains:
                 before = (told.get((one.policy.digest, chain.partition)) for one in chain.shadows)
                 chain.reported = min(0 if one is None else one.entries for one in before)
@@ -94,9 +95,10 @@ class ShadowWorker:
         for chain in self._chains:
             await self._report(chain, 0)
 
-    def _chain(self, partition: int, inputs: Mapping[str, Reader], control: "_Control") -> "_Chain":
+    def _chain(self, partition: int, of: int, inputs: Mapping[str, Reader], control: "_Control") -> "_Chain":
+        """`of`: so many partitions in all."""
         read = _Inputs(TopicInputs(inputs, partition, control.log))
-        shadows = [Shadow(one, partition, read.of, self._stake_of) for one in self._candidates]
+        shadows = [Shadow(one, partition, read.of, self._stake_of, partitions=of) for one in self._candidates]
         return _Chain(partition, read.topics, control, shadows)
 
     def _count(self, policy: str, inputs: int, flips: int) -> None:

@@ -1,13 +1,18 @@
 """A shadow beside live chains: what it says a back-test says too, killed or not, and no decision notices it."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from sidechain.agents.cli import build
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.settings import Config
+from sidechain.agents.shadowed import shadowed
 from sidechain.models.pack_file import load_file
 from tests.lanes import T0, Process, assert_balanced, config_of, made, request, send, until, wait_decided
 
@@ -50,16 +55,33 @@ def config(broker: LocalKafka, prefix: str, policies: list[Path]) -> Config:
 
 
 @pytest.fixture
-def ask(sidechain, config: Config):
-    """A command on these topics, its answer as data; or what it said when it refused."""
+def ask(config: Config):
+    """A command on these topics, its answer as data; or what it said when it refused. In this process: most of the
+    time would be starts of Python."""
 
     def command(*words: object, code: int = 0):
-        where = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
-        done = sidechain(*map(str, words), "--json", *where)
-        assert done.returncode == code, done.stderr
+        where = ["--json", "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
+        done = said(*words, *where)
+        assert done.exit_code == code, done.stderr
         return json.loads(done.stdout) if not code else done.stderr
 
     return command
+
+
+def said(*words: object) -> Result:
+    """What a command says."""
+    every = [str(one) for one in words]
+    return CliRunner().invoke(build(every), every, catch_exceptions=False)
+
+
+def shown(config: Config) -> list[dict]:
+    """What `shadow show --json` prints of each candidate."""
+    return [one.fields() for one in asyncio.run(shadowed(config))]
+
+
+def seen(config: Config) -> int:
+    """Entries the candidates were held against."""
+    return sum(chain["entries"] for one in shown(config) for chain in one["chains"])
 
 
 def traffic(first: int) -> list[tuple[int, bytes, bytes]]:
@@ -95,7 +117,7 @@ def test_it_says_what_a_back_test_says_whatever_happened_to_it(
         shadow.wait_for("the shadow worker runs")
         send(config, traffic(0))
         wait_decided(config, HALF, [dry, shadow])
-        until(lambda: seen(ask("shadow", "show", "--policy", monday)) > 0, shadow.said)
+        until(lambda: seen(config) > 0, shadow.said)
         shadow.kill()
         send(config, labels(), "outcomes")
         send(config, traffic(HALF))
@@ -105,7 +127,7 @@ def test_it_says_what_a_back_test_says_whatever_happened_to_it(
         file.write_bytes(b"".join(value + b"\n" for _, _, value in labels()))
         told = [ask("policy", "backtest", one, "--labels", file) for one in (friday, same)]
         every = sum(map(len, assert_balanced(config).values()))
-        until(lambda: seen(ask("shadow", "show", "--policy", monday)) == 2 * every, shadow.said)
+        until(lambda: seen(config) == 2 * every, shadow.said)
         found = ask("shadow", "show", "--policy", monday)["candidates"]
         chains = [one.pop("chains") for one in found]
         assert found == told
@@ -119,11 +141,6 @@ def test_it_says_what_a_back_test_says_whatever_happened_to_it(
         proposed_and_activated(config, policies, ask)
         assert dry.stop() == 0
     assert ask("replay", "--policy", monday)
-
-
-def seen(shown: dict) -> int:
-    """Entries the candidates were held against."""
-    return sum(chain["entries"] for one in shown["candidates"] for chain in one["chains"])
 
 
 def proposed_and_activated(config: Config, policies: list[Path], ask) -> None:
@@ -158,7 +175,7 @@ def proposed_and_activated(config: Config, policies: list[Path], ask) -> None:
 
 
 def test_a_candidate_that_raises_ends_the_shadow_and_nothing_else(
-    config: Config, policies: list[Path], tmp_path: Path, ask
+    config: Config, policies: list[Path], tmp_path: Path
 ) -> None:
     """Exit 70 with the traceback; decisions go on, and its last report stands."""
     log, planted = tmp_path / "shadow.log", [str(PLANTED), str(T0 + 1_000 * (HALF + 70))]
@@ -168,7 +185,7 @@ def test_a_candidate_that_raises_ends_the_shadow_and_nothing_else(
         shadow.wait_for("the shadow worker runs")
         send(config, traffic(0))
         wait_decided(config, HALF, [dry, shadow])
-        until(lambda: seen(ask("shadow", "show", "--policy", policies[0])) > 0, shadow.said)
+        until(lambda: seen(config) > 0, shadow.said)
         send(config, traffic(HALF))
         assert shadow.ended() == 70
         assert "ZeroDivisionError: planted in a feature" in shadow.said()
@@ -176,26 +193,26 @@ def test_a_candidate_that_raises_ends_the_shadow_and_nothing_else(
         wait_decided(config, 3 * HALF, [dry])
         assert dry.stop() == 0
     assert_balanced(config)
-    assert seen(ask("shadow", "show", "--policy", policies[0])) > 0
+    assert seen(config) > 0
 
 
-def test_what_cannot_be_is_said(config: Config, policies: list[Path], tmp_path: Path, sidechain) -> None:
+def test_what_cannot_be_is_said(config: Config, policies: list[Path]) -> None:
     """Whose fault it is, and what to do."""
+    _, friday, _ = policies
     where = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
-    for words, code, said in (
-        ("worker shadow --pack network --candidate web2.yaml", 2, "and the chains are of pack network"),
-        ("shadow show --pack web --candidate web@9", 1, "no candidate that begins with web@9 was shadowed here"),
-        ("shadow propose web2.yaml --by anna --why x", 2, "no shadow has reported of web@2:"),
-        ("proposals new web2.yaml --by anna --why x --evidence web2.yaml", 2, "web2.yaml is no evidence"),
-        ("proposals show deadbeef --pack web", 2, "there is no proposal deadbeef"),
+    for words, code, sentence in (
+        (["shadow", "show", "--pack", "web", "--candidate", "web@9"], 1, "no candidate that begins with web@9 was"),
+        (["shadow", "propose", friday, "--by", "anna", "--why", "x"], 2, "no shadow has reported of web@2:"),
+        (["proposals", "new", friday, "--by", "anna", "--why", "x", "--evidence", friday], 2, "is no evidence"),
+        (["proposals", "new", friday, "--by", "anna", "--why", "x", "--within", "soon"], 2, "soon is no duration"),
+        (["proposals", "new", friday, "--by", " ", "--why", "x"], 2, "`author` says nothing"),
+        (["proposals", "show", "deadbeef", "--pack", "web"], 2, "there is no proposal deadbeef"),
     ):
-        done = sidechain(*words.split(), *where, cwd=tmp_path)
-        assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
-    blank = sidechain("proposals", "new", "web2.yaml", "--by", " ", "--why", "x", *where, cwd=tmp_path)
-    assert (blank.returncode, "`author` says nothing" in blank.stderr) == (2, True), blank.stderr
+        done = said(*words, *where)
+        assert (done.exit_code, sentence in done.stderr) == (code, True), done.stderr
 
 
-def test_proposals_that_are_none_are_passed_over_and_told(config: Config, policies: list[Path], ask, sidechain) -> None:
+def test_proposals_that_are_none_are_passed_over_and_told(config: Config, policies: list[Path], ask) -> None:
     """Whoever may write there can write anything; what is right counts all the same."""
     made_one = ask("proposals", "new", policies[1], "--by", "anna", "--why", "It catches more.")
     send(config, [(0, b"x", b"not json"), (0, b"x", None)], "human.proposals")
@@ -205,7 +222,7 @@ def test_proposals_that_are_none_are_passed_over_and_told(config: Config, polici
     assert made_one["replaces"] is None  # no chain has begun
     where = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(policies[0])]
     for words in (["proposals", "list"], ["proposals", "show", made_one["id"]]):
-        done = sidechain(*words, *where)
-        assert (done.returncode, made_one["id"][:12] in done.stdout) == (0, True), done.stderr
-    text = sidechain("proposals", "show", made_one["id"], "--text", *where).stdout
+        done = said(*words, *where)
+        assert (done.exit_code, made_one["id"][:12] in done.stdout) == (0, True), done.stderr
+    text = said("proposals", "show", made_one["id"], "--text", *where).stdout
     assert text == policies[1].read_text(encoding="utf-8")
