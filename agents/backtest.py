@@ -310,7 +310,7 @@ class _Walk:
         stake = self._stake_of(candidate.record.value) if is_flip and candidate.record else None
         flip = self.found.add(pair, stake, self._labels.get(pair.id) if pair.id is not None else None)
         if self._late is not None and pair.before.verdict in ACTIONS:  # nothing else can be settled
-            self._late.wait(pair)
+            self._late.wait(pair, stake)
         if flip is not None and self._flips is not None:
             self._flips.write(msgspec.json.encode(flip._asdict()) + b"\n")
 

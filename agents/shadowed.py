@@ -88,5 +88,4 @@ def _chain(one: ShadowRecord) -> dict[str, Any]:
         "seq": one.seq,
         "head": one.head,
         "broken": one.broken,
-        "late_labels": one.late,
     }

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from sidechain.models.awaited import Awaited, Decided
 from sidechain.models.candidate import Candidate, InputOf
-from sidechain.models.compare import Comparison, week_of
+from sidechain.models.compare import Comparison
 from sidechain.models.dry.entry import SEAL_LENGTH
+from sidechain.models.late_labels import LateLabels
 from sidechain.models.policy import ACTIONS, Policy
 
 WEEKS: Final = 260  # told apart; of a chain that is longer, the older ones are summed up
@@ -41,10 +41,10 @@ class Shadow:
         self.entries = 0  # seen, right or wrong
         self.seq: int | None = None  # of the last entry that was held against
         self.head: str | None = None  # its hash
-        self.late = 0  # labels of entries that are remembered no longer
         self._candidate = Candidate(policy, partition, input_of, partitions=partitions)
         self._stake_of = stake_of
-        self._awaited = Awaited()
+        self._late = LateLabels(self.found)
+        self._begun = 0
 
     @property
     def broken(self) -> str:
@@ -58,40 +58,33 @@ class Shadow:
         if self._candidate.broken:
             return
         if pair is None:
-            self._other(line)
+            self._hear(line)
             return
         self.seq, self.head = pair.seq, _hash(line)
         was, now = pair.before.verdict, pair.after.verdict
         record = self._candidate.record
         stake = self._stake_of(record.value) if was != now and record is not None else None
         self.found.add(pair, stake)
-        if was in ACTIONS:
-            self._awaited.remember(pair.seq, Decided(was, now, week_of(pair.at_ms), stake))
+        if was in ACTIONS:  # nothing else can be settled
+            self._late.wait(pair, stake)
         if not self.entries % KEEP_EVERY:
             self.found.keep_weeks(WEEKS)
 
-    def _other(self, line: bytes) -> None:
-        """An entry that is of no event: it may label a decision, or begin another epoch."""
-        other = _decode(line)
-        self.seq, self.head = other.seq, _hash(line)
-        if other.kind == "epoch":
-            self._awaited = Awaited()
-        elif other.kind == "settlement" and other.label is not None and other.settles is not None:
-            decided = self._awaited.take(other.settles)
-            if decided is None:
-                self.late += 1
-            else:
-                self.found.label(decided.was, decided.now, decided.week, decided.stake, other.label == "bad")
+    def _hear(self, line: bytes) -> None:
+        """An entry that is of no event: it may say what a decision was in truth, or begin another epoch."""
+        self.seq, self.head = _decode(line).seq, _hash(line)
+        if self._candidate.begun != self._begun:
+            self._begun = self._candidate.begun
+            self._late.begin()
+        if self._candidate.told is not None:
+            self._late.told(self._candidate.told)
 
 
-class _Other(msgspec.Struct):
+class _Place(msgspec.Struct):
     seq: int
-    kind: str
-    settles: int | None = None
-    label: str | None = None
 
 
-_decode: Final = msgspec.json.Decoder(_Other).decode
+_decode: Final = msgspec.json.Decoder(_Place).decode
 
 
 def _hash(line: bytes) -> str:

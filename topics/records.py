@@ -162,7 +162,7 @@ class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`wet.shadow`: one candidate beside one chain, as far as it is. Key: `policy`; partition: the chain's.
 
     {"v":1,"policy":"web@2:7b1e0c92d4aa","digest":"<64 hex>","partition":0,"entries":42,"seq":41,"head":"<64 hex>",
-     "broken":null,"late":0,"figures":{…}}
+     "broken":null,"figures":{…}}
     """
 
     v: int = 1
@@ -173,7 +173,6 @@ class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
     seq: int | None  # of the last entry that counts; None: none does
     head: str | None  # its hash
     broken: str | None  # why nothing counts behind that, where it does not
-    late: int  # labels that came when their decision was remembered no longer
     figures: dict[str, Any]  # what `policy backtest --json` prints between `why` and its end
 
 

@@ -65,6 +65,5 @@ def _lines(one: Shadowed) -> Iterator[str]:
     yield ""
     for chain in one.chains:
         place = "no entry that counts" if chain.seq is None else f"up to entry {chain.seq} ({(chain.head or '')[:12]})"
-        late = f"; {chain.late:,} labels came too late to count" if chain.late else ""
         broken = f"; nothing counts behind that: {chain.broken}" if chain.broken else ""
-        yield f"partition {chain.partition}: {place}{late}{broken}"
+        yield f"partition {chain.partition}: {place}{broken}"

@@ -7,7 +7,7 @@ ends the shadow, and no decision notices.
 Nothing is kept beside the log: a shadow that died walks the chains again from their first entry, and comes to the same
 figures, because they follow from the chains and their inputs alone. So it reaches as far back as events are kept. It
 never skips: what it is behind is told. Memory is bounded by the candidates (`max_keys`, `duplicate_horizon`) and by
-`models.awaited.ENTRIES`; of the inputs one batch is held.
+`models.late_labels.REMEMBERED`; of the inputs one batch is held.
 """
 
 import asyncio
@@ -131,7 +131,6 @@ class ShadowWorker:
             seq=one.seq,
             head=one.head,
             broken=one.broken or None,
-            late=one.late,
             figures=figures(one.found, self._stake),
         )
 

@@ -201,7 +201,7 @@ def pair(seq: int) -> Pair:
 def test_labels_find_their_input_as_long_as_a_decision_can_be_settled():
     """One that fell out of memory, or of an epoch before, is passed over; one is told once."""
     found = Comparison()
-    late = LateLabels(found, remembered=3)
+    late = LateLabels(found, remembered=3, block=1)
     for seq in range(6):
         found.add(pair(seq))
         late.wait(pair(seq))

@@ -9,15 +9,14 @@ import pytest
 
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.roles import _candidates
-from sidechain.models import awaited
-from sidechain.models.awaited import Awaited, Decided
 from sidechain.models.candidate import Candidate, Mismatch
 from sidechain.models.compare import EARLIER, NO_WEEK, VERDICTS, Comparison, Flips, Hits, Judged, Pair, Sums, week_of
 from sidechain.models.compare_fields import comparison_of, figures
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.entry import stated
+from sidechain.models.late_labels import LateLabels, Told
 from sidechain.models.pack_file import load_pack
-from sidechain.models.policy import Policy
+from sidechain.models.policy import ACTIONS, Policy
 from sidechain.models.shadow import Shadow
 from tests.support import T0, event, feature, policy, records, rule
 
@@ -100,7 +99,6 @@ def test_a_label_counts_for_its_decision() -> None:
     assert sums.hits_before == Hits(named=3, named_bad=2, bad=2)
     assert sums.hits_after == Hits(named=1, named_bad=1, bad=2)
     assert shadow.found.weeks == {week_of(T0): sums}
-    assert shadow.late == 0
 
 
 def test_behind_a_break_nothing_counts_until_an_epoch_begins() -> None:
@@ -136,24 +134,22 @@ def test_an_event_that_is_gone_is_said() -> None:
         shadow.take(world.chain[0])
 
 
-def test_what_is_awaited_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest blocks are forgotten; what is remembered comes back as it was, and once."""
-    monkeypatch.setattr(awaited, "BLOCK", 4)
-    monkeypatch.setattr(awaited, "_NONE", awaited._NONE[:4])
-    kept = Awaited(entries=8)
-    every = [
-        Decided(was, now, f"2026-W{number % 50:02}", number if number % 3 else None)
-        for number, (was, now) in enumerate((was, now) for was in VERDICTS for now in VERDICTS)
-    ]
-    for seq, one in enumerate(every):
-        kept.remember(seq, one)
-        assert len(kept._blocks) <= 3
-        assert len(kept._stakes) <= 3
-        assert kept.take(seq) == one
-        assert kept.take(seq) is None
-        kept.remember(seq, one)
-    assert [kept.take(seq) for seq in range(len(every) - 8, len(every))] == every[-8:]
-    assert kept.take(0) is None
+def test_what_is_awaited_is_bounded() -> None:
+    """The oldest blocks are forgotten; whatever is remembered is labelled as what it was, and once."""
+    every = [(was, now) for was in VERDICTS for now in VERDICTS if {was, now} & set(ACTIONS)]
+    found, again = Comparison(), Comparison()
+    late = LateLabels(found, remembered=8, block=4)
+    for seq, (was, now) in enumerate(every):
+        at_ms, stake = T0 + 7 * DAY_MS * (seq % 5), seq if seq % 3 and was != now else None
+        one = Pair(0, seq, "p", str(seq), at_ms, Judged(was), Judged(now))
+        found.add(one, stake)
+        late.wait(one, stake)
+        again.add(one, stake, is_bad=bool(seq % 2) if seq >= len(every) - 8 else None)
+        assert len(late._blocks) <= 3
+        assert len(late._stakes) <= 3
+    for seq in [*range(len(every) - 8, len(every)), len(every) - 1, 0, 10_000]:
+        late.told(Told(seq, is_bad=bool(seq % 2)))
+    assert found == again
 
 
 def test_the_oldest_weeks_are_summed_up() -> None:
