@@ -54,7 +54,7 @@ def test_nothing_wet_writes_anything_dry():
 def test_a_shadow_sees_what_is_decided_and_writes_figures_alone():
     """It decides the same inputs with the same kernel, and nobody obeys it."""
     assert {name for name, topic in catalog().items() if "shadow" in topic.writers} == {"wet.shadow"}
-    reads = {"events", "outcomes", "dry.decisions", "control", "wet.shadow"}
+    reads = {"events", "outcomes", "control", "dry.decisions", "dry.transfers", "wet.shadow"}
     assert {name for name, topic in catalog().items() if "shadow" in topic.readers} == reads
     assert "decider" not in catalog()["wet.shadow"].readers
 
