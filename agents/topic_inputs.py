@@ -1,6 +1,6 @@
 """The inputs of a partition's entries, read along with them: each log is in the order of its offsets."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import msgspec
 
@@ -27,7 +27,7 @@ class TopicInputs:
 
     async def beside(
         self, entries: Reader, *, entry: int = 0, begin: Mapping[str, int] | None = None
-    ) -> AsyncIterator[Sequence[bytes]]:
+    ) -> AsyncGenerator[Sequence[bytes], None]:
         """Batches of sealed entries whose inputs are at hand. `entry`, `begin`: offsets to begin at.
 
         An entry that consumes none of these inputs stands first in its batch. No more than one batch of each input is

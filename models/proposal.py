@@ -139,8 +139,8 @@ def read(value: bytes | None) -> Proposal:
     body, end = content[:-SEAL_LENGTH], content[-SEAL_LENGTH:]
     if end != b',"id":"%b"}' % sha256(body).hexdigest().encode():
         raise BadProposal("its id is not the SHA-256 of what stands before it: it was changed, or is not ours")
-    for fault in _faults(found):
-        raise BadProposal(fault)
+    for why in _faults(found):
+        raise BadProposal(why)
     return found
 
 
