@@ -6,7 +6,7 @@ start; labels come from closed sets, never from ids. Counting happens per batch,
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.metrics import MetricWrapperBase
@@ -15,6 +15,7 @@ from sidechain.models.dry.budget import REASONS as BUDGET_REASONS
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import ACTIONS
+from sidechain.models.wet.aggregate import Became
 
 SCRAPE_S: Final = 10.0
 Metric = TypeVar("Metric", bound=MetricWrapperBase)
@@ -135,6 +136,11 @@ class DryMetrics:
         )
         self.evicted = counter("state_evicted_total", "Keys forgotten because a partition's table was full.")
         self.metadata = counter("metadata_records_total", "Records read from the wet side.")
+        self.learned = counter("learned_records_total", "Records read of what was learned beyond one key.")
+        self.learned_unreadable = counter(
+            "learned_unreadable_total", "Records on wet.signals that are not what they must be."
+        )
+        self.subjects = gauge("learned_subjects", "Subjects of learned signals this worker knows something of.")
 
 
 class TapMetrics:
@@ -148,6 +154,9 @@ class TapMetrics:
             registry=registered,
         )
         self.taps = _bound(taps, ("sent", "sampled_out", "dropped"))
+        self.cases = Counter(
+            "sidechain_tap_cases_total", "Decisions and labels passed on to be learned of.", registry=registered
+        )
         self.unreadable = Counter(
             "sidechain_tap_unreadable_total", "Records among the decisions that are no entries.", registry=registered
         )
@@ -191,6 +200,31 @@ class WetMetrics:
         )
         self.entities = Gauge("sidechain_risk_entities", "Keys whose risk is remembered.", registry=registered)
         self.lag = Gauge("sidechain_wet_lag_records", "Records the wet agents have not read yet.", registry=registered)
+
+
+class AggregatorMetrics:
+    """What the aggregator tells."""
+
+    def __init__(self, registered: CollectorRegistry) -> None:
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"sidechain_aggregator_{name}", text, registry=registered)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"sidechain_aggregator_{name}", text, registry=registered)
+
+        cases = Counter(
+            "sidechain_aggregator_cases_total",
+            "Cases read, by what became of them.",
+            ["result"],
+            registry=registered,
+        )
+        self.cases = _bound(cases, get_args(Became))
+        self.told = counter("told_total", "Records written about subjects of learned signals.")
+        self.forgotten = counter("forgotten_total", "Subjects forgotten because the table was full.")
+        self.unreadable = counter("unreadable_total", "Records that are no cases and no learned signals.")
+        self.subjects = gauge("subjects", "Subjects of learned signals that are remembered.")
+        self.decisions = gauge("decisions", "Decisions remembered whose outcome is to come.")
+        self.lag = gauge("lag_records", "Cases the aggregator has not read yet.")
 
 
 class ShadowMetrics:

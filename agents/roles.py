@@ -1,7 +1,7 @@
 """What each role of a worker is made of. Imported per role: the dry side never loads what the wet side needs."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +30,7 @@ def dry(setting: Setting) -> Role:
         partial(load, name="control"),
         DryMetrics(setting.registered),
         load_keys(setting.config),
+        _subject_names(setting),
     )
     return Role(worker.run, worker.prepare, worker.close)
 
@@ -66,6 +67,29 @@ def wet(setting: Setting) -> Role:
     metrics = WetMetrics(setting.registered)
     worker = WetWorker(setting.app, setting.policy, setting.options, config.topic, config.topic_prefix, metrics)
     return Role(worker.run)
+
+
+def aggregator(setting: Setting) -> Role:
+    """Learns from outcomes what many keys share, and tells."""
+    from sidechain.agents.metrics import AggregatorMetrics
+    from sidechain.agents.wet.aggregator import AggregatorWorker
+
+    config = setting.config
+    step_back(config.wet_nice)
+    metrics = AggregatorMetrics(setting.registered)
+    worker = AggregatorWorker(setting.policy, setting.options, config.topic, config.topic_prefix, metrics)
+    return Role(worker.run)
+
+
+def _subject_names(setting: Setting) -> Mapping[str, Callable[[str], str]]:
+    """Of each learned signal: what it is of -> the name the wet side speaks of it under."""
+    from sidechain.agents.subjects import subject_names
+
+    try:
+        return subject_names(setting.policy, setting.secret)
+    except EnvironmentProblem as problem:
+        log.warning("%s; what was learned stays unknown", problem)
+        return {one.name: lambda _: "" for one in setting.policy.signals}  # nothing is told of an empty name
 
 
 def shadow(setting: Setting, candidates: Sequence[Path], value: str | None) -> Role:

@@ -5,6 +5,9 @@ on it and a dead tap costs a decision nothing. Of each decision it passes on id,
 features the pack declares; never the payload. Personal values leave under a pseudonym, and a feature computed from the
 text of a personal field does not leave at all. It would rather drop than fall behind: a share (`wet.sample_bp`) is
 chosen by position, and beyond `tap_max_lag` records it skips ahead; both are counted.
+
+Where the pack has a signal learned from outcomes, decisions and their labels leave a second time, as cases for the
+aggregator: what the signal is of, and how it turned out. Of those none is sampled out.
 """
 
 import asyncio
@@ -18,13 +21,20 @@ import msgspec
 from sidechain.agents.metrics import TapMetrics
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.pseudonym import Pseudonyms
+from sidechain.agents.subjects import KEY_MAX_BYTES, signal_key, subject_names
 from sidechain.agents.wet.feed import UNREADABLE, Feed, Out, Publisher
 from sidechain.models.policy import EventSchema, Feature, Policy
-from sidechain.topics.records import Tap, encode
+from sidechain.topics.records import Case, Tap, encode
 
 log = logging.getLogger(__name__)
 
 WHOLE_BP: Final = 10_000
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What the tap reads of a signal an entry records."""
+
+    of: str | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +51,17 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     score_bp: int
     policy: str
     features: dict[str, int | None]
+    signals: dict[str, Asked] = {}
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tap reads of a settlement."""
+
+    kind: Literal["settlement"]
+    settles: int
+    at: int
+    key: str | None = None
+    label: Literal["good", "bad"] | None = None
 
 
 class _Entry(msgspec.Struct):
@@ -51,17 +72,19 @@ class _Entry(msgspec.Struct):
 
 
 _decision = msgspec.json.Decoder(Decision).decode
+_settlement = msgspec.json.Decoder(Settlement).decode
 _entry = msgspec.json.Decoder(_Entry).decode
 
 
-def decision_in(line: bytes) -> Decision | None:
-    """The decision an entry holds; None for another kind of entry. Raises one of `UNREADABLE` for what is neither."""
+def entry_in(line: bytes) -> Decision | Settlement | None:
+    """What the tap may pass of an entry; None for another kind. Raises one of `UNREADABLE` for what is no entry."""
     try:
         return _decision(line)  # nearly all are
     except UNREADABLE:
-        if _entry(line).kind == "decision":
+        kind = _entry(line).kind
+        if kind == "decision":
             raise
-        return None
+        return _settlement(line) if kind == "settlement" else None
 
 
 class Mask:
@@ -74,6 +97,7 @@ class Mask:
         personal = {f"event.{one.name}" for one in policy.event.fields if one.personal}
         self._features = frozenset(one.name for one in policy.features if not _tells(one, personal))
         self._sample_bp = policy.wet.sample_bp
+        self._subjects = subject_names(policy, secret)
 
     def tap(self, partition: int, entry: Decision) -> Tap | None:
         """The tap of one decision; None when it is not in the sample."""
@@ -92,6 +116,27 @@ class Mask:
             policy=entry.policy,
             # A feature this policy does not know may come from a field it does not know: it stays out.
             features={name: value for name, value in entry.features.items() if name in self._features},
+        )
+
+    def case(self, partition: int, offset: int, entry: Decision | Settlement) -> tuple[bytes, Case] | None:
+        """The case an entry at `offset` is, and its key; None where nothing can be learned of it."""
+        if not self._subjects:
+            return None
+        if isinstance(entry, Settlement):
+            if entry.label is None:
+                return None
+            case = Case(partition=partition, offset=offset, seq=entry.settles, at=entry.at, label=entry.label)
+            return b"%d/%d" % (partition, entry.settles), case
+        # Also without anything to learn of: where the chain has come to says when other outcomes count.
+        of = {
+            name: said
+            for name, named in self._subjects.items()
+            if (asked := entry.signals.get(name)) is not None
+            and asked.of is not None
+            and len(signal_key(name, said := named(asked.of))) <= KEY_MAX_BYTES
+        }
+        return b"%d/%d" % (partition, entry.seq), Case(
+            partition=partition, offset=offset, seq=entry.seq, at=entry.at, of=of
         )
 
 
@@ -134,7 +179,7 @@ class TapWorker:
         """
         self._mask = Mask(policy, secret)
         self._metrics = metrics
-        self._topic = name("wet.taps")
+        self._topic, self._cases = name("wet.taps"), name("wet.cases")
         self._publisher = Publisher(options)
         self._feed = Feed(
             app,
@@ -159,23 +204,28 @@ class TapWorker:
     async def _tap(self, batches: Any) -> None:
         """Neither dry nor wet: the one place where both are in sight."""
         async for batch in batches:
-            decisions = self._decisions(batch.records)
+            entries = self._entries(batch.records)
+            decisions = [one for _, one in entries if isinstance(one, Decision)]
             taps = [tap for one in decisions if (tap := self._mask.tap(batch.partition, one)) is not None]
-            await batch.commit(Out(self._topic, one.key.encode(), encode(one)) for one in taps)
+            cases = [case for at, one in entries if (case := self._mask.case(batch.partition, at, one)) is not None]
+            outs = [Out(self._topic, one.key.encode(), encode(one)) for one in taps]
+            await batch.commit([*outs, *(Out(self._cases, key, encode(one)) for key, one in cases)])
             self._metrics.taps["sent"].inc(len(taps))
             self._metrics.taps["sampled_out"].inc(len(decisions) - len(taps))
+            self._metrics.cases.inc(len(cases))
 
-    def _decisions(self, records: Any) -> list[Decision]:
+    def _entries(self, records: Any) -> list[tuple[int, Decision | Settlement]]:
+        """What may pass of these entries, each with its offset."""
         found = []
         for record in records:
             try:
-                decision = decision_in(record.value or b"")
+                entry = entry_in(record.value or b"")
             except UNREADABLE as fault:
                 self._metrics.unreadable.inc()
                 log.warning("%s/%d@%d is no entry: %s", record.topic, record.partition, record.offset, fault)
                 continue
-            if decision is not None:
-                found.append(decision)
+            if entry is not None:
+                found.append((record.offset, entry))
         return found
 
     def _measure(self, feed: Feed) -> None:

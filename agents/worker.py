@@ -1,6 +1,6 @@
 """One process, one role: what every worker does around its work.
 
-    sidechain worker dry|tap|wet|shadow     until SIGTERM or SIGINT
+    sidechain worker dry|tap|wet|aggregator|shadow     until SIGTERM or SIGINT
 
 A signal stops the intake; what is under way is finished within `shutdown_timeout_s`, then the group is left. Exit
 codes: 0 stopped as told, 2 and 3 with a sentence that says what to do, 70 for a fault of ours, with its traceback.

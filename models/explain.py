@@ -139,7 +139,7 @@ def _decision(entry: Entry, policy: Policy | None, event: bytes | None, lists: L
         yield "    tiers: block up to {}, review up to {}, monitor up to {}".format(*edges)
         yield from _shares(entry, trust)
     for name, used in entry["signals"].items():
-        yield f"  signal {name}: {_signal(used)}"
+        yield f"  signal {name}: {_signal(name, used, policy)}"
     for name, ref in entry.get("lists", {}).items():
         yield f"  list {name}: {ref or 'unknown, no version of it was in force'}"
     yield from budget_lines(entry["budget"])
@@ -208,15 +208,22 @@ def _logit(value_e10: int) -> str:
     return f"{sign}{abs(value_e10) // 10**10}.{abs(value_e10) % 10**10:010d}"
 
 
-def _signal(used: Mapping[str, Any]) -> str:
+def _signal(name: str, used: Mapping[str, Any], policy: Policy | None) -> str:
+    signal = next((one for one in policy.signals if one.name == name), None) if policy else None
+    of = signal.of.source if signal and signal.of else "what it is of" if "of" in used else None
+    about = "this key" if of is None else f"{of} ({used['of']})" if used.get("of") is not None else of
     if "unknown" in used:
+        if "of" in used and used["of"] is None:
+            return f"unknown, because {of} is"
         return {
-            "absent": "unknown, nothing was said about this key",
+            "absent": f"unknown, nothing was said about {about}",
             "stale": "unknown, the last word was too old",
-            "future": "unknown, the last word is about a later event",
+            "future": "unknown, the last word is about a later event" if of is None else "unknown, not known by then",
             "bounds": "unknown, the value was outside the policy's bounds",
         }.get(used["unknown"], str(used["unknown"]))
-    return f"{used['value']} from {used['model']}, as of {used['as_of']} (metadata offset {used['offset']})"
+    where = f"metadata offset {used['offset']}" if of is None else f"wet.signals offset {used['offset']}"
+    whose = "" if of is None else f" about {about}"
+    return f"{used['value']}{whose} from {used['model']}, as of {used['as_of']} ({where})"
 
 
 def _said(entry: Entry) -> str:

@@ -18,8 +18,9 @@ from sidechain.models.pack_budgets import read_budgets, read_governance
 from sidechain.models.pack_lists import list_variable, read_lists
 from sidechain.models.pack_reader import NAME, PackError, Problem, Problems, Section, closest, refuse_repeated, titled
 from sidechain.models.pack_rules import read_rules, read_trust, read_typologies, read_wet
+from sidechain.models.pack_signals import read_signals
 from sidechain.models.pack_sources import read_sources
-from sidechain.models.policy import Aggregate, EventField, EventSchema, Feature, FieldType, Policy, Role, Scope, Signal
+from sidechain.models.policy import Aggregate, EventField, EventSchema, Feature, FieldType, Policy, Role, Scope
 from sidechain.models.yaml_positions import Mapping, Node, Scalar, YamlError, parse
 
 PACKS: Final = ("network", "payments", "web")  # what comes with Sidechain
@@ -86,7 +87,7 @@ def _policy(problems: Problems, root: Node, source: str, digest: str) -> Policy:
         lists = read_lists(problems, pack.get("lists"))
         variables |= {f"lists.{one.name}": list_variable(one) for one in lists}
         features = _features(problems, pack.get("features"), variables)
-        signals = _signals(problems, pack.get("signals"), variables)
+        signals = read_signals(problems, pack.get("signals"), variables)
         known = dict(variables)
         known |= {f"features.{one.name}": Variable(INT, unknown=_may_be_unknown(one)) for one in features}
         known |= {f"signals.{one.name}": Variable(INT, unknown=True) for one in signals}
@@ -272,23 +273,3 @@ def _may_be_unknown(feature: Feature) -> bool:
     if feature.aggregate == "value":
         return feature.of is None or feature.of.unknown
     return feature.aggregate not in _ALWAYS_KNOWN
-
-
-def _signals(problems: Problems, node: Node | None, variables: dict[str, Variable]) -> tuple[Signal, ...]:
-    found: list[Signal] = []
-    for name, value in problems.pairs(node, "signals"):
-        if not NAME.fullmatch(name.text):
-            problems.add(name, f'signal name "{name.text}" must be lower-case letters, digits and _')
-        with problems.section(value, f"signal {name.text}") as signal:
-            one = Signal(
-                name=name.text,
-                max_age_ms=signal.duration("max_age"),
-                minimum=signal.integer("min", 0, least=-(2**63)),
-                maximum=signal.integer("max", 10_000, least=-(2**63)),
-                of=signal.optional_cel("of", variables, STRING),
-                title=signal.text("title", ""),
-            )
-            if one.minimum > one.maximum:
-                signal.complain("max", '"max" is below "min"')
-            found.append(one)
-    return tuple(found)

@@ -23,6 +23,7 @@ Effect = Literal["block", "review", "monitor", "allow", "note"]
 Then = Literal["flag", "review", "block"]
 KeyType = Literal["string", "int"]
 ThenRefused = Literal["block", "review", "monitor", "flag"]
+Label = Literal["good", "bad"]
 
 ACTIONS = ("allow", "monitor", "review", "block")  # from mildest to strictest; the strictest demand wins
 TIERS = ("block", "review", "monitor", "pass")  # from least to most trusted
@@ -78,6 +79,21 @@ class Feature:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Learn:
+    """How a signal is learned: the share of outcomes with one label among those known, within a moving window."""
+
+    share: Label
+    window_ms: int  # event time of the outcomes
+    panes: int = 28  # the window moves in steps of window_ms / panes
+    least: int = 1  # outcomes known within the window; with fewer there is no value
+
+    @property
+    def pane_ms(self) -> int:
+        """What the window moves by."""
+        return self.window_ms // self.panes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Signal:
     """A value the wet side may supply; unknown when absent, too old, from the future or out of bounds."""
 
@@ -86,6 +102,7 @@ class Signal:
     minimum: int = 0
     maximum: int = 10_000
     of: Expression | None = None  # what it is about, a text of the event; None: the event's key
+    learn: Learn | None = None  # how an aggregator learns it; then entries say what it is about
     title: str = ""
 
 

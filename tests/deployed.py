@@ -12,12 +12,18 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidechain.agents.metrics import DryMetrics, ShadowMetrics, TapMetrics, WetMetrics, registry
+from sidechain.agents.metrics import AggregatorMetrics, DryMetrics, ShadowMetrics, TapMetrics, WetMetrics, registry
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
-METRICS = {"dry": DryMetrics, "tap": TapMetrics, "wet": WetMetrics, "shadow": ShadowMetrics}
+METRICS = {
+    "dry": DryMetrics,
+    "tap": TapMetrics,
+    "wet": WetMetrics,
+    "aggregator": AggregatorMetrics,
+    "shadow": ShadowMetrics,
+}
 _OURS = re.compile(r"\bsidechain_\w+")
 
 

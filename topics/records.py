@@ -118,6 +118,39 @@ class Tap(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, int | None]  # None: unknown
 
 
+class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`wet.cases`: a decision and what its learned signals are of, or the label of one. Partition: the decision's.
+
+    {"partition":0,"offset":57,"seq":41,"at":807256804000,"of":{"door_risk":"east"}}
+    {"partition":0,"offset":63,"seq":41,"at":807861604000,"label":"bad"}
+    """
+
+    partition: int
+    offset: int  # of the entry in `dry.decisions`: a case with one that was seen is a repetition
+    seq: int  # of the decision, also where its label is told
+    at: int  # event time of the decision or of the outcome, ms
+    of: dict[str, str] | None = None  # signal -> what it is of, a pseudonym where that is personal; in a decision
+    label: Literal["good", "bad"] | None = None  # in a settlement
+
+
+class LearnedSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """`wet.signals`: what is known of something that many keys share. Key: `<signal>/<of>`.
+
+    {"signal":"door_risk","of":"east","value":1538,"model":"bad-share-28d","as_of":807840000000,"known":13,"hits":2,
+     "rationale":"2 of 13 outcomes known within 28d were bad","panes":[[9343,4,1],[9350,9,1]]}
+    """
+
+    signal: str
+    of: str  # a pseudonym where it is personal
+    value: int | None  # basis points; None: too few outcomes are known
+    model: str
+    as_of: int  # event time, ms: the beginning of the newest pane
+    known: int  # outcomes within the window
+    hits: int  # those with the label
+    rationale: str
+    panes: tuple[tuple[int, int, int], ...]  # number since 1970, known, hits; what the aggregator goes on from
+
+
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """`wet.scores`: what a model thinks of one tap, and why. Key and partition: the tap's.
 
@@ -362,6 +395,7 @@ def encode(record: msgspec.Struct) -> bytes:
 __all__ = [
     "ENTRIES",
     "Action",
+    "Case",
     "CheckpointRecord",
     "Compensation",
     "CreditEntry",
@@ -372,6 +406,7 @@ __all__ = [
     "Entry",
     "EpochEntry",
     "GapEntry",
+    "LearnedSignal",
     "Letter",
     "Level",
     "ListEntry",

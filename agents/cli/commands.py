@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "proposals new": Command("proposals:new", "Ask for a policy to be put in force, with reasons and evidence."),
     "proposals list": Command("proposals:list_", "What was proposed, by whom, and what became of it."),
     "proposals show": Command("proposals:show", "Say what one proposal changes, why, and on what evidence."),
+    "worker aggregator": Command("worker:aggregator", "Learn from outcomes what many keys share, and tell."),
     "convert": Command("convert:convert", "Turn raw data into events."),
     "generate": Command("generate:generate", "Make events of a pack up, with what became known of each."),
     "decide": Command("decide:decide", "Decide events without a broker."),

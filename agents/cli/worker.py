@@ -1,4 +1,4 @@
-"""`sidechain worker dry|tap|wet|shadow`: the processes that decide, listen, learn and compare."""
+"""`sidechain worker dry|tap|wet|aggregator|shadow`: the processes that decide, listen, learn and compare."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +42,14 @@ def tap(options: WorkerOptions) -> None:
 def wet(options: WorkerOptions) -> None:
     """Score what was tapped and advise the next decision, until SIGTERM. It never blocks one."""
     _work("wet", options)
+
+
+def aggregator(options: WorkerOptions) -> None:
+    """Learn from outcomes what many keys share, such as a place, and tell whoever decides next, until SIGTERM.
+
+    What is learned, the pack says: `signals` with `learn`. One process an installation; a second one takes over.
+    """
+    _work("aggregator", options)
 
 
 def shadow(

@@ -48,7 +48,7 @@ async def decide_batch(batch: Batch) -> list[Output]:
             await asyncio.sleep(0)
         records = batch.events.get(partition, ())
         for first in range(0, len(records), TURN):
-            folded = fold.events(records[first : first + TURN], batch.latest[partition])
+            folded = fold.events(records[first : first + TURN], batch.latest[partition], batch.latest_of)
             entries += folded.entries
             dead_letters += folded.dead_letters
             sent += [*folded.sent]

@@ -21,6 +21,7 @@ from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, reader
 from sidechain.agents.lane.membership import Membership
 from sidechain.agents.lane.policies import Policies
 from sidechain.agents.lane.problems import Revoked
+from sidechain.agents.lane.signals import Learned, SignalsTable
 from sidechain.agents.lane.takeover import Grounds
 from sidechain.agents.metrics import DryMetrics
 from sidechain.agents.problems import EnvironmentProblem
@@ -50,9 +51,11 @@ class DryWorker:
         load: Callable[[bytes], Policy],
         metrics: DryMetrics,
         keys: Keys | None = None,
+        subjects: Mapping[str, Callable[[str], str]] | None = None,
     ) -> None:
         """`policy`: the one chains begin under. `metadata_name`: an event's key -> the key its metadata stands under.
-        `load`: a policy's text -> the policy. `keys`: None where no checkpoints are signed."""
+        `load`: a policy's text -> the policy. `keys`: None where no checkpoints are signed. `subjects`: of each learned
+        signal, what it is of -> the name it stands under."""
         self._app = app
         self._config = config
         self._metrics = metrics
@@ -68,12 +71,17 @@ class DryWorker:
         self._has_metadata = self._has_checkpoints = self._has_outcomes = self._has_transfers = False
         self._keys = keys
         self._metadata_read = 0
+        self._signals = SignalsTable(subjects or {})
+        self._learned: Learned | None = None
+        self._learned_told = (0, 0)
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def prepare(self) -> None:
         """Look at the cluster and declare the agents; before the Faust app starts. Raises EnvironmentProblem."""
         await _reached(self._ends.start(), self._config.bootstrap)
         layout = await self._layout()
+        if self._learned is not None:
+            await self._learned.start(self._config.metadata_timeout_s)
         grounds = Grounds(
             self._options,
             self._config,
@@ -88,6 +96,7 @@ class DryWorker:
             self._lists,
             has_outcomes=self._has_outcomes,
             has_transfers=self._has_transfers,
+            latest_of=self._signals.latest_of,
         )
         for shard in range(-(-layout.partitions // layout.shard_size)):
             channel = self._app.channel(maxsize=1)
@@ -99,6 +108,8 @@ class DryWorker:
         """Disconnect; also after a `prepare` that failed."""
         await self._membership.stop()
         await self._lists.stop()
+        if self._learned is not None:
+            await self._learned.stop()
         await self._ends.stop()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -128,6 +139,9 @@ class DryWorker:
         self._has_checkpoints = topic("dry.checkpoints") in counts
         self._has_outcomes = topic("outcomes") in counts
         self._has_transfers = topic("dry.transfers") in counts
+        if topic("wet.signals") in counts:
+            table, signals = self._signals, topic("wet.signals")
+            self._learned = Learned(table, self._options, signals, self._ends, self._ended)
         self._check_keys(partitions)
         asked = [topic(one) for one in (*REQUIRED, "control", *OPTIONAL)]
         await self._ends.meet({one: counts[one] for one in asked if one in counts})
@@ -206,6 +220,11 @@ class DryWorker:
         read = sum(table.read for one in held for table in one.side.tables.values())
         self._metrics.metadata.inc(max(0, read - self._metadata_read))
         self._metadata_read = read
+        (read, unreadable), table = self._learned_told, self._signals
+        self._learned_told = table.read, table.unreadable
+        self._metrics.learned.inc(table.read - read)
+        self._metrics.learned_unreadable.inc(table.unreadable - unreadable)
+        self._metrics.subjects.set(len(table))
 
     async def _tell_offsets(self, offsets: Mapping[int, int]) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import Final
 from aiokafka import ConsumerRecord
 
 from sidechain.agents.lane.pipeline import Output
-from sidechain.models.dry import Fold, Latest
+from sidechain.models.dry import Fold, Latest, LatestOf, nothing_said
 from sidechain.models.dry.lists import Rows, no_rows
 from sidechain.models.policy import Policy
 
@@ -33,6 +33,7 @@ class Batch:
         outcomes: Mapping[int, Sequence[ConsumerRecord]] | None = None,
         partitions: int = 0,
         transfers: Mapping[int, Sequence[ConsumerRecord]] | None = None,
+        latest_of: LatestOf = nothing_said,
     ) -> None:
         """`partitions`: how many the installation has, for outcomes that name another."""
         self.folds = folds
@@ -42,6 +43,7 @@ class Batch:
         self.partitions = partitions
         self.control = control
         self.latest = latest
+        self.latest_of = latest_of
         self.load = load
         self.rows = rows
         self.fetched_at = time.perf_counter()

@@ -216,6 +216,7 @@ class Lane:
                         sides["outcomes"],
                         self._grounds.layout.partitions,
                         sides[TRANSFERS],
+                        self._grounds.latest_of,
                     )
                     await self._round(batch, pipeline)
                 else:

@@ -37,7 +37,7 @@ from sidechain.agents.lane.signed import Books
 from sidechain.agents.lane.standing import Standing, is_unbegun, read_state, read_tails
 from sidechain.agents.lane.transfers import Transfers, missing
 from sidechain.agents.settings import Config
-from sidechain.models.dry import Fold, StateMismatch
+from sidechain.models.dry import Fold, LatestOf, StateMismatch, nothing_said
 from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS, TRANSFERS
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class Grounds:
     lists: ListLoader | None = None  # None: nothing is decided here, so no rows are asked for
     has_outcomes: bool = False  # whether the topic exists
     has_transfers: bool = False  # whether the topic exists
+    latest_of: LatestOf = nothing_said  # what was learned beyond one key
 
     @property
     def rows(self) -> ListLoader:

@@ -22,7 +22,7 @@ _REFUSED: Final = {reason: b'{"reason":"%b",' % reason.encode() for reason in BU
 _RESERVED: Final = {"reserved": b'"reserved":{"parts":'} | {
     ended: b'"how":"%b"' % ended.encode() for ended in RESERVATIONS if ended != "reserved"
 }
-_FOUND: Final = {state: b'{"unknown":"%b"}' % state.encode() for state in SIGNAL_STATES} | {"value": b',"model":"'}
+_FOUND: Final = {state: b'{"unknown":"%b"' % state.encode() for state in SIGNAL_STATES} | {"value": b',"model":"'}
 
 
 def count(metrics: DryMetrics, committed: Committed) -> None:

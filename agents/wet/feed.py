@@ -33,7 +33,7 @@ class Out(NamedTuple):
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 class AgentStuckError(RuntimeError):
@@ -59,9 +59,15 @@ class Batch:
 class Publisher:
     """Writes records to given partitions, whole batches at a time."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], transactional_id: str | None = None) -> None:
+        """`transactional_id`: whoever had it before is fenced, and can write no more; needed for `publish_once`."""
         self._producer = AIOKafkaProducer(
-            **options, acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES, max_request_size=4 * BATCH_BYTES
+            **options,
+            acks="all",
+            enable_idempotence=True,
+            transactional_id=transactional_id,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=4 * BATCH_BYTES,
         )
 
     async def start(self) -> None:
@@ -83,6 +89,18 @@ class Publisher:
             for batch in self._filled(group)
         ]
         await asyncio.gather(*sent)
+
+    async def publish_once(
+        self, partition: int, records: Iterable[Out], offsets: Mapping[TopicPartition, int], group: str
+    ) -> None:
+        """Write the answers and how far the group has read in one transaction, so that nothing counts twice.
+
+        After an exception this publisher is done: whoever comes next ends the transaction.
+        """
+        await self._producer.begin_transaction()
+        await self.publish(partition, records)
+        await self._producer.send_offsets_to_transaction(offsets, group)
+        await self._producer.commit_transaction()
 
     def _filled(self, records: Sequence[Out]) -> Iterable[Any]:
         batch = self._producer.create_batch()

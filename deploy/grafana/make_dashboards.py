@@ -31,7 +31,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from sidechain.agents.metrics import DryMetrics, ShadowMetrics, TapMetrics, WetMetrics
+from sidechain.agents.metrics import AggregatorMetrics, DryMetrics, ShadowMetrics, TapMetrics, WetMetrics
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -58,6 +58,7 @@ COLOURS: Final = {
 DRY: Final = DryMetrics(CollectorRegistry())
 TAP: Final = TapMetrics(CollectorRegistry())
 WET: Final = WetMetrics(CollectorRegistry())
+AGGREGATOR: Final = AggregatorMetrics(CollectorRegistry())
 SHADOW: Final = ShadowMetrics(CollectorRegistry())
 
 Metric = MetricWrapperBase | Mapping[str, MetricWrapperBase]
@@ -238,6 +239,27 @@ WET_ROW: Final = (
         unit=PER_SECOND,
         queries=(rate_by("result", WET.compensations), rate_of(WET.breaker_trips, "breaker trips")),
         width=12,
+    ),
+    Graph(
+        title="Learned from outcomes",
+        description="Cases the aggregator has read per second. Learned: a label that counts. Undecided: a label whose "
+        "decision is not remembered. Late: older than the window. Repeated: seen before, and not counted again. Told: "
+        "records about what many keys share. On the right what is remembered, and what waits to be read.",
+        unit=PER_SECOND,
+        queries=(
+            rate_by("result", AGGREGATOR.cases),
+            rate_of(TAP.cases, "passed by the tap"),
+            rate_of(AGGREGATOR.told, "told"),
+            rate_of(DRY.learned, "read by dry workers"),
+            rate_of(AGGREGATOR.unreadable, "unreadable"),
+            rate_of(DRY.learned_unreadable, "unreadable to dry workers"),
+            rate_of(AGGREGATOR.forgotten, "subjects forgotten"),
+            now(AGGREGATOR.subjects, "subjects", right_axis=COUNT),
+            now(DRY.subjects, "subjects known to dry workers", right_axis=COUNT),
+            now(AGGREGATOR.decisions, "decisions without an outcome", right_axis=COUNT),
+            now(AGGREGATOR.lag, "aggregator lag", right_axis=COUNT),
+        ),
+        width=24,
     ),
 )
 

@@ -395,12 +395,14 @@ class Fold:
             )
         if program.signal_names:
             said: Sequence[Said] = (latest(key),) * len(program.signal_names)
+            abouts: Sequence[str | None] = ()
             if program.subjects is not None:
+                abouts = program.subjects(event)
                 said = [
                     one if signal.of is None else None if about is None else latest_of(signal.name, about)
-                    for one, signal, about in zip(said, program.policy.signals, program.subjects(event), strict=True)
+                    for one, signal, about in zip(said, program.policy.signals, abouts, strict=True)
                 ]
-            signals, used = weighed(program, said, counted_ms)
+            signals, used = weighed(program, said, counted_ms, abouts)
         else:
             signals, used = (), self._no_signals
         outcome = program.decide(program.fires(event, features, signals), event, features, signals)

@@ -18,8 +18,14 @@ def nothing_said(_signal: str, _about: str) -> None:
     """Nobody tells of other keys: the `latest_of` of a run without such a teller."""
 
 
-def weighed(program: Program, said: Sequence[Said], at_ms: int) -> tuple[tuple[int | None, ...], Any]:
-    """The values the rules see, and what the entry records of each. `said`: one for each signal of the policy."""
+def weighed(
+    program: Program, said: Sequence[Said], at_ms: int, abouts: Sequence[str | None] = ()
+) -> tuple[tuple[int | None, ...], Any]:
+    """The values the rules see, and what the entry records of each.
+
+    `said`: one for each signal of the policy. `abouts`: what each is about, where it has `of`; the entry says so of
+    those that are learned, because whoever learns reads entries and no events.
+    """
     values: list[int | None] = []
     used: list[dict[str, Any]] = []
     for signal, found in zip(program.policy.signals, said, strict=True):
@@ -41,4 +47,7 @@ def weighed(program: Program, said: Sequence[Said], at_ms: int) -> tuple[tuple[i
             continue
         values.append(None)
         used.append({"unknown": reason})
+    for signal, about, one in zip(program.policy.signals, abouts, used, strict=False):  # most policies have none
+        if signal.learn is not None:
+            one["of"] = about
     return tuple(values), program.signals_type(*used)

@@ -208,6 +208,11 @@ class Clock:
         self._now = -1
         self._max_step = max_step_ms
 
+    @property
+    def now(self) -> int:
+        """How far it has come; -1: nothing was heard."""
+        return self._now
+
     def hear(self, at: int) -> int:
         """When a score with this event time counts: then, but not beyond what the clock allows."""
         now = at if self._now < 0 else max(self._now, min(at, self._now + self._max_step))

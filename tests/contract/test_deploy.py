@@ -25,7 +25,7 @@ from sidechain.agents.worker import GRACE_S
 from sidechain.models.pack_file import load_pack
 from tests.deployed import DEPLOY, ROOT, from_yaml
 
-WORKERS = ("dry", "tap", "wet")
+WORKERS = ("dry", "tap", "wet", "aggregator")
 OURS = (*WORKERS, "shadow", "topics")
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
@@ -136,8 +136,9 @@ def test_the_wet_side_holds_no_key_and_little_processor():
     assert {name for name, service in SERVICES.items() if service.get("secrets")} == {"dry", "tap"}
     for name in ("dry", "tap"):
         assert SERVICES[name]["environment"]["SIDECHAIN_PSEUDONYM_KEY_FILE"] == "/run/secrets/pseudonym_key"
-    assert "SIDECHAIN_PSEUDONYM_KEY_FILE" not in SERVICES["wet"]["environment"]
-    assert SERVICES["wet"]["cpus"] < 1
+    for name in ("wet", "aggregator"):
+        assert "SIDECHAIN_PSEUDONYM_KEY_FILE" not in SERVICES[name]["environment"]
+        assert SERVICES[name]["cpus"] < 1
     assert SERVICES["tap"]["cpus"] < 1
     assert SERVICES["shadow"]["cpus"] < 1
     assert set(COMPOSE["secrets"]) == {"pseudonym_key"}
@@ -240,8 +241,10 @@ def test_the_dry_image_cannot_learn():
     assert set(pins("requirements.txt")) < set(pins("deploy/requirements-wet.txt"))
 
 
-@pytest.mark.parametrize("name", ["topics", "dry", "tap", "shadow"])
-def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "pack"), [("topics", "web"), ("dry", "web"), ("tap", "web"), ("shadow", "web"), ("aggregator", "payments")]
+)
+def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, pack, tmp_path):
     """With numpy and scikit-learn out of reach each gets as far as the cluster, which is not there: exit code 3."""
     key = tmp_path / "key"
     key.write_text("0123456789abcdef", encoding="ascii")
@@ -253,7 +256,7 @@ def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", start, *words],
         env={
-            "SIDECHAIN_PACK": "web",
+            "SIDECHAIN_PACK": pack,
             "SIDECHAIN_BOOTSTRAP": f"127.0.0.1:{free_port()}",
             "SIDECHAIN_PSEUDONYM_KEY_FILE": str(key),
         },

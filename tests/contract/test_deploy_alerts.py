@@ -103,7 +103,12 @@ def test_promtool_accepts(words):
         ),
         ("/ clamp_min(max by (job) (rate(sidechain_shadow_inputs_total[5m])), 1)", "/ 1"),
         ('result="failed"', 'result="restored"'),
-        ('up{job=~"sidechain-(tap|wet|shadow)"} == 0', 'up{job=~"sidechain-(tap|wet|shadow)"} == 2'),
+        (
+            'up{job=~"sidechain-(tap|wet|aggregator|shadow)"} == 0',
+            'up{job=~"sidechain-(tap|wet|aggregator|shadow)"} == 2',
+        ),
+        ("(sidechain_aggregator_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
+        ("(sidechain_learned_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
         ('up{job="sidechain-dry"} == 0', 'up{job=~"sidechain-.+"} == 0'),
         ("vector(1)", "vector(1) > 1"),
     ],

@@ -60,4 +60,6 @@ PACES = {
     "lane.log_ends.POLL_S",
     "wet.shadow.PAUSE_S",
     "wet.shadow.REPORT_S",
+    "lane.signals.COMPLAIN_S",
+    "lane.signals.PAUSE_S",
 }

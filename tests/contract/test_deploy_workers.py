@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sidechain.agents.local_kafka import LocalKafka, free_port
 from tests.deployed import ROOT, samples
 
-WORKERS = ("dry", "tap", "wet")
+WORKERS = ("dry", "tap", "wet", "aggregator")
 EVENTS = 40
 BROKEN = b"this is not JSON"
 PATIENCE_S = 60.0

@@ -14,6 +14,10 @@ import pytest
 from sidechain.agents.believing import UNTRUSTING, Believer
 from sidechain.agents.checkpoints import Keys
 from sidechain.agents.lane.outcomes import Forward, forwards
+from sidechain.agents.lane.signals import SignalsTable
+from sidechain.agents.subjects import signal_key
+from sidechain.agents.tap import Mask, entry_in
+from sidechain.agents.wet.aggregator import learned_record
 from sidechain.models import proposal as proposals
 from sidechain.models.columns import read as read_row
 from sidechain.models.compare_fields import figures
@@ -38,6 +42,7 @@ from sidechain.models.report.document import Chain, Known, document, seal
 from sidechain.models.report.tally import Ask
 from sidechain.models.report.what_if import gates_of
 from sidechain.models.shadow import Shadow
+from sidechain.models.wet.aggregate import Case, Shares
 from sidechain.topics import records
 from sidechain.topics.catalog import catalog
 from tests.proofs import OLD, ROOT, certificate
@@ -187,6 +192,8 @@ def test_the_digest_of_the_state_is_the_sum_the_page_defines():
         ("list", records.ListRecord),
         ("dry.transfers", records.Transfer),
         ("wet.taps", records.Tap),
+        ("wet.cases", records.Case),
+        ("wet.signals", records.LearnedSignal),
         ("wet.scores", records.Score),
         ("wet.metadata", records.Metadata),
         ("wet.compensations", records.Compensation),
@@ -372,7 +379,7 @@ def test_the_kernel_seals_which_proposal_a_policy_follows():
 
 
 def test_an_entry_comes_back_as_it_was():
-    blocks = ("dry.decisions", "settlements", "repairs", "listed", "budgeted", "governed", "transferred")
+    blocks = ("dry.decisions", "settlements", "repairs", "listed", "budgeted", "governed", "transferred", "learned")
     for block in [*(lines(name) for name in blocks), lines("proposed")[1:]]:
         found = [records.decode_entry(line) for line in block]
         assert [type(one) for one in found] == [records.ENTRIES[one.kind] for one in found]
@@ -411,6 +418,40 @@ def test_the_pseudonym_is_the_one_the_page_describes():
     mac = hmac.digest(b"sixteen bytes or more", b"badge|b-17", "sha256")
     expected = "p:" + b32encode(mac[:16]).decode().rstrip("=").lower()
     assert {json.loads(line)["key"] for line in lines("wet.taps") + lines("wet.metadata")} == {expected}
+
+
+def test_what_is_learned_of_these_cases_is_what_the_page_says():
+    """Events and outcomes through kernel, tap, aggregator and table, to the entry on another partition that uses it."""
+    policy = load(BLOCKS["learned.yaml"].encode() + b"\n", name="learned.yaml")
+    week_ms, at_ms = 604_860_000, 807256800000
+    passed = [("door-1", "b-17", at_ms, "east"), ("door-2", "b-17", at_ms + 1_000, "east")]
+    passed += [("door-3", "b-17", at_ms + week_ms, "west"), ("door-4", "b-23", at_ms + week_ms + 2_000, "east")]
+    events = [msgspec.json.encode(dict(zip(("id", "badge", "at", "door"), one, strict=True))) for one in passed]
+    chain = Fold(policy, 0)
+    sealed = chain.events([Line(at, b"b-17", value) for at, value in enumerate(events[:3])]).entries
+    for at, (name, label) in enumerate((("door-1", "bad"), ("door-2", "good"))):
+        outcome = {"id": name, "at": at_ms + week_ms + 1_000, "label": label}
+        sealed += chain.outcomes([Told(at, b"b-17", msgspec.json.encode(outcome))]).entries
+    mask, shares = Mask(policy, b"sixteen bytes or more"), Shares(policy)
+    cases = [mask.case(0, offset, entry_in(value)) for offset, (_, value) in enumerate(sealed)]
+    assert [records.encode(one) for _, one in cases] == lines("wet.cases")
+    assert [key for key, _ in cases] == [b"0/0", b"0/1", b"0/2", b"0/0", b"0/1"]
+    for _, one in cases:
+        shares.take(0, Case(one.offset, one.seq, one.at, one.of, one.label))
+    [(subject, word)] = shares.told()
+    assert records.encode(learned_record(word)) == lines("wet.signals")[0]
+    table = SignalsTable({})
+    table.take([Word(0, signal_key(*subject), lines("wet.signals")[0])])
+    last = Fold(policy, 1).events([Line(0, b"b-23", events[3])], latest_of=table.latest_of)
+    assert [value for _, value in last.entries] == lines("learned")
+
+
+class Word(NamedTuple):
+    """A record of wet.signals."""
+
+    offset: int
+    key: bytes
+    value: bytes
 
 
 def test_a_scores_parts_sum_to_it():

@@ -64,6 +64,7 @@ def test_every_series_is_at_zero_before_the_first_event(role):
         ("dry", "signals_total", "found", ("value", "absent", "stale", "future", "bounds")),
         ("dry", "repairs_total", "kind", ("gap", "epoch")),
         ("dry", "takeovers_total", "result", ("genesis", "restored", "continued", "failed")),
+        ("aggregator", "aggregator_cases_total", "result", ("decision", "learned", "undecided", "late", "repeated")),
         ("tap", "taps_total", "result", ("sent", "sampled_out", "dropped")),
         ("wet", "scores_total", "state", ("scored", "warming")),
         ("wet", "model_fits_total", "result", ("swapped", "failed", "timeout")),

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from sidechain.agents.checkpoints import Keys
 from sidechain.agents.dry.worker import DryWorker
-from sidechain.agents.lane import inputs, log_ends
+from sidechain.agents.lane import inputs, log_ends, signals
 from sidechain.agents.metrics import DryMetrics, TapMetrics, WetMetrics
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.settings import Config
@@ -147,6 +147,7 @@ STUBS: Final = (
     # Who waits looks less often than in earnest: that is most of what there would be to compute.
     (inputs, "POLL_MS", 100),
     (log_ends, "POLL_S", 0.1),
+    (signals, "PAUSE_S", 1.0),
 )
 
 

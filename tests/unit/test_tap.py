@@ -10,7 +10,7 @@ import pytest
 
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.pseudonym import CACHED, Pseudonyms, pseudonym, read_secret
-from sidechain.agents.tap import Decision, Mask, decision_in
+from sidechain.agents.tap import Decision, Mask, entry_in
 from sidechain.agents.wet.feed import UNREADABLE
 from sidechain.models import Decider
 from sidechain.models.policy import EventField, Policy, Wet
@@ -151,7 +151,7 @@ def test_the_sample_is_a_share_chosen_by_position(sample_bp: int) -> None:
 def test_what_is_no_decision_is_passed_over_and_what_is_no_entry_is_said_to_be_none(line: bytes, is_entry: bool):
     """It ended the agent before, again and again: a name was made of nothing."""
     if is_entry:
-        assert decision_in(line) is None
+        assert entry_in(line) is None
         return
     with pytest.raises(UNREADABLE):
-        decision_in(line)
+        entry_in(line)
