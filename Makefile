@@ -49,7 +49,7 @@ simulate: $(STAMP) ## ten thousand seeded schedules of the whole pipeline in mem
 
 requirements:    ## compile requirements*.txt from pyproject.toml, hashes and no index address
 	@$(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --output-file requirements.txt pyproject.toml
-	@$(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --extra wet --extra local --extra analysis --extra dev --output-file requirements-dev.txt pyproject.toml
+	@$(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --extra wet --extra onnx --extra local --extra analysis --extra dev --output-file requirements-dev.txt pyproject.toml
 	@$(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --constraint requirements-dev.txt --extra wet --output-file deploy/requirements-wet.txt pyproject.toml
 	@echo hatchling | $(BIN)/python -m piptools compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe --no-annotate --constraint requirements-dev.txt --output-file deploy/requirements-build.txt -
 
