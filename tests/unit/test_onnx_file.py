@@ -21,7 +21,9 @@ def test_probabilities_are_those_of_scikit_learn_within_a_hundred_thousandth() -
     edges = np.unique(model.nodes.threshold[np.isfinite(model.nodes.threshold)])
     beside = np.repeat(np.concatenate([edges, np.nextafter(edges, np.float32(np.inf))])[:, None], 3, axis=1)
     file = to_onnx(model)
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     for asked in (rows, -rows * 1e9, beside, np.full((1, 3), np.nan)):
         single = asked.astype(np.float32)
         (given,) = session.run(["probability"], {"features": single})
