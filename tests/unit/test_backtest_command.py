@@ -156,7 +156,7 @@ def test_labels_give_precision_and_recall(folder: Path, tmp_path: Path) -> None:
     assert labels_of(labels) == {"network-000001": False, "network-000002": True}
     told = json.loads(run(folder / "friday.yaml", *chains(folder, 0), "--labels", labels, "--json").stdout)
     assert told["labelled"] == 2
-    assert told["after"].keys() == {"named", "named_bad", "precision_bp", "recall_bp"}
+    assert told["after"].keys() == {"bad", "named", "named_bad", "precision_bp", "recall_bp"}
 
 
 def swap(file: Path) -> None:

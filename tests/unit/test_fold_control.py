@@ -5,7 +5,7 @@ from hashlib import sha256
 import msgspec
 import pytest
 
-from sidechain.models.dry import Fold, Line
+from sidechain.models.dry import Fold, Folded, Line
 from tests.support import T0, control, event, feature, fold, loader, policy, rule
 
 SEEN = feature("seen", "count", "1m")
@@ -59,7 +59,7 @@ AFTER = policy(version=2)
 def test_control_records_that_change_nothing_make_no_entry(record):
     """Nor do they move the position, so that a restart reads them again and passes over them again."""
     one = Fold(policy(), 0)
-    assert one.control(record, loader(policy(), AFTER)) == ([], [])
+    assert one.control(record, loader(policy(), AFTER)) == Folded([], [])
     assert (one.seq, one.next["control"]) == (0, 0)
 
 
@@ -97,7 +97,7 @@ def test_control_records_the_chain_is_past_are_passed_over():
     one, two = Fold(policy(), 0), policy(version=2)
     load = loader(policy(), two)
     assert len(one.control(control(two, 3), load).entries) == 1
-    assert one.control(control(policy(), 2), load) == ([], [])
-    assert one.control(Line(3, b"test", b"junk"), load) == ([], [])
+    assert one.control(control(policy(), 2), load) == Folded([], [])
+    assert one.control(Line(3, b"test", b"junk"), load) == Folded([], [])
     assert one.policy.version == 2
     assert len(one.control(control(policy(), 4), load).entries) == 1  # a rollback is one more change
