@@ -57,7 +57,7 @@ def test_apply_makes_every_topic_as_the_catalogue_says(settings, command):
 
     done = command("topics", "apply", "--partitions", "3")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "18 created"
+    assert done.stdout.splitlines()[-1] == "19 created"
     found = have(config)
     for logical, topic in catalog().items():
         one = found[config.topic(logical)]
