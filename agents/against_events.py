@@ -54,7 +54,7 @@ async def books_of(source: ChainSource, partition: int, told: Told) -> BooksOf:
             is_begun = True
             fault = _fault(verifier, line, entry, partition, is_broken=bool(books.events.broken))
             if fault is not None or entry is None:
-                for one in books:
+                for one in books if counts_transfers else books[:2]:  # nothing would mend books that are not kept
                     one.pass_over(fault or "no entry", None if entry is None else entry.kind)
                 continue
             await events.take(entry)
