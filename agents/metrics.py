@@ -42,7 +42,7 @@ LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.1, 0.25, 0.5, 
 
 def registry() -> CollectorRegistry:
     """A fresh registry that says which version runs."""
-    disable_created_metrics()  # when a counter began is a second series for each, and nobody asks
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # when a counter began is a second series for each, and nobody asks
     new = CollectorRegistry()
     try:
         release = version("sidechain")
@@ -140,6 +140,12 @@ class DryMetrics:
         self.learned = counter("learned_records_total", "Records read of what was learned beyond one key.")
         self.learned_unreadable = counter(
             "learned_unreadable_total", "Records on wet.signals that are not what they must be."
+        )
+        self.forgotten = _bound(
+            counter(
+                "advice_forgotten_total", "Keys and subjects of advice forgotten because a table was full.", ["what"]
+            ),
+            ("metadata", "signals"),
         )
         self.subjects = gauge("learned_subjects", "Subjects of learned signals this worker knows something of.")
 

@@ -73,7 +73,8 @@ class DryWorker:
         self._metadata_read = 0
         self._signals = SignalsTable(subjects or {})
         self._learned: Learned | None = None
-        self._learned_told = (0, 0)
+        self._learned_told = (0, 0, 0)
+        self._metadata_forgotten = 0
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def prepare(self) -> None:
@@ -220,8 +221,12 @@ class DryWorker:
         read = sum(table.read for one in held for table in one.side.tables.values())
         self._metrics.metadata.inc(max(0, read - self._metadata_read))
         self._metadata_read = read
-        (read, unreadable), table = self._learned_told, self._signals
-        self._learned_told = table.read, table.unreadable
+        forgotten = sum(table.forgotten for one in held for table in one.side.tables.values())
+        self._metrics.forgotten["metadata"].inc(max(0, forgotten - self._metadata_forgotten))
+        self._metadata_forgotten = forgotten
+        (read, unreadable, forgotten), table = self._learned_told, self._signals
+        self._learned_told = table.read, table.unreadable, table.forgotten
+        self._metrics.forgotten["signals"].inc(table.forgotten - forgotten)
         self._metrics.learned.inc(table.read - read)
         self._metrics.learned_unreadable.inc(table.unreadable - unreadable)
         self._metrics.subjects.set(len(table))

@@ -1,17 +1,12 @@
-"""The latest the wet side said about each entity, as the dry side will read it: bounded, and never trusted.
+"""The latest the wet side said of each entity. How old is too old, and which values count, is the policy's business."""
 
-A record that is not what it must be is passed over and counted: the wet side cannot stop a decision, and what it says
-ends up inside sealed entries, so every length and every number is bounded here. How old is too old, and which values
-count, is the policy's business.
-"""
-
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final
+from collections.abc import Callable
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from sidechain.agents.lane.latest import LatestTable
 from sidechain.models.dry import Latest, SignalValue
 
 MAX_KEYS: Final = 1_000_000  # per partition; the one heard of longest ago is forgotten first
@@ -29,40 +24,18 @@ class _Said(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Said).decode
 
 
-class MetadataTable:
+def _read(value: bytes, offset: int) -> SignalValue:
+    said = _decode(value)
+    return SignalValue(said.risk_bp, said.model, said.as_of, offset)
+
+
+class MetadataTable(LatestTable):
     """What one partition's metadata says by now."""
 
     def __init__(self, name: Callable[[str], str], max_keys: int = MAX_KEYS) -> None:
         """`name`: an event's key -> the key its metadata stands under (a pseudonym, where the key is personal)."""
-        self.read = 0
-        self.unreadable = 0
+        super().__init__(_read, max_keys, KEY_MAX_BYTES)
         self._name = name
-        self._max_keys = max_keys
-        self._latest: OrderedDict[bytes, SignalValue] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._latest)
-
-    def take(self, records: Iterable[Any]) -> None:
-        """Records of the metadata topic, in order."""
-        latest = self._latest
-        for record in records:
-            self.read += 1
-            key, value = record.key, record.value
-            if key is None or len(key) > KEY_MAX_BYTES:
-                self.unreadable += 1
-                continue
-            latest.pop(key, None)
-            if value is None:
-                continue
-            try:
-                said = _decode(value)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                self.unreadable += 1
-                continue
-            latest[key] = SignalValue(said.risk_bp, said.model, said.as_of, record.offset)
-            if len(latest) > self._max_keys:
-                latest.popitem(last=False)
 
     @property
     def latest(self) -> Latest:

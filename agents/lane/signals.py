@@ -7,8 +7,7 @@ old and are unknown then. A record that is not what it must be is passed over an
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from msgspec import Meta
 
+from sidechain.agents.lane.latest import LatestTable
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, reader
 from sidechain.agents.subjects import KEY_MAX_BYTES, signal_key
 from sidechain.models.dry import SignalValue
@@ -41,46 +41,18 @@ class _Said(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Said).decode
 
 
-class SignalsTable:
+def _read(value: bytes, offset: int) -> SignalValue | None:
+    said = _decode(value)
+    return None if said.value is None else SignalValue(said.value, said.model, said.as_of, offset)
+
+
+class SignalsTable(LatestTable):
     """The latest word about each subject."""
 
     def __init__(self, names: Mapping[str, Any], max_subjects: int = MAX_SUBJECTS) -> None:
         """`names`: of each learned signal, what it is of -> the name the wet side knows it by."""
-        self.read = 0
-        self.unreadable = 0
+        super().__init__(_read, max_subjects, KEY_MAX_BYTES)
         self._names = names
-        self._max = max_subjects
-        self._latest: OrderedDict[bytes, SignalValue] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._latest)
-
-    def clear(self) -> None:
-        """Begin anew."""
-        self._latest.clear()
-
-    def take(self, records: Iterable[Any]) -> None:
-        """Records of the topic, in order."""
-        latest = self._latest
-        for record in records:
-            self.read += 1
-            key, value = record.key, record.value
-            if key is None or len(key) > KEY_MAX_BYTES:
-                self.unreadable += 1
-                continue
-            latest.pop(key, None)
-            if value is None:
-                continue
-            try:
-                said = _decode(value)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                self.unreadable += 1
-                continue
-            if said.value is None:
-                continue  # too little is known
-            latest[key] = SignalValue(said.value, said.model, said.as_of, record.offset)
-            if len(latest) > self._max:
-                latest.popitem(last=False)
 
     def latest_of(self, signal: str, of: str) -> SignalValue | None:
         """The question the kernel asks."""

@@ -58,6 +58,7 @@ def test_every_series_is_at_zero_before_the_first_event(role):
     ("role", "name", "label", "values"),
     [
         ("dry", "decisions_total", "action", ACTIONS),
+        ("dry", "advice_forgotten_total", "what", ("metadata", "signals")),
         ("dry", "dead_letters_total", "reason", REASONS),
         ("dry", "entries_total", "kind", KINDS),
         ("dry", "outcomes_refused_total", "reason", (*VERDICTS, "unreadable")),

@@ -77,7 +77,7 @@ def test_the_table_is_bounded() -> None:
     table.take([said(name, GOOD) for name in (b"a", b"b", b"a", b"c", b"x" * 1_025)])
     assert [table.latest(name) is not None for name in "abc"] == [True, False, True]
     table.take([said(None, GOOD)])
-    assert (len(table), table.unreadable) == (2, 2)
+    assert (len(table), table.unreadable, table.forgotten) == (2, 2, 1)
 
 
 @pytest.mark.parametrize(

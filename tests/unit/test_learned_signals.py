@@ -265,7 +265,7 @@ def test_the_table_is_bounded() -> None:
     table.take([said(signal_key("s", of), WORD) for of in ("a", "b", "a", "c", "x" * KEY_MAX_BYTES)])
     assert [table.latest_of("s", of) is not None for of in "abc"] == [True, False, True]
     table.take([said(None, WORD)])
-    assert (len(table), table.unreadable) == (2, 2)
+    assert (len(table), table.unreadable, table.forgotten) == (2, 2, 1)
 
 
 def test_a_pack_without_learning_names_no_subjects() -> None:
