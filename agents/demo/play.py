@@ -24,6 +24,8 @@ from sidechain.topics.records import Compensation, Metadata
 DRAIN_S: Final = 120.0
 QUIET_S: Final = 3.0  # no new word from the wet side for this long: it has said what it has to say
 LOOK_S: Final = 0.1
+HELD_BACK: Final = 3  # one part in so many is sent only when the wet side has caught up, so that decisions can use it
+CATCH_UP_S: Final = 60.0
 
 Told = Callable[[str], None]
 
@@ -71,9 +73,13 @@ async def play(stage: Stage, policy: Policy, rate: float, watch: Watch, told: To
     own, planted = samples.events(policy), samples.planted(policy.name)
     stream = samples.in_time_order(policy, own, planted)
     report = Report(sample=len(own))
-    options = kafka_options(stage.config)
-    sending = produce(options, stage.config.topic("events"), keyed(stream, policy.event), rate=rate)
-    report.sent = await _while_up(stage, sending)
+    held_back = len(stream) // HELD_BACK if "wet" in stage.workers else 0
+    report.sent = await _send(stage, policy, stream[: len(stream) - held_back], rate)
+    if held_back:
+        told(f"{report.sent:,} events sent; the rest waits until the wet side has heard these")
+        if not await _heard(stage, watch, report.sent):
+            told(f"the wet side did not catch up within {CATCH_UP_S:.0f} s: going on, decisions never wait for it")
+        report.sent += await _send(stage, policy, stream[len(stream) - held_back :], rate)
     told(f"{report.sent:,} events sent; waiting for the last decisions")
     await _until(stage, lambda: watch.entries >= report.sent, DRAIN_S, "the decider did not finish")
     if "wet" in stage.workers:
@@ -129,6 +135,22 @@ def _wet(report: Report, stage: Stage, policy: Policy, watch: Watch, planted: li
         )
 
 
+async def _send(stage: Stage, policy: Policy, events: list[bytes], rate: float) -> int:
+    """Send events at a rate, and return how many were acknowledged."""
+    topic = stage.config.topic("events")
+    return await _while_up(stage, produce(kafka_options(stage.config), topic, keyed(events, policy.event), rate=rate))
+
+
+async def _heard(stage: Stage, watch: Watch, sent: int) -> bool:
+    """Whether, within a bound, all that was sent is decided, every decision has its score, and a model gave some."""
+
+    def is_done() -> bool:
+        everything = watch.entries >= sent and watch.scores.total() >= watch.kinds["decision"]
+        return everything and watch.scores["scored"] > 0
+
+    return await _within(stage, is_done, CATCH_UP_S)
+
+
 async def _while_up(stage: Stage, sending: Coroutine[Any, Any, int]) -> int:
     """Await the sender, and notice a worker that ends meanwhile."""
     task = asyncio.create_task(sending)
@@ -142,13 +164,19 @@ async def _while_up(stage: Stage, sending: Coroutine[Any, Any, int]) -> int:
 
 
 async def _until(stage: Stage, is_done: Callable[[], bool], within_s: float, complaint: str) -> None:
+    if not await _within(stage, is_done, within_s):
+        raise EnvironmentProblem(f"{complaint} within {within_s:.0f} s; its log is {stage.folder}/dry.log")
+
+
+async def _within(stage: Stage, is_done: Callable[[], bool], within_s: float) -> bool:
     try:
         async with asyncio.timeout(within_s):
             while not is_done():
                 stage.check()
                 await asyncio.sleep(LOOK_S)
     except TimeoutError:
-        raise EnvironmentProblem(f"{complaint} within {within_s:.0f} s; its log is {stage.folder}/dry.log") from None
+        return False
+    return True
 
 
 async def _quiet(stage: Stage, watch: Watch) -> None:
