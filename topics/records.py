@@ -16,6 +16,7 @@ from sidechain.models.dry.entry import Next
 
 Action = Literal["allow", "monitor", "review", "block"]  # from mildest to strictest
 Level = Literal["normal", "raised", "critical"]
+Severity = Literal["page", "ticket"]  # wakes somebody, or waits for the morning
 Reason = tuple[str, float]  # a feature, and how much of the score it accounts for
 
 
@@ -237,6 +238,25 @@ class Compensation(msgspec.Struct, frozen=True, kw_only=True):
     request: str  # what the pack asks for
 
 
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """`alerts`: something wants somebody's attention, or wants it no more. Key: `rule`.
+
+    {"kind":"alert","rule":"InputDrift","at":807256861000,"severity":"ticket","state":"firing","summary":"…",
+     "labels":{"stage":"wet","feature":"refused_10m"},"evidence":{"psi":0.31,"edge":0.25}}
+    """
+
+    kind: str = "alert"
+    rule: str  # what was looked for: one name, whoever finds it
+    at: int  # by the clock of whoever says so, ms
+    severity: Severity
+    state: Literal["firing", "resolved"] = "firing"
+    summary: str  # a sentence for whoever is called
+    labels: dict[
+        str, str
+    ]  # what tells this alert from others of its rule: stage, instance, feature, entity (a pseudonym)
+    evidence: dict[str, Any]  # the figures behind it
+
+
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """The headers of `dry.deadletters`; key and value of the record are the original's own bytes."""
 
@@ -395,6 +415,7 @@ def encode(record: msgspec.Struct) -> bytes:
 __all__ = [
     "ENTRIES",
     "Action",
+    "Alert",
     "Case",
     "CheckpointRecord",
     "Compensation",
@@ -422,6 +443,7 @@ __all__ = [
     "RowsRecord",
     "Score",
     "SettlementEntry",
+    "Severity",
     "ShadowRecord",
     "Tap",
     "Transfer",

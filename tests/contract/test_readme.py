@@ -197,6 +197,7 @@ def test_the_digest_of_the_state_is_the_sum_the_page_defines():
         ("wet.scores", records.Score),
         ("wet.metadata", records.Metadata),
         ("wet.compensations", records.Compensation),
+        ("alerts", records.Alert),
     ],
 )
 def test_a_record_comes_back_as_it_was(topic, type_):
