@@ -1,9 +1,12 @@
 """Experts for tests of the panel: one of every make, batches to show them, and the world they come from."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
+from sidechain.models.wet.boosted_fit import flatten, grow
+from sidechain.models.wet.experts.champion import Champion, ChampionSlot
 from sidechain.models.wet.experts.consensus import Consensus
 from sidechain.models.wet.experts.contract import Batch, Expert, Flags
 from sidechain.models.wet.experts.forest import Forest
@@ -27,12 +30,31 @@ def consensus(names: Sequence[str], seed: int) -> Consensus:
     )
 
 
+@cache
+def grown(names: tuple[str, ...], seed: int) -> Champion:
+    """What a trainer would have proposed of this world."""
+    batch, is_bad = world(seed + 1_000, 2_000)
+    return Champion(flatten(grow(batch.columns(names), is_bad, seed, rounds=30), names, 1), learned_from=len(batch))
+
+
+class Promoted(ChampionSlot):
+    """A slot whose first outcomes lead to a promotion, as they would after a while."""
+
+    def __init__(self, names: Sequence[str], seed: int) -> None:
+        super().__init__()
+        self._names, self._seed = tuple(sorted(names)), seed
+
+    def learn_outcomes(self, batch: Batch, is_bad: Flags) -> None:
+        self.take(grown(self._names, self._seed))
+
+
 MAKES: dict[str, Make] = {
     "forest": lambda names, seed: Forest(names, seed=seed, warmup=WARMUP, capacity=512),
     "geometric": lambda names, seed: Geometric(names, seed=seed, warmup=WARMUP, capacity=512),
     "heuristic": lambda names, seed: Heuristic(names, seed=seed, warmup=WARMUP, capacity=512, entities=60),
     "retrieval": lambda names, seed: Retrieval(names, seed=seed, warmup=WARMUP, capacity=512, cases=32),
     "consensus": consensus,
+    "champion": Promoted,
 }
 
 

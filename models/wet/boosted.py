@@ -6,44 +6,24 @@
 and a part for each feature that add up to the log-odds of the score, exactly (`shapley`). Values are read as float32,
 while fitting too, so that an ONNX runtime, which knows no other, comes to the same side of every split.
 
-A model travels as .npz bytes, which hold numbers only: loading one runs no code.
+A model travels as an ONNX file (`onnx_file`), which holds numbers only: loading one runs no code.
 """
 
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sidechain.models.wet import onnx_file
+from sidechain.models.wet.nodes import Nodes
 from sidechain.models.wet.shapley import LEAF, Shapley, Tree
 
 Matrix = NDArray[np.float64]
-Integers = NDArray[np.int32]
 
-FORMAT: Final = 1
 CHUNK: Final = 1_024  # rows walked at once
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Nodes:
-    """All nodes of all trees in one row; a tree's root comes first, children are positions in the same row."""
-
-    root: Integers  # (trees,)
-    left: Integers  # (nodes,): where value <= threshold goes; at a leaf its own position
-    right: Integers
-    feature: Integers  # 0 at a leaf
-    threshold: NDArray[np.float32]
-    unknown_left: NDArray[np.bool_]
-    value: Matrix  # log-odds that a leaf adds
-    cover: Integers  # training rows that came here
-
-    @property
-    def is_leaf(self) -> NDArray[np.bool_]:
-        """Whether a node splits no further."""
-        return np.asarray(self.left == np.arange(len(self.left)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +47,7 @@ class Boosted:
         self.depth = _depth(nodes)
         self.digest = sha256(self.to_bytes()).hexdigest()
         self.name = f"champion-{version}:{self.digest[:8]}"
+        self.file_name = onnx_file.file_name(version, self.digest)
 
     def log_odds(self, rows: Matrix) -> Matrix:
         """Of a bad outcome, for each row (rows × features, in the order of `names`)."""
@@ -87,30 +68,13 @@ class Boosted:
         return Explained(base, base + parts.sum(axis=1), parts)
 
     def to_bytes(self) -> bytes:
-        """The model as an .npz file of arrays, the same bytes for the same model."""
-        file = io.BytesIO()
-        arrays: dict[str, Any] = {
-            "format": np.array(FORMAT),
-            "version": np.array(self.version),
-            "names": np.array(self.names, dtype=np.str_),
-            "intercept": np.array(self.intercept),
-            **{name: getattr(self.nodes, name) for name in Nodes.__slots__},
-        }
-        np.savez(file, **arrays)
-        return file.getvalue()
+        """The model as an ONNX file, the same bytes for the same model."""
+        return onnx_file.write(onnx_file.Content(self.version, self.names, self.intercept, self.nodes))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Boosted":
         """The model `to_bytes` wrote. Raises ValueError when it is something else."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            if "intercept" not in arrays or int(arrays["format"]) != FORMAT:
-                raise ValueError("this is not a champion in a format this version of Sidechain reads")
-            return cls(
-                int(arrays["version"]),
-                tuple(str(one) for one in arrays["names"]),
-                float(arrays["intercept"]),
-                Nodes(*(arrays[name] for name in Nodes.__slots__)),
-            )
+        return cls(*onnx_file.read(data))
 
     @cached_property
     def _shapley(self) -> Shapley:

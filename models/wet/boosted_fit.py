@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
-from sidechain.models.wet.boosted import Boosted, Nodes
+from sidechain.models.wet.boosted import Boosted
+from sidechain.models.wet.nodes import Nodes
 from sidechain.models.wet.trees import round_down
 
 Matrix = NDArray[np.float64]

@@ -1,11 +1,16 @@
-"""A champion's ONNX file, scored by ONNX Runtime."""
+"""A champion's ONNX file, read by the format's own library and scored by ONNX Runtime."""
+
+from collections.abc import Callable
 
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 
+from sidechain.models.wet import protobuf
+from sidechain.models.wet.boosted import Boosted
 from sidechain.models.wet.boosted_fit import flatten, grow
-from sidechain.models.wet.onnx_file import file_name, to_onnx
+from sidechain.models.wet.onnx_file import BYTES_MOST
 
 NAMES = ("amount", "count", "gap")
 
@@ -20,7 +25,8 @@ def test_probabilities_are_those_of_scikit_learn_within_a_hundred_thousandth() -
     model = flatten(grown, NAMES, 3)
     edges = np.unique(model.nodes.threshold[np.isfinite(model.nodes.threshold)])
     beside = np.repeat(np.concatenate([edges, np.nextafter(edges, np.float32(np.inf))])[:, None], 3, axis=1)
-    file = to_onnx(model)
+    file = model.to_bytes()
+    onnx.checker.check_model(file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -28,7 +34,65 @@ def test_probabilities_are_those_of_scikit_learn_within_a_hundred_thousandth() -
         single = asked.astype(np.float32)
         (given,) = session.run(["probability"], {"features": single})
         assert np.abs(given[:, 0] - grown.predict_proba(single)[:, 1]).max() < 1e-5
-    assert to_onnx(model) == file
-    assert file_name(model) == f"champion-3-{model.name[-8:]}.onnx"
+    assert model.file_name == f"champion-3-{model.name[-8:]}.onnx"
     told = {one.key: one.value for one in onnx.load_from_string(file).metadata_props}
-    assert told == {"digest": model.digest, "names": "amount count gap"}
+    assert (told["names"], told["version"]) == ("amount count gap", "3")
+
+
+def test_numbers_are_written_as_the_format_has_them() -> None:
+    """One byte up to 127; a negative number in ten."""
+    assert [protobuf.varint(one) for one in (0, 127, 128, 300, -1)] == [
+        b"\0", b"\x7f", b"\x80\x01", b"\xac\x02", b"\xff" * 9 + b"\x01",
+    ]  # fmt: skip
+    assert list(protobuf.fields(protobuf.whole(3, 300) + protobuf.text(20, "a"))) == [(3, 300), (20, b"a")]
+
+
+def small() -> Boosted:
+    """Two trees of one feature."""
+    rows = np.arange(400.0)[:, None] % 100
+    return flatten(grow(rows, rows[:, 0] > 50, seed=1, rounds=2), ("a",), 1)
+
+
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "text": lambda _: b"this is not a model at all",
+    "cut short": lambda file: file[:-5],
+    "too long": lambda file: file + b"\0" * BYTES_MOST,
+    "no leaves": lambda file: file.replace(b"leaves", b"leaver"),
+    "a number that does not end": lambda file: b"\xff" * 20 + file,
+    "another format": lambda file: file.replace(b"format\x12\x011", b"format\x12\x012"),
+}
+
+
+@pytest.mark.parametrize("broken", list(BROKEN.values()), ids=list(BROKEN))
+def test_what_is_no_champion_is_refused(broken: Callable[[bytes], bytes]) -> None:
+    """With a sentence; nothing is run, and nothing hangs."""
+    file = small().to_bytes()
+    Boosted.from_bytes(file)
+    with pytest.raises(ValueError, match="champion"):
+        Boosted.from_bytes(broken(file))
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("right", 0), ("left", -1), ("left", 2**31 - 1), ("feature", 1), ("feature", -1), ("cover", 0), ("value", np.nan)],
+)
+def test_trees_that_lead_nowhere_are_refused(part: str, value: float) -> None:
+    """A way back to the root would be walked for ever."""
+    model = small()
+    getattr(model.nodes, part)[-1 if part == "value" else 0] = value  # a leaf is last, a root first
+    with pytest.raises(ValueError, match="champion"):
+        Boosted.from_bytes(model.to_bytes())
+
+
+def test_any_flipped_byte_is_another_model_or_refused() -> None:
+    """Every 37th byte: no exception but ValueError, and never the same name."""
+    model = small()
+    file = model.to_bytes()
+    for at in range(0, len(file), 37):
+        flipped = file[:at] + bytes([file[at] ^ 0x55]) + file[at + 1 :]
+        try:
+            found = Boosted.from_bytes(flipped)
+        except ValueError:
+            continue
+        assert len(found.nodes.left) == len(model.nodes.left)
