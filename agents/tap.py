@@ -2,9 +2,10 @@
 
 It reads the sealed decisions as any consumer does, in a process and a group of its own, so the dry side spends nothing
 on it and a dead tap costs a decision nothing. Of each decision it passes on id, key, time, action, trust and the
-features the pack declares; never the payload. Personal values leave under a pseudonym, and a feature computed from the
-text of a personal field does not leave at all. It would rather drop than fall behind: a share (`wet.sample_bp`) is
-chosen by position, and beyond `tap_max_lag` records it skips ahead; both are counted.
+features the pack declares, with the values of signals learned from outcomes; never the payload. Personal values leave
+under a pseudonym, and a feature computed from the text of a personal field does not leave at all. It would rather drop
+than fall behind: a share (`wet.sample_bp`) is chosen by position, and beyond `tap_max_lag` records it skips ahead; both
+are counted.
 
 Where the pack has a signal learned from outcomes, decisions and their labels leave a second time, as cases for the
 aggregator: what the signal is of, and how it turned out. Of those none is sampled out.
@@ -35,6 +36,7 @@ class Asked(msgspec.Struct, frozen=True):
     """What the tap reads of a signal an entry records."""
 
     of: str | None = None
+    value: int | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,7 @@ class Mask:
         self._features = frozenset(one.name for one in policy.features if not _tells(one, personal))
         self._sample_bp = policy.wet.sample_bp
         self._subjects = subject_names(policy, secret)
+        self._learned = frozenset(one.name for one in policy.signals if one.learn is not None)
 
     def tap(self, partition: int, entry: Decision) -> Tap | None:
         """The tap of one decision; None when it is not in the sample."""
@@ -116,6 +119,8 @@ class Mask:
             policy=entry.policy,
             # A feature this policy does not know may come from a field it does not know: it stays out.
             features={name: value for name, value in entry.features.items() if name in self._features},
+            # What outcomes taught, and nothing the wet side said of this very entity: it would hear itself.
+            signals={name: one.value for name, one in entry.signals.items() if name in self._learned},
         )
 
     def case(self, partition: int, offset: int, entry: Decision | Settlement) -> tuple[bytes, Case] | None:

@@ -99,7 +99,7 @@ class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str  # the root's word for the key that signed: the root's public key is all a reader needs
 
 
-class Tap(msgspec.Struct, frozen=True, kw_only=True):
+class Tap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`wet.taps`: one decision and the features behind it. Key: `key`; partition: the decision's.
 
     {"id":"req-00017","key":"p:…","at":807256804000,"partition":0,"seq":41,"action":"review","tier":"review",
@@ -117,6 +117,7 @@ class Tap(msgspec.Struct, frozen=True, kw_only=True):
     score_bp: int
     policy: str
     features: dict[str, int | None]  # None: unknown
+    signals: dict[str, int | None] = {}  # those learned from outcomes, as the decision used them; None: unknown
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

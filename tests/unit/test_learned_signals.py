@@ -272,3 +272,20 @@ def test_a_pack_without_learning_names_no_subjects() -> None:
     """So neither tap nor decider needs a secret for it."""
     one = pack(", learn: {share: bad, window: 28d}")
     assert not subject_names(replace(one), None)
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [(SignalValue(2500, "bad-share-28d", T0, 7), 2500), (None, None)],  # unknown is said, not left out
+)
+def test_the_tap_passes_what_outcomes_taught_and_nothing_the_wet_side_said_itself(
+    said: SignalValue | None, value: int | None
+) -> None:
+    """A model that reads what another said of the same entity would hear itself."""
+    one = pack("signals:\n", "signals:\n  risk: {max_age: 1h}\n")
+    entry = entry_in(sealed(one, event(1), said=said)[0])
+    assert isinstance(entry, Decision)
+    assert "risk" in entry.signals
+    tap = Mask(one, SECRET).tap(0, entry)
+    assert tap is not None
+    assert tap.signals == {"door_risk": value}

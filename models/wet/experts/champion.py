@@ -19,7 +19,6 @@ from sidechain.models.wet.experts.contract import (
     WARMING,
     Batch,
     Flags,
-    Matrix,
     Opinion,
     clarity,
     opinion,
