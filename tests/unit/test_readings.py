@@ -1,0 +1,91 @@
+"""From what a worker serves to a line a stage: rates from two looks, quantiles from buckets, restarts at zero."""
+
+import pytest
+
+from sidechain.models.wet.readings import Scrape, quantile, rise, snapshot, total
+from tests.shown import samples
+
+T0 = 1_700_000_000_000
+
+
+def look(at_s, instance="dry:1", **series):
+    return {instance: Scrape(instance, T0 + at_s * 1_000, samples(**series) if series else None)}
+
+
+def test_a_stage_is_what_changed_between_two_looks():
+    before = look(
+        0,
+        entries_total={"kind=decision": 1_000, "kind=duplicate": 10},
+        lag_records=5,
+        processor_seconds_total=10.0,
+        processor_wait_seconds_total=1.0,
+        decision_seconds_bucket={"le=0.01": 10, "le=0.1": 20, "le=+Inf": 20},
+    )
+    after = look(
+        10,
+        entries_total={"kind=decision": 1_900, "kind=duplicate": 110},
+        lag_records=400,
+        fullest_records=300,
+        partitions=4,
+        processor_seconds_total=14.0,
+        processor_wait_seconds_total=3.5,
+        decision_seconds_bucket={"le=0.01": 60, "le=0.1": 119, "le=+Inf": 120},
+    )
+    [stage] = snapshot(T0, before, after).stages
+    assert (stage.name, stage.workers, stage.rate, stage.lag, stage.lag_s) == ("dry", 1, 100.0, 400, 4.0)
+    assert (stage.hottest, stage.partitions, stage.hot) == (300, 4, 0.75)
+    assert (stage.cpu, stage.waiting) == (0.4, 0.25)
+    assert stage.p50_s == pytest.approx(0.01)
+    assert stage.p99_s == pytest.approx(0.1)
+
+
+def test_two_workers_are_one_stage():
+    before = look(0, "a:1", scores_total=0.0) | look(0, "b:1", scores_total=0.0)
+    after = look(10, "a:1", scores_total=100, wet_lag_records=7, fullest_records=7, partitions=2)
+    after |= look(10, "b:1", scores_total=50, wet_lag_records=3, fullest_records=2, partitions=2)
+    [stage] = snapshot(T0, before, after).stages
+    assert (stage.workers, stage.rate, stage.lag, stage.hottest, stage.partitions) == (2, 15.0, 10, 7, 4)
+
+
+def test_the_stages_stand_in_the_order_of_the_way():
+    """Whatever order they were asked in; what shows no series of ours is no stage, and none without two looks."""
+    names = {"wet:1": {"scores_total": 1}, "dry:1": {"entries_total": 1}, "else:1": {"other": 1}}
+    before = {}
+    for instance, series in names.items():
+        before |= look(0, instance, **series)
+    after = {one.instance: one._replace(at_ms=T0 + 10_000) for one in before.values()}
+    after |= look(10, "tap:1", taps_total=5)  # its first look
+    assert [one.name for one in snapshot(T0, before, after).stages] == ["dry", "wet"]
+    after["dry:1"] = Scrape("dry:1", T0 + 10_000, None)  # it did not answer
+    assert [one.name for one in snapshot(T0, before, after).stages] == ["wet"]
+    assert snapshot(T0, before, before).stages == ()  # no time has passed
+
+
+@pytest.mark.parametrize(("before", "now", "rose"), [(5, 9, 4.0), (9, 5, 5.0), (None, 5, 5.0), (5, None, None)])
+def test_a_counter_that_fell_began_anew(before, now, rose):
+    early = samples(scores_total=before) if before is not None else {}
+    late = samples(scores_total=now) if now is not None else {}
+    assert rise(early, late, "sidechain_scores_total") == rose
+
+
+@pytest.mark.parametrize(
+    ("share", "counts", "expected"),
+    [
+        (0.5, (10, 20, 20), 0.01),
+        (0.75, (10, 20, 20), 0.055),  # half way through the second bucket
+        (0.5, (0, 0, 10), 0.1),  # in the open bucket: its lower edge
+        (0.5, (0, 0, 0), None),
+        (0.5, (20, 20, 20), 0.005),
+    ],
+)
+def test_a_quantile_is_interpolated_inside_its_bucket(share, counts, expected):
+    buckets = dict(zip(("le=0.01", "le=0.1", "le=+Inf"), counts, strict=True))
+    found = quantile(share, {}, samples(score_seconds_bucket=buckets), "sidechain_score_seconds")
+    assert found == (expected if expected is None else pytest.approx(expected))
+
+
+def test_a_total_heeds_labels():
+    shown = samples(taps_total={"result=sent": 3, "result=dropped": 2})
+    assert total(shown, "sidechain_taps_total", result="sent") == 3
+    assert total(shown, "sidechain_taps_total") == 5
+    assert total(shown, "sidechain_else") is None
