@@ -14,11 +14,10 @@ Rule 3: what an entry says of it is the answer of `Budgets`, whole: nothing else
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from sidechain.models.dry.asking import ask, governed_want
 from sidechain.models.dry.budget import (
@@ -46,13 +45,6 @@ _NOTHING: Final = BudgetPlan([], timeout_ms=1, on_timeout="commit")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(tuple[int | None, int, int]).decode
-
-
-class Spent(NamedTuple):
-    """What a decision has become, and what its entry says of budgets."""
-
-    outcome: Outcome
-    spending: Spending | None
 
 
 class NotShared(ValueError):  # noqa: N818 - named for what it is
@@ -130,17 +122,21 @@ class Accounts:
         event: Any,
         features: tuple[int | None, ...],
         signals: tuple[int | None, ...],
-    ) -> Spent:
-        """Hold what the decision lets happen; `outcome`: what rules and trust gate say."""
+    ) -> tuple[Outcome, Spending | None]:
+        """Hold what the decision lets happen; `outcome`: what rules and trust gate say.
+
+        What the decision has become, and what its entry says of budgets.
+        """
         closed = () if self.budgets is None else self.budgets.advance(at)
+        budgeting, governor = program.policy.budgeting, self.governor
         reserved: Reserved | None = None
         refused: tuple[Refused, ...] = ()
         governed: Governed | None = None
-        for one in closed:
-            self._end(one)
-        if program.wants is not None and program.policy.budgeting is not None:
+        if governor is not None:
+            for one in closed:  # nothing came of it in time
+                governor.released(one.reservation)
+        if program.wants is not None and budgeting is not None:
             applies, amounts, texts = program.wants(event, features, signals, outcome.score_bp)
-            budgeting = program.policy.budgeting
             asked = [
                 (one, Want(one.account, _NO_AMOUNT if amount is None else amount))
                 for one, applied, amount in zip(budgeting.reserves, applies, amounts, strict=True)
@@ -148,20 +144,21 @@ class Accounts:
             ]
             keys = dict(zip(budgeting.keys, texts, strict=True))
             scenario = None
-            if budgeting.governing is not None and self.governor is not None and program.requests is not None:
+            if budgeting.governing is not None and governor is not None and program.requests is not None:
                 mine = governed_want(budgeting.governing, outcome, asked)
                 if mine is not None:  # else nothing may be opened: the entry says nothing of accounts
                     said = program.requests(event, features, signals, outcome.score_bp)
                     outcome, asked, governed, scenario = ask(
-                        self.governor, budgeting.governing, self._opened(), at, outcome, asked, mine, keys, said
+                        governor, budgeting.governing, self._opened(), at, outcome, asked, mine, keys, said
                     )
             outcome, reserved, refused = self._held(at, outcome, asked, keys)
-            if self.governor is not None and reserved is not None and _is_held(reserved, budgeting):
-                self.governor.awaits(at.seq, scenario, at.now_ms)
+            if governor is not None and reserved is not None and _is_held(reserved, budgeting):
+                governor.awaits(at.seq, scenario, at.now_ms)
         if not closed and reserved is None and not refused and governed is None:
-            return Spent(outcome, None)
-        spending = Spending(self._opened().partitions, closed, reserved, refused)
-        return Spent(outcome, spending if governed is None else replace(spending, governed=governed))
+            return outcome, None
+        return outcome, Spending(
+            self._opened().partitions, closed, reserved, refused, UNSET if governed is None else governed
+        )
 
     def settle(
         self, at: Moment, decision: int, cost: int | None, budgeting: Budgeting | None, *, is_bad: bool = False
@@ -244,21 +241,21 @@ class Accounts:
         """The decision that stands, with what is held for it. Every turn refuses a want or more, so it ends."""
         refused: list[Refused] = []
         may_ask = True
-        while wants := [(one, want) for one, want in asked if outcome.action in one.actions]:
+        while wanted := [one for one in asked if outcome.action in one[0].actions]:
             budgets = self._opened()
-            answer = budgets.reserve(at, [want for _, want in wants], keys, may_ask=may_ask)
+            answer = budgets.reserve(at, [want for _, want in wanted], keys, may_ask=may_ask)
             if isinstance(answer, Reserved):
                 return outcome, answer, tuple(refused)
             refused.append(answer)
             may_ask = may_ask and answer.ask is None
-            fell = [one for one, _ in wants if answer.account is None or _leads_to(budgets, one, answer.account)]
+            fell = [one for one, _ in wanted if answer.account is None or _leads_to(budgets, one, answer.account)]
             if not fell:
                 raise AssertionError(f"account {answer.account} refused what nobody asked of it")
             for one in fell:
                 action = ACTIONS[max(RANK[outcome.action], RANK.get(one.then, 0))]
                 reason = ("budget", one.account, answer.reason, one.then)
                 outcome = outcome._replace(action=action, reasons=(*outcome.reasons, reason))
-            asked = [(one, want) for one, want in asked if one not in fell]
+            asked = [one for one in asked if one[0] not in fell]
         return outcome, None, tuple(refused)
 
     def _govern(self, governing: Governing | None) -> None:
@@ -283,11 +280,6 @@ class Accounts:
         return self.governor.settled(
             at.seq, decision, estimate=mine.reserved, cost=cost, now_ms=at.now_ms, is_bad=is_bad
         )
-
-    def _end(self, closed: Closed) -> None:
-        """Nothing came of it in time."""
-        if self.governor is not None:
-            self.governor.released(closed.reservation)
 
     def _opened(self) -> Budgets:
         if self.budgets is None:

@@ -59,6 +59,8 @@ GOOD = {
         (b"reservation:1", b'[3600000,[["day","","EUR",86400000,172800000,85]]]'),
         (b"reservation:2", b'[3600000,[["day","","EUR",0,86400000,0]]]'),
         (b"reservation:x", b'[3600000,[["day","","EUR",0,86400000,85]]]'),
+        (b"reservation:01", b'[3600000,[["day","","EUR",0,86400000,85]]]'),
+        (b"reservation:1", b'[3600000,[["day","","EUR",0,86400000,85,0]]]'),
         (b"reservation:-1", b'[3600000,[["day","","EUR",0,86400000,85]]]'),
         (b"closed:0", b'[[0,"paid"]]'),
         (b"closed:1", b'[[0,"settled"]]'),
@@ -80,6 +82,26 @@ def test_a_state_without_the_account_that_is_held_is_refused():
     """A reservation needs its book."""
     with pytest.raises(CorruptBudget, match="not there"):
         two()[0].restore([one for one in GOOD.items() if not one[0].startswith(b"account")])
+
+
+@pytest.mark.parametrize("name", ["opened", "overrun", "open", "received", "turn"])
+def test_no_count_and_no_amount_of_a_book_is_below_zero(name):
+    """Beside others that are large: one alone is enough."""
+    book = Book(9, 0, DAY, 100, 100, 30, 0, 70, 0, 2, 8, 8, -1, 5, 0)
+    with pytest.raises(ValueError, match="does not balance"):
+        msgspec.structs.replace(book, **{name: -1}, **({"sent": -1} if name == "received" else {}))
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_the_largest_amount_is_the_last_that_every_reader_keeps(beyond):
+    """Two that are as large are none that is larger."""
+    most = AMOUNT_MAX + beyond
+    made = (9, 0, DAY, 1, 1, 1, 0, 0, 0, 0, most, most, -1, 0, 0)
+    if beyond:
+        with pytest.raises(ValueError, match="does not balance"):
+            Book(*made)
+    else:
+        assert Book(*made).received == most
 
 
 def test_no_book_is_made_that_does_not_balance():

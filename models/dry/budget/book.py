@@ -11,6 +11,7 @@ Rule 3: an account owes (`overrun`) only when nothing of it is left, and whateve
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 AMOUNT_MAX: Final = 2**53 - 1  # the largest integer that every JSON reader keeps
 NOBODY: Final = -1
@@ -29,7 +30,7 @@ def book_name(account: str, unit: str, from_ms: int, until_ms: int, key: str) ->
     return f"{account}:{unit}:{from_ms}:{until_ms}:{key}"
 
 
-class Book(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Book(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """An account's balances in one period. Amounts in the account's unit, times in ms of event time.
 
     [4,864000000,950400000,500,500,380,100,20,0,1,0,0,-1,0,0]
@@ -55,22 +56,17 @@ class Book(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         """Every book that exists balances."""
+        remaining, reserved, committed, overrun = self.remaining, self.reserved, self.committed, self.overrun
+        allotment, initial, received, sent = self.allotment, self.initial, self.received, self.sent
+        # Integers joined bit by bit are negative if one of them is, and above 2**53 - 1 only if one of them is.
+        amounts = remaining | reserved | committed | overrun | allotment | received | sent
         if not (
-            self.remaining + self.reserved + self.committed == self.initial
-            and self.allotment + self.received - self.sent == self.initial
-            and 0 <= self.remaining <= AMOUNT_MAX
-            and 0 <= self.reserved <= AMOUNT_MAX
-            and 0 <= self.committed <= AMOUNT_MAX
-            and 0 <= self.overrun <= AMOUNT_MAX
-            and 0 <= self.received <= AMOUNT_MAX
-            and 0 <= self.sent <= AMOUNT_MAX
-            and 0 <= self.allotment <= AMOUNT_MAX
-            and self.initial <= AMOUNT_MAX
-            and (not self.overrun or not self.remaining)
-            and (not self.reserved or self.open)
-            and self.open >= 0
-            and self.turn >= 0
-            and self.opened >= 0
+            remaining + reserved + committed == initial == allotment + received - sent
+            and 0 <= amounts <= AMOUNT_MAX
+            and initial <= AMOUNT_MAX
+            and (not overrun or not remaining)
+            and (not reserved or self.open)
+            and (self.open | self.turn | self.opened) >= 0
             and self.from_ms < self.until_ms
         ):
             raise ValueError(f"an account that does not balance: {msgspec.structs.asdict(self)}")
@@ -96,14 +92,15 @@ class Book(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     def reserve(self, amount: int) -> "Book":
         """Hold `amount`, which must remain."""
-        return self._with(remaining=self.remaining - amount, reserved=self.reserved + amount, open=self.open + 1)
+        return replace(self, remaining=self.remaining - amount, reserved=self.reserved + amount, open=self.open + 1)
 
     def settle(self, amount: int, cost: int) -> "Book":
         """A reservation of `amount` has cost `cost`: less gives back, more takes what remains, and then owes."""
         if cost <= amount:
             back = amount - cost
             paid = min(back, self.overrun)
-            return self._with(
+            return replace(
+                self,
                 remaining=self.remaining + back - paid,
                 reserved=self.reserved - amount,
                 committed=self.committed + cost + paid,
@@ -111,7 +108,8 @@ class Book(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
                 open=self.open - 1,
             )
         covered = min(cost - amount, self.remaining)
-        return self._with(
+        return replace(
+            self,
             remaining=self.remaining - covered,
             reserved=self.reserved - amount,
             committed=self.committed + amount + covered,
@@ -121,12 +119,13 @@ class Book(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     def send(self, amount: int) -> "Book":
         """Give `amount`, which must remain, to another partition."""
-        return self._with(initial=self.initial - amount, remaining=self.remaining - amount, sent=self.sent + amount)
+        return replace(self, initial=self.initial - amount, remaining=self.remaining - amount, sent=self.sent + amount)
 
     def receive(self, amount: int) -> "Book":
         """Another partition gave `amount`; a debt is paid first."""
         paid = min(amount, self.overrun)
-        return self._with(
+        return replace(
+            self,
             initial=self.initial + amount,
             remaining=self.remaining + amount - paid,
             committed=self.committed + paid,
@@ -136,11 +135,8 @@ class Book(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     def asked(self, partition: int, *, turn: int, until_ms: int) -> "Book":
         """`partition` was asked for some of its part, and has until `until_ms` to answer."""
-        return self._with(asking=partition, turn=turn, ask_after_ms=until_ms)
+        return replace(self, asking=partition, turn=turn, ask_after_ms=until_ms)
 
     def answered(self, *, turn: int, ask_after_ms: int) -> "Book":
         """The partition that was asked has answered."""
-        return self._with(asking=NOBODY, turn=turn, ask_after_ms=ask_after_ms)
-
-    def _with(self, **changes: int) -> "Book":
-        return msgspec.structs.replace(self, **changes)
+        return replace(self, asking=NOBODY, turn=turn, ask_after_ms=ask_after_ms)

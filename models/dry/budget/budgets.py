@@ -12,7 +12,10 @@ Rule 4: an answer depends on the operations before it, in their order, and on no
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Final, Literal
+
+import msgspec
 
 from sidechain.models.dry.budget.book import AMOUNT_MAX, Book, book_name, is_amount
 from sidechain.models.dry.budget.memory import How, Memory
@@ -36,11 +39,20 @@ from sidechain.models.dry.state import Change
 
 EXPIRED_AT_ONCE: Final = 16  # reservations that one entry lets expire; the others wait for the next
 
+_name_of: Final = itemgetter(0)
 _REPEATED: Final[dict[How, Reason]] = {
     "settled": "already-settled",
     "released": "already-released",
     "expired": "expired",
 }
+
+
+class _Period(msgspec.Struct, frozen=True, gc=False):
+    """An account's period, and how the names of its books begin."""
+
+    from_ms: int
+    until_ms: int
+    prefix: str
 
 
 class Budgets:
@@ -62,6 +74,7 @@ class Budgets:
         self.epoch = epoch
         self.nothing_before_ms = nothing_before_ms
         self._memory = Memory(plan.remembered)
+        self._periods: dict[str, _Period] = {}  # the one each account was asked for last
 
     def change(self, plan: BudgetPlan) -> None:
         """A policy took effect: its limits hold for every book that is opened from here on, its accounts at once.
@@ -69,20 +82,17 @@ class Budgets:
         Open books keep the limit they were opened with until their period ends; reservations keep their timeout.
         """
         self.plan = plan
+        self._periods.clear()
         self._memory.remember(plan.remembered)
 
     def advance(self, at: Moment) -> tuple[Closed, ...]:
         """The clock stands at `at.now_ms`: the reservations that expire by this entry, oldest first."""
         memory = self._memory
-        expired: list[Closed] = []
-        while memory.open and len(expired) < EXPIRED_AT_ONCE:
-            seq, held = next(iter(memory.open.items()))
-            if held.expires_ms > at.now_ms:
-                break
-            expired.append(self._close(at, seq, "expired", _all if self.plan.on_timeout == "commit" else _nothing))
-        memory.sweep(at.now_ms)
-        memory.prune(at.seq)
-        return tuple(expired)
+        expired: tuple[Closed, ...] = ()
+        if memory.due_ms <= at.now_ms:
+            expired = self._expire(at)
+        memory.tidy(at)
+        return expired
 
     def reserve(
         self, at: Moment, wants: Sequence[Want], keys: Mapping[str, str | None], *, may_ask: bool = True
@@ -95,14 +105,18 @@ class Budgets:
         parts, problem = self._parts(at, wants, keys)
         if problem is not None:
             return problem
-        if len(self._memory.open) >= self.plan.max_open:
+        memory, most = self._memory, self.plan.max_accounts
+        if len(memory.open) >= self.plan.max_open:
             return Refused("too-many-open")
+        known = memory.books
         books: list[tuple[str, Book]] = []
         opening = 0
-        for one in parts:
-            name, book = self._of_period(at, self.plan.accounts[one.account], one.key, one.from_ms)
-            opening += name not in self._memory.books
-            if book is None or len(self._memory.books) + opening > self.plan.max_accounts:
+        for name, one in parts:
+            book = known.get(name)
+            if book is None:
+                opening += 1
+                book = self._opening(at, self.plan.accounts[one.account], one.key, one.from_ms)
+            if book is None or len(known) + opening > most:
                 return Refused("too-many-accounts", one.account, one.key)
             if book.overrun:
                 return Refused("owing", one.account, one.key, one.amount, 0)
@@ -110,7 +124,7 @@ class Budgets:
                 ask = self._ask(at, one, name, book, needed=one.amount) if may_ask else None
                 return Refused("exhausted", one.account, one.key, one.amount, book.remaining, ask)
             books.append((name, book.reserve(one.amount)))
-        return self._hold(at, parts, books, may_ask=may_ask)
+        return self._hold(at, tuple([one for _, one in parts]), books, may_ask=may_ask)
 
     def settle(
         self, at: Moment, reservation: int, cost: int | None = None, unit: str | None = None
@@ -209,55 +223,76 @@ class Budgets:
         """Take over the records of the changelog, in any order. Raises CorruptBudget, which says what is wrong."""
         self._memory.restore(records)
 
+    def _expire(self, at: Moment) -> tuple[Closed, ...]:
+        memory = self._memory
+        expired: list[Closed] = []
+        cost_of = _all if self.plan.on_timeout == "commit" else _nothing
+        while memory.open and len(expired) < EXPIRED_AT_ONCE:
+            seq, held = next(iter(memory.open.items()))
+            if held.expires_ms > at.now_ms:
+                break
+            expired.append(self._close(at, seq, "expired", cost_of))
+        memory.due_ms = next(iter(memory.open.values())).expires_ms if memory.open else AMOUNT_MAX
+        return tuple(expired)
+
     def _parts(
         self, at: Moment, wants: Sequence[Want], keys: Mapping[str, str | None]
-    ) -> tuple[list[Part], Refused | None]:
-        parts: list[Part] = []
+    ) -> tuple[list[tuple[str, Part]], Refused | None]:
+        """What is to be held, under the names of the books that are to hold it."""
+        parts: list[tuple[str, Part]] = []
+        chains, now_ms, periods = self.plan.chains, at.now_ms, self._periods
         seen: set[str] = set()
         for want in wants:
-            if not is_amount(want.amount):
+            amount = want.amount
+            if not is_amount(amount):
                 return parts, Refused("bad-amount", want.account)
-            if want.account not in self.plan.chains:
+            chain = chains.get(want.account)
+            if chain is None:
                 return parts, Refused("unknown-account", want.account)
-            for account in self.plan.chains[want.account]:
-                if account.name in seen:
-                    raise ValueError(f"a decision reserves twice in account {account.name}")
-                seen.add(account.name)
-                key = keys.get(account.name) if account.is_per_key else ""
-                if key is None or account.limit_of(key) is None:
-                    return parts, Refused("unknown-account", account.name, key)
-                from_ms = account.period_of(at.now_ms)
-                until_ms = from_ms + account.period_ms
-                parts.append(Part(account.name, key, account.unit, from_ms, until_ms, want.amount))
+            for account in chain:
+                name = account.name
+                if name in seen:
+                    raise ValueError(f"a decision reserves twice in account {name}")
+                seen.add(name)
+                key = keys.get(name) if account.is_per_key else ""
+                if key is None or (account.limit is None and account.limit_of(key) is None):
+                    return parts, Refused("unknown-account", name, key)
+                period = periods.get(name)
+                if period is None or not period.from_ms <= now_ms < period.until_ms:
+                    periods[name] = period = _period_of(account, now_ms)
+                part = Part(name, key, account.unit, period.from_ms, period.until_ms, amount)
+                parts.append((period.prefix + key, part))
         return parts, None
 
-    def _hold(self, at: Moment, parts: list[Part], books: list[tuple[str, Book]], *, may_ask: bool) -> Reserved:
+    def _hold(self, at: Moment, parts: tuple[Part, ...], books: list[tuple[str, Book]], *, may_ask: bool) -> Reserved:
         memory = self._memory
         if not parts or at.seq in memory.open:
             raise ValueError(f"decision {at.seq} reserves nothing, or twice")
         expires_ms = at.now_ms + self.plan.timeout_ms
-        if memory.open:  # a shorter timeout of a new policy overtakes none that is open
+        if (
+            expires_ms < memory.latest_ms and memory.open
+        ):  # a shorter timeout of a new policy overtakes none that is open
             expires_ms = max(expires_ms, next(reversed(memory.open.values())).expires_ms)
-        for name, book in sorted(books):
+        for name, book in sorted(books, key=_name_of) if len(books) > 1 else books:
             memory.put(name, book, at.now_ms)
-        held = Held(expires_ms, tuple(parts))
-        memory.hold(at.seq, held)
+        memory.hold(at.seq, Held(expires_ms, parts))
         ask = None
-        for part, (name, book) in zip(parts, books, strict=True):
-            if may_ask and (ask := self._ask(at, part, name, book, needed=0)) is not None:
-                break  # an entry asks once
+        if may_ask and self.partitions > 1:
+            for part, (name, book) in zip(parts, books, strict=True):
+                if (ask := self._ask(at, part, name, book, needed=0)) is not None:
+                    break  # an entry asks once
         remaining, initial = [book.remaining for _, book in books], [book.initial for _, book in books]
-        return Reserved(held.parts, tuple(remaining), tuple(initial), expires_ms, ask)
+        return Reserved(parts, tuple(remaining), tuple(initial), expires_ms, ask)
 
     def _close(self, at: Moment, reservation: int, how: How, cost_of: Callable[[Part], int]) -> Closed:
         memory = self._memory
         closings: list[Closing] = []
         for one in memory.open[reservation].parts:
-            name, cost = one.book, cost_of(one)
+            name, amount, cost = one.book, one.amount, cost_of(one)
             before = memory.books[name]
-            after = before.settle(one.amount, cost)
-            overrun = max(after.overrun - before.overrun, 0)
-            closings.append(Closing(one.account, one.key, one.from_ms, one.amount, cost, overrun, after.remaining))
+            after = before.settle(amount, cost)
+            overrun = after.overrun - before.overrun if after.overrun > before.overrun else 0
+            closings.append(Closing(one.account, one.key, one.from_ms, amount, cost, overrun, after.remaining))
             memory.put(name, after, at.now_ms)
         memory.close(reservation, how, at.seq)
         return Closed(reservation, how, tuple(closings))
@@ -275,14 +310,17 @@ class Budgets:
 
     def _of_period(self, at: Moment, plan: AccountPlan, key: str, from_ms: int) -> tuple[str, Book | None]:
         name = book_name(plan.name, plan.unit, from_ms, from_ms + plan.period_ms, key)
-        if (book := self._memory.books.get(name)) is not None:
-            return name, book
+        book = self._memory.books.get(name)
+        return name, self._opening(at, plan, key, from_ms) if book is None else book
+
+    def _opening(self, at: Moment, plan: AccountPlan, key: str, from_ms: int) -> Book | None:
+        """A book nothing has happened in; None: there is no such account."""
         if (limit := plan.limit_of(key)) is None:
-            return name, None
+            return None
         part = allotment(limit, self.partition, self.partitions) if plan.is_shared else limit
         if from_ms < self.nothing_before_ms:
             part = 0
-        return name, Book.new(at.seq, from_ms, from_ms + plan.period_ms, part)
+        return Book.new(at.seq, from_ms, from_ms + plan.period_ms, part)
 
     def _lender(self, at: Moment, transfer: Transfer) -> tuple[str, Book | None, Reason | None]:
         """The book a transfer is about, if it can be given from or added to."""
@@ -335,6 +373,12 @@ class Budgets:
             until_ms=about.until_ms,
             amount=amount,
         )
+
+
+def _period_of(account: AccountPlan, now_ms: int) -> _Period:
+    from_ms = account.period_of(now_ms)
+    until_ms = from_ms + account.period_ms
+    return _Period(from_ms, until_ms, book_name(account.name, account.unit, from_ms, until_ms, ""))
 
 
 def _all(part: Part) -> int:
