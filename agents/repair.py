@@ -29,7 +29,18 @@ from sidechain.agents.lane.producers import open_producers
 from sidechain.agents.lane.standing import HEAD_KEY
 from sidechain.agents.lane.takeover import Grounds, input_positions, is_within, restore, stand_by_checkpoints
 from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem, UsageProblem
-from sidechain.agents.repair_plan import INPUTS, Believed, Deed, Plan, believed, plan_epoch, plan_gap, read_head
+from sidechain.agents.repair_plan import (
+    INPUTS,
+    Believed,
+    Deed,
+    LastTime,
+    Plan,
+    believed,
+    last_watermark,
+    plan_epoch,
+    plan_gap,
+    read_head,
+)
 from sidechain.agents.settings import Config
 from sidechain.models.dry import Fold
 from sidechain.models.dry.chain import Verifier
@@ -204,7 +215,7 @@ class _Repair:
         return plan_gap(fold, topic, spans[tps[topic]], resume_at, deed)
 
     async def _epoch(self, look: _Look, deed: Deed, resume_at: int | None, told: Told) -> Found:
-        verifier, last = await self._verified(told)
+        verifier, last, clock = await self._verified(told)
         fault = verifier.reports[-1].fault
         problem = look.problem or (fault and f"the chain is broken: {fault}")
         if problem is None:
@@ -218,7 +229,11 @@ class _Repair:
         number = 1 + max(verifier.epoch, head.epoch if head is not None else 0, await self._signed_epoch())
         policy = await self._policy(begin.policy)
         begin = await self._with_transfers(begin, policy)
-        plan = plan_epoch(self._partition, number, broken, begin, policy, keys, self._grounds.layout, deed)
+        # Events that a person passes over may have been decided by entries that are lost: nobody knows until when.
+        watermark_ms = last_watermark(begin, head, self._partition, clock) if resume_at is None else None
+        plan = plan_epoch(
+            self._partition, number, broken, begin, policy, keys, self._grounds.layout, deed, watermark_ms
+        )
         return Found(problem, plan)
 
     def _begin(self, found: Believed | None, resume_at: int | None, end: int) -> Believed:
@@ -258,16 +273,17 @@ class _Repair:
         except Refused:
             return self._grounds.policies.given
 
-    async def _verified(self, told: Told) -> tuple[Verifier, deque[tuple[int, bytes]]]:
-        """The whole chain, and its last records."""
-        verifier, last = Verifier(), deque[tuple[int, bytes]](maxlen=KEPT)
+    async def _verified(self, told: Told) -> tuple[Verifier, deque[tuple[int, bytes]], LastTime]:
+        """The whole chain, its last records, and its clock."""
+        verifier, last, clock = Verifier(), deque[tuple[int, bytes]](maxlen=KEPT), LastTime()
         tp = TopicPartition(self._topic("dry.decisions"), self._partition)
         async for _, records in read_spans(self._consumer, {tp: await self._span("dry.decisions")}):
             for one in records:
                 verifier.take(one.value or b"")
+                clock.take(one.value or b"")
                 last.append((one.offset, one.value or b""))
             told(len(records))
-        return verifier, last
+        return verifier, last, clock
 
     async def _state(self) -> tuple[Collection[bytes], bytes | None]:
         """The keys of the changelog, and its head."""

@@ -8,6 +8,7 @@ rightly sealed, of this partition, and within the events there are.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -24,6 +25,7 @@ from sidechain.models.dry.lists import LIST_PREFIX
 from sidechain.models.dry.state import POLICY_PREFIX, Change
 from sidechain.models.policy import Policy
 
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 INPUTS: Final = {"events", "outcomes", "control"}
 
 
@@ -59,6 +61,16 @@ class _Tail(msgspec.Struct):
     source: tuple[str, int, int] | None = None
 
 
+class _Timed(msgspec.Struct):
+    kind: str
+    at: int | None = None
+    flags: tuple[str, ...] = ()
+    accounts_from: int | None = None
+
+
+_decode_timed: Final = msgspec.json.Decoder(_Timed).decode
+
+
 def plan_gap(fold: Fold, topic: str, span: Span, resume_at: int | None, deed: Deed) -> Plan:
     """The chain goes on where the log begins; where the log ends too early, a person must say where.
 
@@ -88,11 +100,13 @@ def plan_epoch(
     keys: Iterable[bytes],
     layout: Layout,
     deed: Deed,
+    watermark_ms: int | None = None,
 ) -> Plan:
-    """A new chain with an empty state. `keys`: those of the changelog.
+    """A new chain with an empty state. `keys`: those of the changelog. `watermark_ms`: the last there was, if known.
 
     It forgets them all but the layout, and the texts of policies: the chain that was can still be replayed.
     """
+    accounts_from = msgspec.UNSET if watermark_ms is None or policy.budgeting is None else watermark_ms + 1
     fold, entry = Fold.begin_epoch(
         policy,
         partition,
@@ -102,6 +116,7 @@ def plan_epoch(
         at_ms=deed.at_ms,
         by=deed.by,
         why=deed.why,
+        accounts_from=accounts_from,
         partitions=layout.partitions,
     )
     written, standing = fold.changes(), set(keys)
@@ -124,7 +139,10 @@ def plan_epoch(
             f"no list is in force: {', '.join(lists)} must be activated again (`sidechain lists activate --again`)",
         )
     if policy.budgeting is not None:
-        says += ("nobody knows what was spent: accounts have nothing in periods of event time that have begun by now",)
+        since = "by now" if watermark_ms is None else f"by {_time(watermark_ms)}, where its clock stood"
+        says += (
+            f"nobody knows what was spent: accounts have nothing in periods of event time that have begun {since}",
+        )
     return Plan("epoch", entry, [*first, *((name, None) for name in forgotten), *written], says)
 
 
@@ -137,6 +155,47 @@ def believed(
     """
     found = [one for one in (_of_chain(records, partition, events_end), _of_state(head, partition, events_end)) if one]
     return max(found, key=lambda one: one.next["events"], default=None)
+
+
+class LastTime:
+    """The clock of a chain, from its entries: the time of the latest event it has decided.
+
+    An event too far ahead moves the clock by what a policy allows and no entry states, so behind one it is not known.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was decided yet."""
+        self.before_ms = -1  # until when earlier epochs may have spent something
+        self._latest_ms = -1
+        self._is_known = True
+
+    @property
+    def ms(self) -> int | None:
+        """Of the last epoch, in ms of event time; None: not known, or nothing was decided."""
+        return self._latest_ms if self._is_known and self._latest_ms >= 0 else None
+
+    def take(self, line: bytes) -> None:
+        """The next record, be it an entry or not; what cannot be read has decided nothing."""
+        try:
+            entry = _decode_timed(line)
+        except (ValueError, RecursionError):
+            return
+        if entry.kind == "epoch":
+            lost_until = entry.at if entry.accounts_from is None else entry.accounts_from
+            self.before_ms = max(self.before_ms, (lost_until or 0) - 1)
+            self._latest_ms, self._is_known = -1, True
+        elif entry.kind == "decision" and "ahead" in entry.flags:
+            self._is_known = False
+        elif entry.kind == "decision" and entry.at is not None:
+            self._latest_ms = max(self._latest_ms, entry.at)
+
+
+def last_watermark(begin: Believed, head: Head | None, partition: int, last: LastTime) -> int | None:
+    """The clock where a chain goes on at `begin`: as the state says where it got as far, else as its entries do."""
+    found = last.ms
+    if head is not None and head.partition == partition and head.next.get("events", -1) >= begin.next["events"]:
+        found = head.watermark_ms
+    return None if found is None or found < 0 else max(found, last.before_ms)
 
 
 def read_head(value: bytes | None) -> Head | None:
@@ -175,6 +234,13 @@ def _is_possible(following: Next, events_end: int) -> bool:
 
 def _is_list(name: bytes) -> bool:
     return name.startswith(LIST_PREFIX)
+
+
+def _time(at_ms: int) -> str:
+    try:
+        return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds")
+    except OverflowError:  # any number may stand in a state that is damaged
+        return f"{at_ms} ms of event time"
 
 
 def _shown(value: object) -> object:

@@ -87,7 +87,7 @@ class Candidate:
             self._fold, self._due, self._broken = self._begun(), 1, None
             self.begun += 1
             if was.epoch is not None and was.at is not None:
-                self._fold.lose_accounts(was.epoch, was.at)
+                self._fold.lose_accounts(was.epoch, was.at if was.accounts_from is None else was.accounts_from)
         if self._broken or was.kind == "epoch":
             return None
         self._check_place(was)
@@ -258,6 +258,7 @@ class _Was(msgspec.Struct, gc=False):
     reason: str | None = ""
     budget: "_Budget | None" = None
     epoch: int | None = None
+    accounts_from: int | None = None
     settles: int | None = None
     label: str | None = None
     cost_minor: int | None = None

@@ -348,7 +348,7 @@ class GapEntry(entry.Gap, frozen=True):
     hash: str
 
 
-class EpochEntry(entry.Epoch, frozen=True):
+class EpochEntry(entry.Epoch, frozen=True, kw_only=True):
     """`dry.decisions`, kind `epoch`: the chain was broken, and a person decided to begin it anew."""
 
     hash: str

@@ -82,7 +82,7 @@ class Accounts:
         return self._share + (0 if self.budgets is None else self.budgets.total) + governed
 
     def begin_epoch(self, epoch: int, at_ms: int) -> None:
-        """The state is lost at this time of a person's clock, and with it who spent what in the periods before."""
+        """The state is lost, and with it who spent what in the periods that began before `at_ms`."""
         self.epoch = epoch
         if self._plan is not None:
             self.nothing_before_ms = at_ms

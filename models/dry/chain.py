@@ -347,6 +347,7 @@ class Replayer:
             at_ms=opening.at,
             by=opening.by,
             why=opening.why,
+            accounts_from=opening.accounts_from,
             partitions=self.fold.partitions,
             keyed=self.fold.keyed,
         )

@@ -271,6 +271,8 @@ class Epoch(msgspec.Struct, frozen=True):
     broken: Broken
     by: str
     why: str
+    # In periods that began before this event time accounts have nothing. Absent: before `at`, or there are no accounts.
+    accounts_from: int | msgspec.UnsetType = msgspec.UNSET
 
 
 Sealed = (

@@ -296,19 +296,23 @@ class Fold:
         at_ms: int,
         by: str,
         why: str,
+        accounts_from: int | msgspec.UnsetType = msgspec.UNSET,
         partitions: int | None = None,
         keyed: bool = True,
     ) -> tuple["Fold", bytes]:
         """Somebody decided to begin the chain anew behind a broken head: an empty state that goes on at `following`.
 
-        Accounts have nothing in periods that began before `at_ms`, because nobody knows what was spent of them.
+        Accounts have nothing in periods that began before `accounts_from`, or else before `at_ms`, because nobody knows
+        what was spent of them. A policy without accounts has no `accounts_from`.
         """
         self = cls(policy, partition, partitions=partitions, keyed=keyed)
-        self.lose_accounts(epoch, at_ms)
-        return self, self.writer.begin_epoch(epoch, broken, following, at_ms=at_ms, by=by, why=why)
+        self.lose_accounts(epoch, at_ms if accounts_from is msgspec.UNSET else accounts_from)
+        return self, self.writer.begin_epoch(
+            epoch, broken, following, at_ms=at_ms, by=by, why=why, accounts_from=accounts_from
+        )
 
     def lose_accounts(self, epoch: int, at_ms: int) -> None:
-        """An epoch begins, by a person's clock at `at_ms`: what was spent and watched before it nobody knows."""
+        """An epoch begins: what was spent and watched before `at_ms` nobody knows."""
         self._memory.accounts.begin_epoch(epoch, at_ms)
 
     @property

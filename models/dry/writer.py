@@ -214,7 +214,15 @@ class Writer:
         )
 
     def begin_epoch(
-        self, epoch: int, broken: Broken, following: Mapping[str, int], *, at_ms: int, by: str, why: str
+        self,
+        epoch: int,
+        broken: Broken,
+        following: Mapping[str, int],
+        *,
+        at_ms: int,
+        by: str,
+        why: str,
+        accounts_from: int | msgspec.UnsetType = msgspec.UNSET,
     ) -> bytes:
         """Somebody decided to begin anew behind a broken head, and to go on at `following`."""
         self.epoch = epoch
@@ -237,5 +245,6 @@ class Writer:
                 broken,
                 by,
                 why,
+                accounts_from,
             )
         )

@@ -6,12 +6,22 @@ import pytest
 from sidechain.agents.lane.layout import LAYOUT_KEY, Layout
 from sidechain.agents.lane.log_ends import Span
 from sidechain.agents.problems import UsageProblem
-from sidechain.agents.repair_plan import Believed, Deed, believed, plan_epoch, plan_gap
+from sidechain.agents.repair_plan import (
+    Believed,
+    Deed,
+    LastTime,
+    believed,
+    last_watermark,
+    plan_epoch,
+    plan_gap,
+    read_head,
+)
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.budget import Transfer, encode_transfer
+from sidechain.models.dry.chain import Replayer
 from sidechain.models.dry.entry import Broken
 from tests.ruins import following, resealed
-from tests.sharing import SHARING
+from tests.sharing import PERIOD_MS, SHARING
 from tests.support import event, feature, policy, records
 
 POLICY = policy(features=[feature("seen", "count", "1m")])
@@ -128,6 +138,78 @@ def test_an_epoch_goes_on_reading_transfers_where_the_chain_had_got_to(policy_th
     made = again.transfers([Line(8, b"day", GRANT)])
     assert b'"kind":"credit"' in made.entries[0][1]
     assert again.next["transfers"] == 9
+
+
+def decided(at_ms: int, *flags: str) -> bytes:
+    return msgspec.json.encode({"kind": "decision", "at": at_ms, "flags": flags})
+
+
+def begun(at_ms: int, **more: int) -> bytes:
+    return msgspec.json.encode({"kind": "epoch", "at": at_ms, **more})
+
+
+@pytest.mark.parametrize(
+    ("chain", "state", "watermark_ms"),
+    [
+        ([decided(70), decided(90), decided(80, "late")], None, 90),
+        ([decided(70), b"junk", b""], None, 70),  # what cannot be read has decided nothing
+        ([decided(70)], head(watermark_ms=95), 95),  # the state got as far as the chain
+        ([decided(70)], head(watermark_ms=95, next=at(4)), 70),  # it did not
+        ([decided(70)], head(watermark_ms=95, partition=2), 70),
+        ([decided(70), decided(9_999, "ahead")], None, None),  # nobody says how far it moved the clock
+        ([decided(70), decided(9_999, "ahead")], head(watermark_ms=95), 95),
+        ([], None, None),
+        ([], head(watermark_ms=-1), None),
+        # What an earlier epoch lost is lost still, also where it began with older events.
+        ([decided(900), begun(5_000, accounts_from=901), decided(70)], None, 900),
+        ([decided(900), begun(5_000, accounts_from=901), decided(70)], head(watermark_ms=95), 900),
+        ([decided(900), begun(5_000), decided(70)], None, 4_999),
+        ([decided(9_999, "ahead"), begun(5_000), decided(6_000)], None, 6_000),
+    ],
+)
+def test_the_clock_is_the_last_that_state_or_entries_tell(chain, state, watermark_ms):
+    last = LastTime()
+    for line in chain:
+        last.take(line)
+    begin = Believed(at(5), POLICY.ref, "entry 4 at offset 4 says")
+    assert last_watermark(begin, read_head(state), 3, last) == watermark_ms
+
+
+def test_entries_tell_the_clock_that_the_state_does():
+    last = LastTime()
+    for line in LINES:
+        last.take(line)
+    assert last.ms == msgspec.json.decode(HEAD)["watermark_ms"] == FOLD.watermark_ms
+
+
+@pytest.mark.parametrize(
+    ("watermark_ms", "at_ms", "has_money"),
+    [
+        (PERIOD_MS - 1, PERIOD_MS - 1, False),  # of the period the clock stood in nobody knows what was spent
+        (PERIOD_MS - 1, PERIOD_MS, True),
+        (PERIOD_MS, 2 * PERIOD_MS - 1, False),
+        (None, 2 * PERIOD_MS, False),  # by the person's clock, years later
+    ],
+)
+def test_behind_an_epoch_accounts_wait_for_the_period_after_the_last_event(watermark_ms, at_ms, has_money):
+    """Not for the clock of whoever repairs, where it is known how far event time had got; a replay says the same."""
+    begin = Believed(at(5), SHARING.ref, "entry 4 at offset 4 says")
+    plan = plan_epoch(0, 1, Broken(4, "ab" * 32, 4), begin, SHARING, [], LAYOUT, DEED, watermark_ms)
+    opening = msgspec.json.decode(plan.entry)
+    assert opening.get("accounts_from") == (None if watermark_ms is None else watermark_ms + 1)
+    assert opening["at"] == DEED.at_ms
+    state = {name: value for name, value in plan.changes if value is not None and name != LAYOUT_KEY}
+    fold = Fold.restore(0, plan.entry, state.items(), SHARING, partitions=4)
+    happened = records([{**event(5), "at": at_ms, "n": 1, "s": "a"}], 5)
+    (_, line), *_ = fold.events(happened).entries
+    assert (msgspec.json.decode(line)["budget"]["reserved"] is not None) is has_money
+    again = Replayer(SHARING, 0, lambda _topic, _offset: happened[0], partitions=4)
+    assert [again.take(one) for one in (plan.entry, line)] == [None, None]
+
+
+def test_a_policy_without_accounts_has_none_to_wait():
+    plan = plan_epoch(3, 1, Broken(4, "ab" * 32, 4), Believed(at(5), POLICY.ref, ""), POLICY, [], LAYOUT, DEED, 7)
+    assert b"accounts_from" not in plan.entry
 
 
 @pytest.mark.parametrize(
