@@ -188,11 +188,13 @@ class Scene:
             self.hire()
 
     def holder(self) -> Worker:
-        """Some worker that has a shard, once each shard has its worker."""
+        """Some worker that has a shard, once each shard has its worker and no worker is still starting."""
         self.until(self._is_shared_out, "the workers do not share the shards")
         return self.chance.choice([one for one in self.crew if one.shards])
 
     def _is_shared_out(self) -> bool:
+        if not all(one.says("shards of this worker") for one in self.crew):
+            return False  # a broker that is killed now ends it: to start, a worker needs one
         held = [shard for one in self.crew for shard in one.shards if one.says(rf"shard {shard}: (\w+) in")]
         return sorted(held) == list(range(self.terms.shards))
 
