@@ -14,6 +14,7 @@ import msgspec
 from sidechain.agents.chain_sources import ChainSource
 from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem
 from sidechain.agents.whole_folder import no_room, whole_folder
+from sidechain.models.budget_columns import FIELDS
 from sidechain.models.columns import Column, Named, Row, read
 from sidechain.models.dry.entry import is_epoch
 
@@ -118,12 +119,16 @@ def _types() -> dict[str, Any]:
 
     name = pa.dictionary(pa.int32(), pa.string())
     reason = [("sort", pa.string()), ("id", pa.string()), ("value", pa.int64()), ("asks", pa.string())]
+    plain = {"int64": pa.int64(), "text": pa.string(), "name": pa.string(), "time": pa.timestamp("ms", tz="UTC")}
+    lists = {
+        column: pa.list_(pa.struct([(field, plain[kind]) for field, kind in fields]))
+        for column, fields in FIELDS.items()
+    }
     return {
+        **plain,
+        **lists,
         "int32": pa.int32(),
-        "int64": pa.int64(),
-        "text": pa.string(),
         "name": name,
-        "time": pa.timestamp("ms", tz="UTC"),
         "names": pa.list_(pa.string()),
         "reasons": pa.list_(pa.struct(reason)),
     }

@@ -25,6 +25,7 @@ class Keyed(NamedTuple):
     value: bytes
     at_ms: int | None
     partition: int | None = None  # None: where the key leads
+    topic: str | None = None  # None: the one all go to
 
 
 def keyed(lines: Iterable[bytes], schema: EventSchema) -> Iterable[Keyed]:
@@ -72,7 +73,9 @@ async def produce(
         sent = 0
         for event in events:
             await pace.wait(event)
-            pending.append(await producer.send(topic, event.value, key=event.key, partition=event.partition))
+            pending.append(
+                await producer.send(event.topic or topic, event.value, key=event.key, partition=event.partition)
+            )
             sent += 1
             if len(pending) >= IN_FLIGHT:
                 await pending[0]

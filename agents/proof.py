@@ -191,15 +191,13 @@ class Topics:
                     if wanted in one.value and msgspec.json.decode(one.value)["id"] == identifier:
                         yield one.value, partition
 
-    async def decisions(self) -> AsyncIterator[dict[str, Any]]:
-        """Every entry of kind decision, decoded."""
+    async def entries(self) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+        """Every entry with its partition, decoded; the chains one after another."""
         reader = await self.reader("dry.decisions")
         for partition in await reader.partitions():
             async for records in reader.to_end([partition]):
                 for one in records:
-                    entry = msgspec.json.decode(one.value)
-                    if entry["kind"] == "decision":
-                        yield entry
+                    yield partition, msgspec.json.decode(one.value)
 
     async def policies(self, given: Policy, cited: Iterable[str] = ()) -> dict[str, Policy]:
         """Every policy known here, by reference: the given one and those on `control`.

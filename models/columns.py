@@ -14,13 +14,13 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from sidechain.models.budget_columns import Int64, Spending, Transfer, rows_of
+
 COLUMNS_MAX: Final = 2_000
 
 # `name`: a text of few different values; `time`: ms since 1970, UTC.
-Type = Literal["int32", "int64", "text", "name", "time", "names", "reasons"]
+Type = Literal["int32", "int64", "text", "name", "time", "names", "reasons", "reserved", "closed", "refused"]
 
-
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 BasisPoints = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 
 
@@ -57,6 +57,11 @@ class Entry(msgspec.Struct, rename={"list_": "list"}):
     previous: str | None = None
     by: str | None = None
     why: str | None = None
+    budget: Spending | None = None
+    transfer: Transfer | None = None
+    amount: Int64 | None = None
+    lapsed: Int64 | None = None
+    accounts_from: Int64 | None = None
 
 
 class Used(msgspec.Struct):
@@ -101,6 +106,23 @@ def _part(name: str, type_: Type, field: str, index: int) -> Column:
     return Column(name, type_, of)
 
 
+def _inside(name: str, type_: Type, path: str, field: str) -> Column:
+    """A field of what an entry holds inside, where it holds that."""
+    steps = path.split(".")
+
+    def of(row: Row) -> Any:
+        found: Any = row.entry
+        for step in steps:
+            found = None if found is None else getattr(found, step)
+        return None if found is None else getattr(found, field)
+
+    return Column(name, type_, of)
+
+
+def _spending(name: Literal["reserved", "closed", "refused"]) -> Column:
+    return Column(name, name, lambda row: rows_of(name, row.entry.budget))
+
+
 COMMON: Final = (
     Column("partition", "int32", lambda row: row.partition),
     Column("epoch", "int32", lambda row: row.epoch),
@@ -134,6 +156,19 @@ COMMON: Final = (
     _field("previous", "name"),
     _field("by", "name"),
     _field("why", "text"),
+    *(_spending(name) for name in ("reserved", "closed", "refused")),
+    _inside("expires", "time", "budget.reserved", "expires_ms"),
+    *(_inside(f"governed_{one}", "name", "budget.governed", one) for one in ("answer", "why", "level")),
+    _inside("governed_cost", "int64", "budget.governed", "cost"),
+    _inside("tripwire_event", "name", "budget.governed", "event"),
+    *(_inside(f"transfer_{one}", "name", "transfer", one) for one in ("account", "unit")),
+    _inside("transfer_key", "text", "transfer", "key"),
+    *(_inside(f"transfer_{one}", "int64", "transfer", one) for one in ("source", "epoch", "seq")),
+    *(_inside(f"transfer_{one}", "time", "transfer", f"{one}_ms") for one in ("from", "until")),
+    _inside("transfer_amount", "int64", "transfer", "amount"),
+    _field("amount", "int64"),
+    _field("lapsed", "int64"),
+    _field("accounts_from", "time"),
     _field("hash", "text"),
 )
 

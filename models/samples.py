@@ -7,13 +7,14 @@ from typing import Final
 import msgspec
 
 from sidechain.models.policy import Policy
-from sidechain.models.sources import BadRow, convert
+from sidechain.models.sources import BadRow, convert, rows
 
 RAW: Final = {
     "web": "nasa_19950801.tsv.gz",
     "network": "kddcup99_every_20th.csv.gz",
     "payments": "payments_150_customers.csv.gz",
 }
+KNOWN_LATER_MS: Final = {"payments": 604_800_000}  # how long after an event its label becomes known
 PLANTED: Final = {"web": "web_burst.ndjson"}
 
 
@@ -26,6 +27,21 @@ def raw_lines(pack: str) -> list[bytes]:
 def events(policy: Policy) -> list[bytes]:
     """The sample's events, in the order of the rows. KeyError when the pack has no sample."""
     return [one for one in convert(policy, None, raw_lines(policy.name)) if not isinstance(one, BadRow)]
+
+
+def outcomes(policy: Policy) -> list[bytes]:
+    """What became known of each of the sample's events, in their order; empty where labels are not sent."""
+    later_ms = KNOWN_LATER_MS.get(policy.name)
+    if later_ms is None:
+        return []
+    id_field, key_field, time_field = (policy.event.role(one).name for one in ("id", "key", "time"))
+    found = []
+    for one in rows(policy, None, raw_lines(policy.name)):
+        if not isinstance(one, BadRow):
+            event = msgspec.json.decode(one.event)
+            told = {"id": event[id_field], "key": event[key_field], "at": event[time_field] + later_ms}
+            found.append(msgspec.json.encode({**told, "label": "good" if one.is_normal else "bad"}))
+    return found
 
 
 def planted(pack: str) -> list[bytes]:

@@ -8,7 +8,7 @@ import typer
 
 from sidechain.agents.cli.output import Json, emit
 from sidechain.agents.demo.play import Report, play
-from sidechain.agents.demo.stage import ROLES, set_up
+from sidechain.agents.demo.stage import ROLES, TEACHER, set_up
 from sidechain.agents.demo.view import View, fields, summary
 from sidechain.agents.demo.watch import Watch
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
@@ -41,7 +41,8 @@ def demo(
 async def _demo(policy: Policy, rate: float, *, keep: bool) -> Report:
     watch: Watch | None = None
     with View(lambda: watch) as view:
-        async with set_up(policy.name, ROLES, view.told) as stage:
+        roles = (*ROLES, TEACHER) if any(one.learn for one in policy.signals) else ROLES
+        async with set_up(policy.name, roles, view.told) as stage:
             watch = Watch(stage.config)
             beside = [asyncio.create_task(watch.run()), asyncio.create_task(_ticking(view))]
             try:

@@ -2,23 +2,26 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from sidechain.agents.demo.signed import Signed, last_checkpoints
-from sidechain.agents.demo.stage import Stage
+from sidechain.agents.demo.stage import TEACHER, Stage
 from sidechain.agents.demo.watch import Watch
 from sidechain.agents.differences import Difference, differences
 from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.outcomes import Router
 from sidechain.agents.problems import EnvironmentProblem
-from sidechain.agents.produce import keyed, produce
+from sidechain.agents.produce import Keyed, keyed, produce
 from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.agents.pseudonym import pseudonym
 from sidechain.models import samples
+from sidechain.models.interleaved import Outcomes
 from sidechain.models.policy import Policy
+from sidechain.models.report.balances import Balances, Sums, together
 from sidechain.topics.records import Compensation, Metadata
 
 DRAIN_S: Final = 120.0
@@ -50,6 +53,12 @@ class Report:
     planted_actions: Counter[str] = field(default_factory=Counter)
     keys: int = 0
     with_signals: int = 0
+    signals_used: Counter[str] = field(default_factory=Counter)  # signal -> decisions that had a value of it
+    outcomes: int = 0  # sent
+    settled: Counter[str] = field(default_factory=Counter)  # label -> decisions
+    refused_outcomes: int = 0
+    budgets: dict[str, Sums] = field(default_factory=dict)
+    budget_faults: list[str] = field(default_factory=list)
     raised: list[Metadata] = field(default_factory=list)
     compensations: list[Compensation] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
@@ -65,23 +74,32 @@ class Report:
         """Whether every proof holds."""
         proofs = [*self.verified, *self.replayed]
         faults = [*(one.fault for one in proofs), *(one.fault for one in self.checkpoints)]
-        return bool(proofs and self.checkpoints) and not any(faults) and all(one.balanced for one in self.accounts)
+        is_kept = not any(faults) and not self.budget_faults and all(one.balanced for one in self.accounts)
+        return bool(proofs and self.checkpoints) and is_kept
 
 
 async def play(stage: Stage, policy: Policy, rate: float, watch: Watch, told: Told) -> Report:
     """Send, wait, prove. Raises EnvironmentProblem when a worker ends or a bound passes."""
     own, planted = samples.events(policy), samples.planted(policy.name)
     stream = samples.in_time_order(policy, own, planted)
+    post = _Post(stage, policy, samples.outcomes(policy), rate)
     report = Report(sample=len(own))
     held_back = len(stream) // HELD_BACK if "wet" in stage.workers else 0
-    report.sent = await _send(stage, policy, stream[: len(stream) - held_back], rate)
+    await post.send(stream[: len(stream) - held_back])
     if held_back:
-        told(f"{report.sent:,} events sent; the rest waits until the wet side has heard these")
-        if not await _heard(stage, watch, report.sent):
+        told(f"{post.sent()} sent; the rest waits until the wet side has heard these")
+        if not await _heard(stage, watch, post.events):
             told(f"the wet side did not catch up within {CATCH_UP_S:.0f} s: going on, decisions never wait for it")
-        report.sent += await _send(stage, policy, stream[len(stream) - held_back :], rate)
-    told(f"{report.sent:,} events sent; waiting for the last decisions")
-    await _until(stage, lambda: watch.entries >= report.sent, DRAIN_S, "the decider did not finish")
+        await post.send(stream[len(stream) - held_back :])
+    await post.send_rest()
+    report.sent, report.outcomes = post.events, post.outcomes
+    told(f"{post.sent()} sent; waiting for the last decisions")
+    await _until(
+        stage,
+        lambda: watch.events >= report.sent and watch.outcomes >= report.outcomes,
+        DRAIN_S,
+        "the decider did not finish",
+    )
     if "wet" in stage.workers:
         told("waiting for the wet side to finish listening")
         await _quiet(stage, watch)
@@ -107,12 +125,22 @@ async def _by_origin(report: Report, topics: Topics, policy: Policy, planted: li
     id_field = policy.event.role("id").name
     planted_ids = {msgspec.json.decode(one)[id_field] for one in planted}
     keys: set[str] = set()
-    async for entry in topics.decisions():
+    chains: dict[int, Balances] = {}
+    async for partition, entry in topics.entries():
+        chains.setdefault(partition, Balances(partition)).take(entry)
+        if entry["kind"] == "settlement" and entry["label"] is not None:
+            report.settled[entry["label"]] += 1
+        report.refused_outcomes += entry["kind"] == "refused-outcome"
+        if entry["kind"] != "decision":
+            continue
         keys.add(entry["key"])
         counts = report.planted_actions if entry["id"] in planted_ids else report.actions
         counts[entry["action"]] += 1
-        report.with_signals += any("value" in used for used in entry["signals"].values())
+        used = [name for name, one in entry["signals"].items() if "value" in one]
+        report.with_signals += bool(used)
+        report.signals_used.update(used)
     report.keys = len(keys)
+    report.budgets, report.budget_faults = together(list(chains.values()))
 
 
 def _wet(report: Report, stage: Stage, policy: Policy, watch: Watch, planted: list[bytes]) -> None:
@@ -135,18 +163,59 @@ def _wet(report: Report, stage: Stage, policy: Policy, watch: Watch, planted: li
         )
 
 
-async def _send(stage: Stage, policy: Policy, events: list[bytes], rate: float) -> int:
-    """Send events at a rate, and return how many were acknowledged."""
-    topic = stage.config.topic("events")
-    return await _while_up(stage, produce(kafka_options(stage.config), topic, keyed(events, policy.event), rate=rate))
+class _Post:
+    """Sends events at a rate, and before each what became known of earlier ones by then."""
+
+    def __init__(self, stage: Stage, policy: Policy, outcomes: list[bytes], rate: float) -> None:
+        self.events = 0
+        self.outcomes = 0
+        self._stage = stage
+        self._policy = policy
+        self._rate = rate
+        self._waiting = Outcomes(outcomes, policy.event.role("time").name)
+        self._router = Router(0, {})  # each states its key
+
+    async def send(self, events: list[bytes]) -> None:
+        records = list(self._between(events))
+        # The rate is of events: what is known of others by then goes along.
+        await self._send(records, self._rate * len(records) / max(len(events), 1))
+        self.events += len(events)
+        self.outcomes += len(records) - len(events)
+
+    async def send_rest(self) -> None:
+        """What became known after the last event."""
+        for some in self._waiting.rest():
+            await self._send(self._known(some), None)
+            self.outcomes += len(some)
+
+    def sent(self) -> str:
+        """How many, in words."""
+        return f"{self.events:,} events" + (f" and {self.outcomes:,} outcomes" if self.outcomes else "")
+
+    def _between(self, events: list[bytes]) -> Iterator[Keyed]:
+        for one in keyed(events, self._policy.event):
+            yield from self._known(self._waiting.before(one.value))
+            yield one
+
+    def _known(self, outcomes: list[bytes]) -> list[Keyed]:
+        topic = self._stage.config.topic("outcomes")
+        return [one._replace(topic=topic) for one in self._router.keyed(outcomes)]
+
+    async def _send(self, records: list[Keyed], rate: float | None) -> None:
+        config = self._stage.config
+        await _while_up(self._stage, produce(kafka_options(config), config.topic("events"), records, rate=rate))
 
 
 async def _heard(stage: Stage, watch: Watch, sent: int) -> bool:
-    """Whether, within a bound, all that was sent is decided, every decision has its score, and a model gave some."""
+    """Whether, within a bound, all that was sent is decided, every decision has its score, and a model gave some.
+
+    And, where outcomes teach something, whether anything was learned.
+    """
 
     def is_done() -> bool:
-        everything = watch.entries >= sent and watch.scores.total() >= watch.kinds["decision"]
-        return everything and watch.scores["scored"] > 0
+        everything = watch.events >= sent and watch.scores.total() >= watch.kinds["decision"]
+        is_taught = TEACHER not in stage.workers or watch.learned > 0
+        return everything and watch.scores["scored"] > 0 and is_taught
 
     return await _within(stage, is_done, CATCH_UP_S)
 

@@ -24,6 +24,7 @@ from sidechain.agents.settings import Config
 from sidechain.models.proof.note import VerifierKey
 
 ROLES: Final = ("dry", "tap", "wet")
+TEACHER: Final = "aggregator"  # beside them, where a pack has signals that outcomes teach
 ABOUT_THE_MACHINE: Final = ("SIDECHAIN_CACHE", "SIDECHAIN_JARS", "SIDECHAIN_WET_NICE")  # and no other installation
 
 
@@ -53,7 +54,7 @@ class Stage:
 
     def stop(self) -> None:
         """End the workers, the last link of the loop first."""
-        for role in [one for one in reversed(ROLES) if one in self.workers]:
+        for role in [one for one in (TEACHER, *reversed(ROLES)) if one in self.workers]:
             self.workers.pop(role).stop()
 
 

@@ -88,12 +88,34 @@ def fields(report: Report) -> dict[str, Any]:
     }
 
 
+def _known_later(report: Report) -> Iterator[str]:
+    """Outcomes, accounts and what was learned, where the pack has any."""
+    if report.outcomes:
+        labels = ", ".join(f"{count:,} {label}" for label, count in sorted(report.settled.items()))
+        refused = f"; {report.refused_outcomes:,} outcomes refused" if report.refused_outcomes else ""
+        yield f"Settled, as labels became known late: {labels}{refused}"
+    for account, one in report.budgets.items():
+        owed = f", {one.owed:,} owed" if one.owed else ""
+        flying = f", {one.under_way:,} under way" if one.under_way else ""
+        yield f"  account {account}: {one.given:,} {one.unit} were given in {one.books:,} books; "
+        yield f"    {one.remaining:,} remain, {one.held:,} are held, {one.spent:,} are spent{owed}{flying}"
+    if report.budgets:
+        yield "  conserved after every entry" if not report.budget_faults else "  NOT CONSERVED"
+        yield from (f"    {fault}" for fault in report.budget_faults)
+    if report.outcomes and report.signals_used:
+        yield "Signals that decisions used"
+        yield from (f"  {name:15} {count:>7,}" for name, count in sorted(report.signals_used.items()))
+    if report.outcomes or report.budgets:
+        yield ""
+
+
 def summary(report: Report) -> Iterator[str]:
     """The report as a person reads it."""
     yield f"Decided {report.sample:,} events of the sample and {sum(report.planted_actions.values()):,} planted ones"
     for action in ACTIONS:
         yield f"  {action:8} {report.actions[action]:>7,}   planted {report.planted_actions[action]:>5,}"
     yield ""
+    yield from _known_later(report)
     yield f"Raised risks: {len(report.raised):,} of {report.keys:,} keys"
     for risk in report.raised[:SHOWN]:
         yield f"  {risk.key}  {risk.risk_bp:>5} {risk.level}: {risk.rationale}"
@@ -108,7 +130,8 @@ def summary(report: Report) -> Iterator[str]:
     yield f"Decisions that differ from the same policy without signals: {len(report.differences):,}"
     for diff in report.differences[:SHOWN]:
         used = ", ".join(f"{name} {one['value']}" for name, one in diff.signals.items() if "value" in one)
-        yield f"  {diff.id}: {diff.action} with {used}, {diff.without_signals} without"
+        why = used or "what others had left"
+        yield f"  {diff.id}: {diff.action} with {why}, {diff.without_signals} without"
     yield from (f"  not compared: {fault}" for fault in report.not_compared)
     yield ""
     yield "Every event has exactly one entry; rejected = dead letters"

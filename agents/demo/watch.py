@@ -20,17 +20,21 @@ class _Entry(msgspec.Struct):
     kind: str
     id: str | None = None
     action: str | None = None
+    source: tuple[str, int, int] | None = None
     signals: dict[str, dict[str, object]] = {}
 
 
 class Watch:
-    """Counts over dry.decisions, wet.scores, wet.metadata and wet.compensations while they grow."""
+    """Counts over dry.decisions and what the wet side writes while they grow."""
 
     def __init__(self, config: Config) -> None:
         self.entries = 0
         self.kinds: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
         self.with_signals = 0
+        self.events = 0  # entries that consumed one
+        self.outcomes = 0
+        self.learned = 0  # words of what outcomes teach
         self.scores: Counter[str] = Counter()
         self.risks: dict[str, Metadata] = {}  # highest metadata seen per key
         self.raised: deque[Metadata] = deque(maxlen=LATEST)
@@ -44,6 +48,7 @@ class Watch:
             "wet.scores": self._score,
             "wet.metadata": self._metadata,
             "wet.compensations": self._compensation,
+            "wet.signals": self._signal,
         }
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             for topic, reading in readings.items():
@@ -61,6 +66,9 @@ class Watch:
         entry = msgspec.json.decode(value, type=_Entry)
         self.entries += 1
         self.kinds[entry.kind] += 1
+        topic = None if entry.source is None else entry.source[0]
+        self.events += topic == "events"
+        self.outcomes += topic == "outcomes"
         if entry.action is not None:
             self.actions[entry.action] += 1
             self.with_signals += any("value" in used for used in entry.signals.values())
@@ -75,6 +83,9 @@ class Watch:
             self.risks[risk.key] = risk
         if risk.level != "normal" and (before is None or before.level == "normal"):
             self.raised.append(risk)
+
+    def _signal(self, _value: bytes) -> None:
+        self.learned += 1
 
     def _compensation(self, value: bytes) -> None:
         one = msgspec.json.decode(value, type=Compensation)

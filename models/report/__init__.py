@@ -3,6 +3,7 @@
     totals    counts of one partition or of several, each with the places it was counted in
     tally     the entries of one partition, counted on the way past a check of its seals and links
     entries   what is read of an entry
+    balances  what the accounts of several chains come to, and whether anything of them was lost
     what_if   the same decisions under shifted trust tiers, from what the entries sealed
     document  the report: canonical JSON with a digest of itself
     markdown  the report as a page to read

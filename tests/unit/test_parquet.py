@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from typer.testing import CliRunner
 from sidechain.agents import parquet
 from sidechain.agents.chain_sources import FolderSource
 from sidechain.agents.cli import build
-from sidechain.models.columns import COMMON, Named, read
+from sidechain.models.columns import COMMON, Named, Row, read
 from tests import dumb_report
 from tests.reported import CHAINS, JUNK, exported
 from tests.ruins import resealed
+from tests.sharing import World
 
 dataset = pytest.importorskip("pyarrow.dataset", reason="pyarrow is not installed: pip install 'sidechain[analysis]'")
 parquet_file = pytest.importorskip("pyarrow.parquet")
@@ -116,10 +118,70 @@ def test_rows_are_written_group_by_group(tmp_path, monkeypatch):
     assert [row["seq"] for row in rows_of(tmp_path / "tables")[0]] == list(range(203))
 
 
+def test_what_entries_say_of_budgets_has_columns(tmp_path):
+    """Three partitions that lend one another: each amount beside the sealed line, read by nothing but json."""
+    world = World(3, seed=4)
+    world.run(500)
+    chains = {one.number: one.chain for one in world.partitions}
+    done = export(tmp_path / "tables", "--parquet", "--export", exported(tmp_path / "export", chains))
+    assert done.exit_code == 0, done.stderr
+    found, seen = rows_of(tmp_path / "tables"), Counter[str]()
+    for row, line in ((row, line) for at in chains for row, line in zip(found[at], chains[at], strict=True)):
+        entry = json.loads(line)
+        budget, moved = entry.get("budget"), entry.get("transfer")
+        seen.update([entry["kind"]])
+        assert [row["amount"], row["lapsed"]] == [entry.get("amount"), entry.get("lapsed")]
+        for name, said in {
+            "account": "account",
+            "key": "key",
+            "unit": "unit",
+            "source": "source",
+            "seq": "seq",
+        }.items():
+            assert row[f"transfer_{name}"] == (moved or {}).get(said)
+        assert row["transfer_amount"] == (moved or {}).get("amount")
+        assert ms(row["transfer_from"]) == (moved or {}).get("from_ms")
+        if budget is None:
+            assert (row["reserved"], row["closed"], row["refused"]) == (None, None, None)
+            continue
+        held = budget["reserved"]
+        parts = [] if held is None else zip(held["parts"], held["remaining"], held["initial"], strict=True)
+        for one, (part, remaining, initial) in zip(row["reserved"], parts, strict=True):
+            times = {"from": ms(one["from"]), "until": ms(one["until"])}
+            assert [*{**one, **times}.values()] == [*part, remaining, initial]
+        assert [[*one.values()][:4] + [*one.values()][5:] for one in row["closed"]] == [
+            [one["reservation"], one["how"], *part[:2], *part[3:]] for one in budget["closed"] for part in one["parts"]
+        ]
+        names = ("reason", "account", "key", "wanted", "remaining")
+        assert row["refused"] == [{name: one[name] for name in names} for one in budget["refused"]]
+        assert ms(row["expires"]) == (None if held is None else held["expires_ms"])
+        seen.update([name for name in ("reserved", "closed", "refused") if row[name]])
+    assert min(seen[one] for one in ("debit", "credit", "reserved", "closed", "refused", "settlement")) > 5, seen
+
+
+def test_what_governance_said_has_columns():
+    """Of a decision and of the settlement of its cost."""
+    columns = {one.name: one for one in COMMON}
+    base = json.loads(CHAINS[0][1])
+    spent = {"partitions": 1, "closed": [], "reserved": None, "refused": []}
+    asked = {"answer": "approve", "why": "within_budget", "level": "normal", "cost": 7, "downgraded": False}
+    row = Row(0, 0, read(json.dumps({**base, "budget": {**spent, "governed": asked}}).encode()))
+    assert [columns[f"governed_{one}"].of(row) for one in ("answer", "why", "level", "cost")] == [*asked.values()][:4]
+    watched = {"event": "breach", "tripwire": [1, False, 0], "learned": None}
+    row = Row(0, 0, read(json.dumps({**base, "budget": {**spent, "governed": watched}}).encode()))
+    assert (columns["tripwire_event"].of(row), columns["governed_answer"].of(row)) == ("breach", None)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"trust_bp": "x"},
+        {
+            "budget": {
+                "reserved": {"parts": [["a", "", "n", 0, 1, 1]], "remaining": [], "initial": [1], "expires_ms": 1}
+            }
+        },
+        {"budget": {"closed": [{"reservation": 1, "how": "settled", "parts": [["a", "b", 1.5, 0, 0, 0, 0]]}]}},
         {"at": 2**70},
         {"features": {"gap": 1.5}},
         {"reasons": [[]]},
