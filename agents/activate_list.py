@@ -101,9 +101,20 @@ def standing(found: Sequence[Activated], name: str, version: int, text: ListText
 
 
 async def activate_list(
-    config: Config, pack: str, name: str, version: int, by: str, text: ListText, found: Sequence[Activated], told: Told
+    config: Config,
+    pack: str,
+    name: str,
+    version: int,
+    by: str,
+    text: ListText,
+    found: Sequence[Activated],
+    told: Told,
+    proposal: str | None = None,
 ) -> int:
-    """Write the rows, where they do not stand there yet, and the activation; returns its offset on `control`."""
+    """Write the rows, where they do not stand there yet, and the activation; returns its offset on `control`.
+
+    `proposal`: the id of the one it follows.
+    """
     topic, key = config.topic("control"), f"{pack}/{name}".encode()
     content = text.content
     written = next((one.wanted.chunks for one in found if one.wanted.kind_of_rows == content), None)
@@ -131,6 +142,7 @@ async def activate_list(
             by=by,
             at=time.time_ns() // 1_000_000,
             chunks=written,
+            proposal=msgspec.UNSET if proposal is None else proposal,
         )
         sent = await producer.send_and_wait(topic, encode(record), key, partition=0)
         return int(sent.offset)

@@ -1,5 +1,6 @@
 """Proposals on `human.proposals`: writing one, finding one, and what became of each."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -7,14 +8,17 @@ from typing import Final, Literal
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from sidechain.agents.activate_list import Activated, activations
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.known_policies import genesis_ref, policy_in
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Topics
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
+from sidechain.models.dry.lists import Content, Table
+from sidechain.models.list_rows import ListRows as RowsAtHand
 from sidechain.models.policy import Policy
-from sidechain.models.proposal import RECORD_MAX_BYTES, BadProposal, PolicyText, Proposal, read
+from sidechain.models.proposal import RECORD_MAX_BYTES, BadProposal, ListRows, PolicyText, Proposal, read
 
 PREFIX_LEAST: Final = 8  # digits of an id that a person may leave it at
 State = Literal["open", "expired", "activated"]
@@ -116,6 +120,32 @@ def must_allow(one: Proposed, policy: Policy, at_ms: int) -> None:
         raise UsageProblem(f"proposal {name} is about {change.policy}, and the file is {policy.ref}")
     if at_ms >= one.proposal.expires:
         raise UsageProblem(f"proposal {name} has expired; whoever still wants it makes a new one")
+
+
+def must_allow_list(one: Proposed, ref: str, content: Content, at_ms: int) -> None:
+    """Raises `UsageProblem` where the proposal is no ground to activate these rows now."""
+    change, name = one.proposal.change, one.proposal.id[:12]
+    if not isinstance(change, ListRows):
+        raise UsageProblem(f"proposal {name} is about policy {change.policy}, not about a list")
+    if (change.list, change.digest) != (ref, content.digest):
+        raise UsageProblem(f"proposal {name} is about {change.list}, and the file is {ref}")
+    if at_ms >= one.proposal.expires:
+        raise UsageProblem(f"proposal {name} has expired; whoever still wants it makes a new one")
+
+
+async def rows_in_force(config: Config, pack: str, name: str) -> tuple[str | None, Table | None, list[Activated]]:
+    """The version of a list that was activated last: how it is named, and its rows, if they are still there.
+
+    And every activation of it there was.
+    """
+    found = [one for one in await activations(config, pack) if one.wanted.list_name == name]
+    if not found:
+        return None, None, found
+    last = found[-1]
+    async with Topics.of(config) as topics:
+        control = await topics.control()
+    table = await asyncio.to_thread(RowsAtHand(control).of, last.offset, last.wanted)
+    return last.wanted.ref, table, found
 
 
 class _Named(msgspec.Struct):

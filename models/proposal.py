@@ -9,12 +9,13 @@ nothing by itself: a person activates what it names, and the entries of kind `po
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
 import msgspec
 
+from sidechain.models.dry.lists import Table
 from sidechain.models.dry.parse import ambiguous
 from sidechain.models.policy import Policy
 from sidechain.models.policy_diff import changes
@@ -101,6 +102,23 @@ def to_policy(policy: Policy, before: Policy | None, replaces: str | None = None
         ]
     ref = replaces if before is None else before.ref
     return PolicyText(policy=policy.ref, replaces=ref, digest=policy.digest, text=policy.text, words=tuple(words))
+
+
+def to_list(ref: str, rows: Table, before: Table | None, replaces: str | None) -> ListRows:
+    """The change to `rows` from those of `before`; `replaces`: the version in force. Keys are counted, never named.
+
+    `ref`: what they are to be called. `before`: None where no version is in force, or its rows are gone.
+    """
+    content = rows.content
+    words = (f"{content.rows:,} rows",)
+    if before is not None:
+        old, new = before.rows, rows.rows
+        gone, come = sum(one not in new for one in old), sum(one not in old for one in new)
+        words = (f"{content.rows:,} rows instead of {before.content.rows:,}: {come:,} come, {gone:,} go",)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            other = sum(old[one] != value for one, value in new.items() if one in old)
+            words = (f"{words[0]}, {other:,} have another value",)
+    return ListRows(list=ref, replaces=replaces, digest=content.digest, rows=content.rows, words=words)
 
 
 def evidence_of(kind: Literal["backtest", "shadow"], told: dict[str, Any]) -> Evidence:

@@ -68,6 +68,7 @@ class ListRecord(
     by: str  # who activated it
     at: int  # when, by the activating person's clock, ms
     chunks: tuple[int, ...]  # offsets on `control` of the records of kind `rows`, in the order of the rows
+    proposal: str | msgspec.UnsetType = msgspec.UNSET  # the id of the one it follows, where it follows one
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -324,7 +325,7 @@ class PolicyEntry(entry.PolicyChange, frozen=True, kw_only=True):
     hash: str
 
 
-class ListEntry(entry.ListChange, frozen=True):
+class ListEntry(entry.ListChange, frozen=True, kw_only=True):
     """`dry.decisions`, kind `list`: from the next entry on other rows of a list are asked."""
 
     hash: str

@@ -65,6 +65,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "keys certify": Command("keys:certify", "Let the root key say which chains a worker's key may sign for."),
     "keys show": Command("keys:show", "Say what a key file or a certificate holds."),
     "lists check": Command("lists:check", "Read a list's rows as a pack declares it; every mistake with its line."),
+    "lists propose": Command("lists:propose", "Ask for rows of a list to be put in force, with reasons."),
     "lists activate": Command("lists:activate", "Put the rows of a list in force, by name of who decided it."),
     "lists show": Command("lists:show", "What was activated, and which versions each partition last decided with."),
     "policy activate": Command("activate:activate", "Put a policy in force, by name of who decided it."),

@@ -22,6 +22,7 @@ from sidechain.models.proposal import (
     BadProposal,
     Draft,
     Evidence,
+    ListRows,
     PolicyText,
     Proposal,
     evidence_of,
@@ -69,15 +70,31 @@ def policy_to_propose(file: Path) -> Policy:
 def write(
     settings: Config, policy: Policy, by: str, why: str, evidence: Sequence[Evidence], within: str, *, json: bool
 ) -> None:
-    """Make a proposal, write it, and say its id. Raises `UsageProblem`."""
-    lasts_ms = duration_ms(within, "--within")
+    """Propose a policy, and say the proposal's id. Raises `UsageProblem`."""
+    duration_ms(within, "--within")
     replaces, before = asyncio.run(in_force(settings, policy))
     if replaces == policy.ref:
         raise UsageProblem(f"{policy.ref} is in force already; there is nothing to propose")
+    write_change(settings, policy.name, to_policy(policy, before, replaces), by, why, evidence, within, json=json)
+
+
+def write_change(
+    settings: Config,
+    pack: str,
+    change: PolicyText | ListRows,
+    by: str,
+    why: str,
+    evidence: Sequence[Evidence],
+    within: str,
+    *,
+    json: bool,
+) -> None:
+    """Make a proposal, write it, and say its id. Raises `UsageProblem`."""
+    lasts_ms = duration_ms(within, "--within")
     created = now_ms()
     draft = Draft(
-        pack=policy.name,
-        change=to_policy(policy, before, replaces),
+        pack=pack,
+        change=change,
         author=by.strip(),
         why=why.strip(),
         evidence=tuple(evidence),

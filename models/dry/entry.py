@@ -178,6 +178,7 @@ class ListChange(msgspec.Struct, frozen=True, rename={"list_ref": "list"}):
     rows: int
     replaces: str | None  # the version in force until here
     by: str
+    proposal: str | msgspec.UnsetType = msgspec.UNSET  # the id of the one it follows, as for a policy
 
 
 class Debited(msgspec.Struct, frozen=True):

@@ -47,6 +47,8 @@ class Activation(msgspec.Struct, frozen=True, rename={"list_name": "list", "key_
     by: Annotated[str, Meta(max_length=1_024)]
     at: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
     chunks: Annotated[tuple[int, ...], Meta(max_length=CHUNKS_MAX)]  # offsets of the records that hold the rows
+    # The id of the one it follows.
+    proposal: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")] | msgspec.UnsetType | None = msgspec.UNSET
 
     @property
     def kind_of_rows(self) -> "Content":

@@ -185,6 +185,7 @@ class Writer:
                 activation.rows,
                 replaces,
                 activation.by,
+                activation.proposal or msgspec.UNSET,
             )
         )
 
