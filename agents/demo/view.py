@@ -97,8 +97,8 @@ def _known_later(report: Report) -> Iterator[str]:
     for account, one in report.budgets.items():
         owed = f", {one.owed:,} owed" if one.owed else ""
         flying = f", {one.under_way:,} under way" if one.under_way else ""
-        yield f"  account {account}: {one.given:,} {one.unit} were given in {one.books:,} books; "
-        yield f"    {one.remaining:,} remain, {one.held:,} are held, {one.spent:,} are spent{owed}{flying}"
+        balance = f"{one.remaining:,} remain, {one.held:,} are held, {one.spent:,} are spent"
+        yield f"  account {account}, in {one.unit}: of {one.given:,} given, {balance}{owed}{flying}"
     if report.budgets:
         yield "  conserved after every entry" if not report.budget_faults else "  NOT CONSERVED"
         yield from (f"    {fault}" for fault in report.budget_faults)
