@@ -18,6 +18,7 @@ from sidechain.agents.admin import Existing, Step, existing, planned
 from sidechain.agents.checkpoints import check_scope, ends_in_days, load_keys
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import EnvironmentProblem, Problem
+from sidechain.agents.proposals import now_ms, proposed, waiting
 from sidechain.agents.pseudonym import read_secret
 from sidechain.agents.settings import Config
 from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS
@@ -59,7 +60,7 @@ async def examine(config: Config) -> list[Finding]:
     found.append(await _transactions(config))
     plan = planned(config, have)
     found += [*_topics(plan), *_limits(config, have), *_window(config, have), *_durability(config, plan, have)]
-    return [*found, *await _lists(config, have)]
+    return [*found, *await _lists(config, have), *await _proposals(config, have)]
 
 
 def _python() -> Iterator[Finding]:
@@ -279,6 +280,25 @@ async def _lists(config: Config, have: Mapping[str, Existing]) -> list[Finding]:
         return unknown
     refs = {one.wanted.list_name: one.wanted.ref for one in found}
     return [_ok("lists", ", ".join(refs.get(one.name, f"{one.name}: none activated yet") for one in policy.lists))]
+
+
+async def _proposals(config: Config, have: Mapping[str, Existing]) -> list[Finding]:
+    """What somebody asks for and nobody has activated yet: all is well, and somebody may be waiting."""
+    if config.topic("human.proposals") not in have:
+        return []
+    try:
+        async with asyncio.timeout(CONTROL_S):
+            found, unreadable = await proposed(config)
+    except (KafkaError, TimeoutError) as fault:
+        return [
+            _warn("proposals", f"not looked at ({type(fault).__name__})", "may this principal read human.proposals?")
+        ]
+    told = waiting(found, now_ms())
+    findings = [_ok("proposals", "; ".join([f"{len(told)} open", *told]))]
+    if unreadable:
+        says = f"{len(unreadable)} records of human.proposals are none"
+        findings.append(_warn("proposals", says, "`sidechain proposals list` says why; who may write there?"))
+    return findings
 
 
 def _version(name: str) -> str | None:

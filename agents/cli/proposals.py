@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +12,7 @@ from sidechain.agents.cli.connection import Cluster, Connection
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.cli.period import duration_ms
 from sidechain.agents.problems import UsageProblem
-from sidechain.agents.proposals import Proposed, find, in_force, now_ms, propose, proposed
+from sidechain.agents.proposals import Proposed, find, in_force, now_ms, propose, proposed, utc
 from sidechain.agents.settings import Config
 from sidechain.models.pack_cases import run_cases
 from sidechain.models.pack_file import load_file
@@ -35,7 +34,6 @@ By = Annotated[str, typer.Option(help="Who asks for this.")]
 Why = Annotated[str, typer.Option(help="What for, in a sentence.")]
 Within = Annotated[str, typer.Option("--within", metavar="DURATION", help="How long it may be activated: 14d, 12h.")]
 WITHIN: Final = "14d"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new(
@@ -120,7 +118,7 @@ def list_(connection: Connection, json: Json = False) -> None:
         return
     for one in found:
         proposal = one.proposal
-        until = _time(proposal.expires)
+        until = utc(proposal.expires)
         emit(f"{proposal.id[:12]}  {one.state(now_ms()):10} {proposal.target:32} until {until}  by {proposal.author}")
     if not found:
         emit("nothing was proposed here")
@@ -179,8 +177,8 @@ def _lines(one: Proposed) -> Iterator[str]:
     proposal = one.proposal
     yield f"{proposal.id} ({one.state(now_ms())})"
     before = proposal.change.replaces or "nothing"
-    yield f"{proposal.target} instead of {before}, proposed by {proposal.author} at {_time(proposal.created)}"
-    yield f"it may be activated until {_time(proposal.expires)}"
+    yield f"{proposal.target} instead of {before}, proposed by {proposal.author} at {utc(proposal.created)}"
+    yield f"it may be activated until {utc(proposal.expires)}"
     yield ""
     yield f"Why: {proposal.why}"
     yield ""
@@ -202,7 +200,3 @@ def _figures(piece: Evidence) -> str:
     told = piece.figures
     stake = f", {told['stake']} {told.get('value', 0):,}" if told.get("stake") else ""
     return f"{told.get('inputs', 0):,} inputs, {told.get('flips', 0):,} flip{stake}"
-
-
-def _time(at_ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,10 +1,12 @@
 """`sidechain report`, and the part of `verify` that holds a report against the chains."""
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
+from aiokafka.errors import KafkaError
 
 from sidechain.agents.believing import Trust
 from sidechain.agents.chain_proofs import Found, Place, Policies, check
@@ -21,14 +23,18 @@ from sidechain.agents.cli.proofs import (
     verified_fields,
     verified_lines,
 )
-from sidechain.agents.problems import AnswerIsNo, UsageProblem
+from sidechain.agents.problems import AnswerIsNo, Problem, UsageProblem
 from sidechain.agents.proof import Proof
+from sidechain.agents.proposals import Proposed, Unreadable, now_ms, proposed, waiting
+from sidechain.agents.settings import Config
 from sidechain.agents.verify_files import STDIN
 from sidechain.models.report.compare import Difference, Stated
 from sidechain.models.report.document import Chain, Known, document, seal
 from sidechain.models.report.markdown import page
 from sidechain.models.report.tally import Ask, Period
 from sidechain.models.report.what_if import gates_of
+
+PROPOSALS_S: Final = 20.0
 
 
 def report(
@@ -74,6 +80,8 @@ def report(
     else:
         emit(page(made, sealed))
     _say_what_is_missing(made)
+    if not files and not bundle:
+        _say_what_waits(connection.settings())
     broken = [one["partition"] for one in made["chains"] if not one["unbroken"]]
     if broken:
         raise AnswerIsNo(
@@ -162,6 +170,26 @@ def _say_what_is_missing(made: dict[str, Any]) -> None:
             )
     for ref, count in totals["what_if"]["not_recomputed"].items():
         say(f"{count:,} decisions under {ref} have no what-if: nobody here has its text; name it with --policy")
+
+
+def _say_what_waits(settings: Config) -> None:
+    """Proposals nobody has activated yet. Beside the report: they stand in no chain."""
+    try:
+        told = waiting(asyncio.run(_proposed(settings))[0], now_ms())
+    except (KafkaError, TimeoutError, Problem) as fault:
+        say(f"proposals were not looked at ({type(fault).__name__})")
+        return
+    if told:
+        say(
+            "\n".join(
+                [f"{len(told)} proposal{'' if len(told) == 1 else 's'} open, which the report does not count:", *told]
+            )
+        )
+
+
+async def _proposed(settings: Config) -> tuple[list[Proposed], list[Unreadable]]:
+    async with asyncio.timeout(PROPOSALS_S):
+        return await proposed(settings)
 
 
 def _fields(stated: Stated, differences: list[Difference], later: int) -> dict[str, Any]:

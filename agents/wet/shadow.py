@@ -5,9 +5,11 @@ every candidate. It writes figures to `wet.shadow` and nothing else, in a proces
 ends the shadow, and no decision notices.
 
 Nothing is kept beside the log: a shadow that died walks the chains again from their first entry, and comes to the same
-figures, because they follow from the chains and their inputs alone. So it reaches as far back as events are kept. It
-never skips: what it is behind is told. Memory is bounded by the candidates (`max_keys`, `duplicate_horizon`) and by
-`models.late_labels.REMEMBERED`; of the inputs one batch is held.
+figures, because they follow from the chains and their inputs alone. So it reaches as far back as events are kept, and
+needs all of them: a snapshot holds what the policies in force remembered, and nobody can tell from it what a candidate
+would remember by then, with other windows and other money spent. It never skips: what it is behind is told. Memory is
+bounded by the candidates (`max_keys`, `duplicate_horizon`) and by `models.late_labels.REMEMBERED`; of the inputs one
+batch is held.
 """
 
 import asyncio
@@ -193,7 +195,9 @@ class _Chain:
         except Mismatch as fault:
             raise EnvironmentProblem(
                 f"partition {self.partition} cannot be shadowed: {fault}. A shadow walks a chain from its first entry, "
-                "with the events it was made of; are they kept as long?"
+                "with the events it was made of; are they kept as long? It cannot begin behind a snapshot, which holds "
+                "what the policies in force remembered and not what a candidate would. Of an export that still has the "
+                "events `policy backtest --export` says the same"
             ) from None
 
     def _counts(self) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from sidechain.agents.problems import UsageProblem
-from sidechain.agents.proposals import Proposed, must_allow
+from sidechain.agents.proposals import Proposed, must_allow, waiting
 from sidechain.models.dry import Fold
 from sidechain.models.dry.chain import Replayer
 from sidechain.models.pack_file import load
@@ -194,6 +194,17 @@ def test_what_became_of_it() -> None:
     assert Proposed(one, 0, None).state(CREATED) == "open"
     assert Proposed(one, 0, None).state(CREATED + DAY_MS) == "expired"
     assert Proposed(one, 0, 7).state(CREATED + DAY_MS) == "activated"
+
+
+def test_who_waits_is_said_in_a_line_each() -> None:
+    """Neither what was activated nor what has expired."""
+    one = read(sealed(draft()))
+    later = read(sealed(draft(expires=CREATED + 2 * DAY_MS, change=ROWS, evidence=())))
+    found = [Proposed(one, 0, None), Proposed(one, 1, 7), Proposed(later, 2, None)]
+    told = waiting(found, CREATED)
+    assert told[0] == f"{AFTER.ref} by anna, until 1995-08-02T06:00:00Z ({one.id[:12]})"
+    assert [one.split(" ")[0] for one in told] == [AFTER.ref, ROWS.list]
+    assert [one.split(" ")[0] for one in waiting(found, CREATED + DAY_MS)] == [ROWS.list]
 
 
 NAME = "ab" * 32
