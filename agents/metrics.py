@@ -177,7 +177,7 @@ class WetMetrics:
         def counter(name: str, text: str, label: str, values: Iterable[str]) -> Mapping[str, Counter]:
             return _bound(Counter(f"sidechain_{name}", text, [label], registry=registered), tuple(values))
 
-        self.scores = counter("scores_total", "Taps scored, by state.", "state", ("scored", "warming"))
+        self.scores = counter("scores_total", "Taps scored, by state.", "state", ("scored", "warming", "silent"))
         self.fits = counter("model_fits_total", "Model fits, by result.", "result", ("swapped", "failed", "timeout"))
         self.metadata = counter(
             "metadata_total", "Risks told to the dry side, by level.", "level", ("normal", "raised", "critical")

@@ -7,8 +7,8 @@ under a pseudonym, and a feature computed from the text of a personal field does
 than fall behind: a share (`wet.sample_bp`) is chosen by position, and beyond `tap_max_lag` records it skips ahead; both
 are counted.
 
-Where the pack has a signal learned from outcomes, decisions and their labels leave a second time, as cases for the
-aggregator: what the signal is of, and how it turned out. Of those none is sampled out.
+How decisions turned out leaves as cases, for the scorers. Where the pack has a signal learned from outcomes, decisions
+leave a second time too, for the aggregator: what the signal is of. Of cases none is sampled out.
 """
 
 import asyncio
@@ -100,6 +100,7 @@ class Mask:
         self._features = frozenset(one.name for one in policy.features if not _tells(one, personal))
         self._sample_bp = policy.wet.sample_bp
         self._subjects = subject_names(policy, secret)
+        self._scores_outcomes = policy.wet.uses_outcomes
         self._learned = frozenset(one.name for one in policy.signals if one.learn is not None)
 
     def tap(self, partition: int, entry: Decision) -> Tap | None:
@@ -125,13 +126,13 @@ class Mask:
 
     def case(self, partition: int, offset: int, entry: Decision | Settlement) -> tuple[bytes, Case] | None:
         """The case an entry at `offset` is, and its key; None where nothing can be learned of it."""
-        if not self._subjects:
-            return None
         if isinstance(entry, Settlement):
-            if entry.label is None:
+            if entry.label is None or not (self._subjects or self._scores_outcomes):
                 return None
             case = Case(partition=partition, offset=offset, seq=entry.settles, at=entry.at, label=entry.label)
             return b"%d/%d" % (partition, entry.settles), case
+        if not self._subjects:
+            return None
         # Also without anything to learn of: where the chain has come to says when other outcomes count.
         of = {
             name: said

@@ -5,13 +5,15 @@ from typing import Any, Final, get_args
 
 from sidechain.models.cel import BOOL, INT, Type, Variable, check, evaluator
 from sidechain.models.pack_reader import Problems, Section, closest, refuse_repeated, titled
-from sidechain.models.policy import Case, Effect, Rule, Then, Trust, TrustInput, Typology, Wet
+from sidechain.models.policy import EXPERTS, PANEL, Case, Effect, Rule, Then, Trust, TrustInput, Typology, Wet
 from sidechain.models.yaml_positions import Node, plain
 
 Variables = MappingType[str, Variable]
 
 FULL_BP: Final = 10_000
 MAX_TOTAL: Final = 2**63 - 1
+EXPLAINED_BP: Final = 8_400
+CONSENSUS: Final = "consensus"
 RISK: Final = "signals.risk"
 SCORE: Final = "score_bp"
 
@@ -204,10 +206,26 @@ def read_wet(problems: Problems, node: Node | None, features: tuple[str, ...]) -
             compensations_per_minute=section.integer("compensations_per_minute", default.compensations_per_minute),
             warmup=section.integer("warmup", default.warmup, least=16, most=1_000_000),
             words=_words(problems, section, features),
+            experts=_experts(problems, section),
+            # Above it a score adds to a risk: whatever raises somebody has its reasons.
+            explain_above_bp=section.integer("explain_above", default.explain_above_bp, most=EXPLAINED_BP),
         )
         if not wet.clear_at_bp < wet.raise_at_bp <= wet.critical_at_bp:
             section.complain("raise_at", 'thresholds must rise: "clear_at" < "raise_at" <= "critical_at"')
     return wet
+
+
+def _experts(problems: Problems, section: Section) -> tuple[str, ...]:
+    named = section.names("experts")
+    for name, place in named:
+        if name not in EXPERTS:
+            problems.add(place, f'unknown expert "{name}" in "experts" of wet', closest(name, EXPERTS))
+    experts = tuple(name for name, _ in named)
+    if len(set(experts)) != len(experts):
+        section.complain("experts", "an expert stands twice among the experts")
+    if experts[:1] == (CONSENSUS,):
+        section.complain("experts", "the first expert is the baseline, and a consensus alone is none")
+    return experts or PANEL
 
 
 def _words(problems: Problems, section: Section, features: tuple[str, ...]) -> dict[str, str]:

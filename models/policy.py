@@ -175,6 +175,10 @@ class Trust:
     entropy_then: Then = "flag"
 
 
+EXPERTS = ("forest", "geometric", "heuristic", "retrieval", "consensus", "champion")  # that a pack may ask for
+PANEL = EXPERTS[:-1]  # ... and gets where it names none: a champion is somebody's choice
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wet:
     """What the pack asks of the wet side."""
@@ -189,6 +193,13 @@ class Wet:
     compensations_per_minute: int = 60  # the rate breaker, per partition
     warmup: int = 512  # events before the first fit
     words: Mapping[str, str] = field(default_factory=dict)  # feature -> words of the rationale
+    experts: tuple[str, ...] = PANEL  # who scores; the first one is the baseline
+    explain_above_bp: int = 8_000  # scores from here on carry the part every feature has in them
+
+    @property
+    def uses_outcomes(self) -> bool:
+        """Whether the scorers want to hear how decisions turned out: every score is calibrated by it."""
+        return bool(self.vector)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -159,7 +159,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
     {"id":"req-00017","key":"p:…","at":807256804000,"partition":0,"seq":41,"action":"review",
      "model":"forest-3:ab12cd34","state":"scored","score":0.93,"base":0.41,"reasons":[["errors_5m",0.52]],
-     "rationale":"unusual temporal cluster: errors_5m 31 (usually 0 to 2)"}
+     "rationale":"unusual temporal cluster: errors_5m 31 (usually 0 to 2)","expert":"forest","chosen":"baseline_kept",
+     "calibration":"uncalibrated","probability":null,"evidence":0}
     """
 
     id: str
@@ -168,12 +169,17 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     seq: int
     action: str
-    model: str | None  # None: no model has been fitted yet
-    state: Literal["warming", "scored"]
-    score: float | None  # 0 usual to 1 unlike anything seen; None while warming, which is not the same as 0
-    base: float | None  # base + the sum of the reasons is the score, within 1e-6
-    reasons: tuple[Reason, ...]  # by size, the weightiest first
+    model: str | None  # None: nobody said anything
+    state: Literal["warming", "scored", "silent"]
+    score: float | None  # 0 usual to 1 unlike anything seen; None while nobody can say, which is not the same as 0
+    base: float | None  # base + the sum of the reasons is the score, within 1e-6; None where there are no reasons
+    reasons: tuple[Reason, ...]  # by size, the weightiest first; none below the pack's `explain_above`
     rationale: str
+    expert: str | None = None  # whose word it is
+    chosen: str | None = None  # why that expert's: one of models.wet.selector.REASONS
+    calibration: Literal["uncalibrated", "calibrated"] = "uncalibrated"
+    probability: float | None = None  # of a bad outcome; None: not calibrated
+    evidence: int = 0  # past cases with known outcomes that the score quotes
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
 from sidechain.agents.problems import EnvironmentProblem
@@ -43,7 +45,10 @@ class AgentStuckError(RuntimeError):
 class Batch:
     """Records of one partition, in order, and where the answers go."""
 
-    def __init__(self, partition: int, records: Sequence[ConsumerRecord], publisher: "Publisher") -> None:
+    def __init__(
+        self, partition: int, records: Sequence[ConsumerRecord], publisher: "Publisher", topic: str = ""
+    ) -> None:
+        self.topic = topic
         self.partition = partition
         self.records = records
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -144,14 +149,17 @@ class Feed:
         group: str,
         max_records: int = 2_000,
         max_lag: int | None = None,
+        beside: Sequence[str] = (),
         opened: Callable[[Sequence[int]], Awaitable[None]] = _nothing,
     ) -> None:
-        """`app`: the Faust app. `max_lag`: further behind than this, skip. `opened`: told after every rebalance which
-        partitions are held now, before their first batch: others may have had them meanwhile."""
+        """`app`: the Faust app. `max_lag`: further behind than this, skip. `beside`: topics with as many partitions, of
+        which the same ones are held. `opened`: told after every rebalance which partitions are held now, before their
+        first batch: others may have had them meanwhile."""
         self.batches = app.channel(maxsize=16)
         self.lag = 0
         self.skipped = 0
         self._topic = topic
+        self._topics = (topic, *beside)
         self._publisher = publisher
         self._max_records = max_records
         self._max_lag = max_lag
@@ -166,22 +174,26 @@ class Feed:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             max_poll_records=max_records,
+            # By range, equal numbers are given to one and the same; the other is what members of before still speak.
+            partition_assignment_strategy=(RangePartitionAssignor, RoundRobinPartitionAssignor),
         )
 
     async def run(self, stop: asyncio.Event, rounds: Callable[["Feed"], None] = lambda _: None) -> None:
         """Feed the agent until `stop`; `rounds` is told after each round, for metrics."""
         try:
             await asyncio.wait_for(self._consumer.start(), START_S)
-            if self._topic not in await self._consumer.topics():  # subscribing to it would wait for ever
-                raise EnvironmentProblem(f"topic {self._topic} does not exist; `sidechain topics apply` creates it")
-            self._consumer.subscribe([self._topic], listener=self._assigned)
+            there = await self._consumer.topics()
+            for topic in self._topics:  # subscribing to one that is missing would wait for ever
+                if topic not in there:
+                    raise EnvironmentProblem(f"topic {topic} does not exist; `sidechain topics apply` creates it")
+            self._consumer.subscribe(list(self._topics), listener=self._assigned)
             log.info("feeding %s", self._topic)
             generation = -1
             while not stop.is_set():
                 got = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._max_records)
                 if generation != self._assigned.generation:
                     generation = self._assigned.generation
-                    self._held = sorted(tp.partition for tp in self._consumer.assignment())
+                    self._held = sorted({tp.partition for tp in self._consumer.assignment()})
                     await self._opened(self._held)
                 await self._round({tp: records for tp, records in got.items() if tp.partition in self._held})
                 self._measure()
@@ -196,7 +208,7 @@ class Feed:
                 batch.done.set_exception(fault)
 
     async def _round(self, got: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
-        self._under_way = [Batch(tp.partition, records, self._publisher) for tp, records in got.items()]
+        self._under_way = [Batch(tp.partition, records, self._publisher, tp.topic) for tp, records in got.items()]
         if not self._under_way:
             return
         try:

@@ -159,7 +159,9 @@ class RiskAgent:
                     except UNREADABLE:
                         self.unreadable += 1
                         continue
-                    risks[record.partition].restore(told.key, told.risk_bp, told.level, told.as_of)
+                    risks[record.partition].restore(
+                        told.key, told.risk_bp, told.level, told.as_of, told.rationale, told.reasons
+                    )
 
     async def _restore_asked(self, asked: Mapping[int, OrderedDict[str, None]]) -> None:
         decode = msgspec.json.Decoder(records.Compensation).decode

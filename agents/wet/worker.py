@@ -1,18 +1,22 @@
 """The wet worker: the anomaly agent and the risk agent, side by side, in a process of their own.
 
-It reads wet.taps and wet.scores and writes wet.scores, wet.metadata and wet.compensations; events, decisions and state
-it neither reads nor writes. Killing it costs advice, never a decision.
+It reads wet.taps, wet.cases and wet.scores and writes wet.scores, wet.metadata and wet.compensations; events, decisions
+and state it neither reads nor writes. Killing it costs advice, never a decision.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from aiokafka import ConsumerRecord
+
 from sidechain.agents.metrics import WetMetrics
-from sidechain.agents.wet.anomaly import Past, Scorer
+from sidechain.agents.wet.anomaly import Scorer
 from sidechain.agents.wet.feed import Feed, Out, Publisher
 from sidechain.agents.wet.fitter import Fitter
+from sidechain.agents.wet.past import Past
 from sidechain.agents.wet.risk import Names, RiskAgent
 from sidechain.models.policy import Policy
 from sidechain.topics.records import encode
@@ -38,14 +42,20 @@ class WetWorker:
         self._name = name
         self._publisher = Publisher(options)
         self._fitter = Fitter(metrics.fits)
-        self.scorer = Scorer(policy.wet, self._fitter)
-        self._past = Past(self.scorer, name("wet.taps"), options)
+        self.scorer = Scorer(
+            policy.wet,
+            self._fitter,
+            max_step_ms=policy.event.max_step_ms,
+            signals=[one.name for one in policy.signals if one.learn is not None],
+        )
+        self._past = Past({name("wet.taps"): self._prime, name("wet.cases"): self._settle}, options)
         self.risk = RiskAgent(policy, Names(name("wet.metadata"), name("wet.compensations")), options)
         self._taps = Feed(
             app,
             self._publisher,
             options,
             topic=name("wet.taps"),
+            beside=[name("wet.cases")],
             group=f"{group}wet.anomaly",
             opened=self._past.open,
         )
@@ -74,16 +84,25 @@ class WetWorker:
 
     async def _anomaly(self, batches: Any) -> None:
         """Wet. Scores what was tapped."""
-        loop, topic = asyncio.get_running_loop(), self._name("wet.scores")
+        loop, topic, cases = asyncio.get_running_loop(), self._name("wet.scores"), self._name("wet.cases")
         async for batch in batches:
+            if batch.topic == cases:
+                self._settle(batch.records)
+                await batch.commit(())
+                continue
             await self.scorer.ready()
             began = loop.time()
             scores = self.scorer.score(self.scorer.read(batch.records))
             await batch.commit(Out(topic, one.key.encode(), encode(one)) for one in scores)
             self._metrics.score_seconds.observe(loop.time() - began)
-            warming = sum(1 for one in scores if one.state == "warming")
-            self._metrics.scores["warming"].inc(warming)
-            self._metrics.scores["scored"].inc(len(scores) - warming)
+            for state, count in Counter(one.state for one in scores).items():
+                self._metrics.scores[state].inc(count)
+
+    def _prime(self, records: Sequence[ConsumerRecord]) -> None:
+        self.scorer.prime(self.scorer.read(records))
+
+    def _settle(self, records: Sequence[ConsumerRecord]) -> None:
+        self.scorer.settle(self.scorer.read_cases(records))
 
     async def _risk(self, batches: Any) -> None:
         """Wet. Turns scores into advice for the next decision."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 
 from sidechain.models.wet import ranks
-from sidechain.models.wet.forest import Fitted, ForestModel
+from sidechain.models.wet.forest import Fitted, ForestModel, quantiles
 from sidechain.models.wet.ranks import Ranks
 from sidechain.models.wet.schedule import FEWEST
 from sidechain.models.wet.trees import LEAF, Grown
@@ -22,7 +22,6 @@ Matrix = NDArray[np.float64]
 TREES: Final = 100
 DRAWN: Final = 256  # rows per tree: more would hide anomalies among each other
 
-USUAL: Final = (5, 95)  # percent: the range the rationale calls usual
 UNRANKED: Final = Ranks(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
 
@@ -71,10 +70,8 @@ def flatten(forest: Any, drawn: int) -> Grown:
 def _describe(sample: Matrix) -> tuple[Matrix, Matrix]:
     """Per feature the median of the known values (0 if none), and their usual range (NaN if none)."""
     medians = np.zeros(sample.shape[1])
-    usual = np.full((sample.shape[1], 2), np.nan)
     for at, column in enumerate(sample.T):
         values = column[~np.isnan(column)]
         if len(values):
             medians[at] = np.median(values)
-            usual[at] = np.percentile(values, USUAL)
-    return medians, usual
+    return medians, quantiles(sample)

@@ -24,6 +24,7 @@ from sidechain.models.wet.trees import Grown, Trees, average_path_length
 Matrix = NDArray[np.float64]
 
 FORMAT: Final = 1
+USUAL: Final = (5, 95)  # percent: the range a rationale calls usual
 SMALLEST: Final = 1e-12  # path lengths nearer to the root's than this leave nothing to explain
 
 
@@ -141,6 +142,21 @@ def scaled(shorter: Matrix, risen: Matrix) -> Matrix:
     weight = size.sum(axis=1)
     share = np.divide(size, weight[:, None], out=np.zeros_like(size), where=weight[:, None] > SMALLEST)
     return np.asarray(parts + share * missing[:, None])
+
+
+def exactly(parts: Matrix, risen: Matrix) -> Matrix:
+    """The parts, with what they miss of `risen` (rows,) shared out evenly: nothing is known of whose it is."""
+    return np.asarray(parts + ((risen - parts.sum(axis=1)) / parts.shape[1])[:, None])
+
+
+def quantiles(sample: Matrix) -> Matrix:
+    """(features, 2): between what the known values of a sample usually lie; NaN for a feature that was never known."""
+    usual = np.full((sample.shape[1], 2), np.nan)
+    for at, column in enumerate(sample.T):
+        known = column[~np.isnan(column)]
+        if len(known):
+            usual[at] = np.percentile(known, USUAL)
+    return usual
 
 
 def _arrays(fitted: Fitted) -> dict[str, NDArray[Any]]:

@@ -6,6 +6,12 @@
 The words come from the pack (`wet.words`), the numbers from the event and from the training sample's 5 % and 95 %
 quantiles. Nothing else gets in: no free text, no field of the event, so a rationale can leak nothing a tap does not.
 A value inside its usual range is not called unusual; where none is outside, their combination is what stands out.
+
+Experts that judge by something else than the features' usual ranges have words of their own, from a fixed vocabulary:
+
+    far from own history: amount 90000 (usually 1100-1300)
+    similar to 7 confirmed cases (req-1, req-5, req-9): errors_5m 31 (usually 0-2)
+    several agree: errors_5m 31 (usually 0-2), gap 12 (usually 400-90000)
 """
 
 import math
@@ -17,6 +23,11 @@ LEAST_SHARE: Final = 0.1  # a feature with less than this share of what raised t
 PLAIN: Final = "within what is usual"
 COMBINED: Final = "unusual combination"
 DEFAULT_WORDS: Final = "unusual value"
+OWN_HISTORY: Final = "far from own history"
+AGREED: Final = "several agree"
+WARMING: Final = "warming up"
+SILENT: Final = "nobody can say"
+ORDINARY: Final = "ordinary, not explained"
 
 Reason = tuple[str, float]
 Range = tuple[float, float]
@@ -27,10 +38,12 @@ def rationale(
     values: Mapping[str, int | None],
     usual: Mapping[str, Range],
     words: Mapping[str, str],
+    said: str = "",
 ) -> str:
     """Name the features that raised the score most. `reasons`: (feature, part), largest first.
 
-    `usual`: NaN for a feature that was never known in training. A score below the mean one is an ordinary one.
+    `usual`: NaN for a feature that was never known in training. `said`: what the expert says of all of them together,
+    instead of the features' own words. A score below the mean one is an ordinary one.
     """
     raising = [(name, part) for name, part in reasons if part > 0.0]
     if not raising or sum(part for _, part in reasons) <= 0.0:
@@ -40,9 +53,16 @@ def rationale(
     outside = [name for name in named if _is_outside(values.get(name), usual.get(name))]
     phrases: dict[str, list[str]] = {}
     for name in (outside or named)[:MOST]:
-        phrase = words.get(name, DEFAULT_WORDS) if outside else COMBINED
+        phrase = said or (words.get(name, DEFAULT_WORDS) if outside else COMBINED)
         phrases.setdefault(phrase, []).append(_fact(name, values.get(name), usual.get(name)))
     return "; ".join(f"{phrase}: {', '.join(facts)}" for phrase, facts in phrases.items())
+
+
+def similar_to(bad: int, good: int, cited: Sequence[str]) -> str:
+    """`similar to 7 confirmed cases (req-1, req-5, req-9)`; of cases that turned out well where there is no other."""
+    count, kind = (bad, "confirmed") if bad else (good, "harmless")
+    named = f" ({', '.join(cited)})" if cited else ""
+    return f"similar to {count} {kind} case{'' if count == 1 else 's'}{named}"
 
 
 def _is_outside(value: int | None, usual: Range | None) -> bool:

@@ -8,8 +8,9 @@ evidence put on a scale: a prior of 1 % plus the evidence, as a probability woul
 not the probability that something is wrong, because an entity's events are not independent.
 
 Levels have hysteresis: raised at `raise_at_bp` or above, and then until `clear_at_bp` or below. A risk that is not
-confirmed for `ttl_ms` of event time ends by itself. Everything here follows from the last metadata record, so a
-restarted agent continues where the topic stands.
+confirmed for `ttl_ms` of event time ends by itself. Whatever is told carries the reasons of the latest score that had
+any: an ordinary one has none, and what it leads to still rests on the others. Everything here follows from the last
+metadata record, so a restarted agent continues where the topic stands.
 """
 
 import math
@@ -65,6 +66,8 @@ class Standing(NamedTuple):
     as_of: int = 0  # event time of the latest score, ms
     told_bp: int = 0  # risk in the last metadata record
     told_at: int = 0  # ... and its as_of
+    rationale: str = ""  # of the latest score that came with reasons; kept while the level is not normal
+    reasons: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,29 +162,31 @@ def step(
     tell = level != standing.level or (
         level != "normal" and (abs(risk - standing.told_bp) >= MOVED_BP or 2 * (at - standing.told_at) >= wet.ttl_ms)
     )
-    after = Standing(
-        evidence, level, max(standing.as_of, at), *((risk, at) if tell else (standing.told_bp, standing.told_at))
-    )
-    metadata = _metadata(after, score, score.model, risk, wet) if tell else None
+    told_bp, told_at = (risk, at) if tell else (standing.told_bp, standing.told_at)
+    why = score if score.reasons else standing
+    after = Standing(evidence, level, max(standing.as_of, at), told_bp, told_at)
+    if level != "normal":
+        after = after._replace(rationale=why.rationale, reasons=why.reasons)
+    metadata = _metadata(after, score, why, risk, wet) if tell else None
     is_due = level == "critical" and score.action in LET_THROUGH
-    return after, metadata, _compensation(after, score, score.model, risk, wet) if is_due else None
+    return after, metadata, _compensation(after, score, why, risk, wet) if is_due else None
 
 
-def _metadata(standing: Standing, score: Scored, model: str, risk: int, wet: Wet) -> Metadata:
+def _metadata(standing: Standing, score: Scored, why: Scored | Standing, risk: int, wet: Wet) -> Metadata:
     return Metadata(
         key=score.key,
         risk_bp=risk,
         level=standing.level,
-        model=model,
+        model=score.model or "",
         as_of=standing.as_of,
         expires_at=standing.as_of + wet.ttl_ms,
         id=score.id,
-        rationale=score.rationale,
-        reasons=score.reasons,
+        rationale=why.rationale or score.rationale,
+        reasons=why.reasons,
     )
 
 
-def _compensation(standing: Standing, score: Scored, model: str, risk: int, wet: Wet) -> Compensation:
+def _compensation(standing: Standing, score: Scored, why: Scored | Standing, risk: int, wet: Wet) -> Compensation:
     return Compensation(
         id=compensation_id(score.id, score.partition, score.seq),
         key=score.key,
@@ -190,10 +195,10 @@ def _compensation(standing: Standing, score: Scored, model: str, risk: int, wet:
         seq=score.seq,
         action=score.action,
         risk_bp=risk,
-        model=model,
+        model=score.model or "",
         as_of=standing.as_of,
-        rationale=score.rationale,
-        reasons=score.reasons,
+        rationale=why.rationale or score.rationale,
+        reasons=why.reasons,
         request=wet.compensate,
     )
 
@@ -237,10 +242,18 @@ class Risks:
     def __len__(self) -> int:
         return len(self._standings)
 
-    def restore(self, key: str, risk: int, level: Level, as_of: int) -> None:
+    def restore(
+        self,
+        key: str,
+        risk: int,
+        level: Level,
+        as_of: int,
+        rationale: str = "",
+        reasons: tuple[tuple[str, float], ...] = (),
+    ) -> None:
         """Continue from a metadata record."""
         if level != "normal":
-            self._keep(key, Standing(evidence_of(risk), level, as_of, risk, as_of))
+            self._keep(key, Standing(evidence_of(risk), level, as_of, risk, as_of, rationale, reasons))
         else:
             self._standings.pop(key, None)
 

@@ -3,11 +3,13 @@
 An expert may replace the baseline when its own confidence reaches `minimum` and what the confidence is worth is above
 the baseline's by more than `margin`:
 
-    worth = confidence · (1 - min(1, latency / latency_most)) · (1 - errors) · 0.8 where it has most of the rows already
+    worth = confidence · skill · (1 - min(1, latency / latency_most)) · (1 - errors)
+            · 0.8 where it has most of the rows already
 
-Latency and errors are moving averages of batches. Of the experts that reach the minimum, the `considered` worthiest
-are looked at; one that quotes evidence counts for 0.02 more there, against the baseline too. The surest wins, at equal
-worth the one named first. All comparisons are between whole millionths, so an edge is an edge.
+Skill is 1 until outcomes tell experts apart. Latency and errors are moving averages of batches. Of the experts that
+reach the minimum, the `considered` worthiest are looked at; one that quotes evidence counts for 0.02 more there,
+against the baseline too. The surest wins, at equal worth the one named first. All comparisons are between whole
+millionths, so an edge is an edge.
 
 Why a row went where it did is one of REASONS; `LABELS` are the pairs of expert and reason a counter can ever have.
 """
@@ -70,6 +72,7 @@ class Selector:
         self.latency_ms = np.zeros(len(self.experts))
         self.errors = np.zeros(len(self.experts))
         self.share = np.zeros(len(self.experts))  # of the rows, lately
+        self.skill = np.ones(len(self.experts))  # in [0, 1]: how well outcomes bear each of them out, beside the best
 
     def hear(self, expert: int, latency_ms: float, *, is_error: bool) -> None:
         """How one expert fared with one batch."""
@@ -102,7 +105,7 @@ class Selector:
         fast = 1.0 - np.minimum(1.0, self.latency_ms / self.settings.latency_most_ms)
         crowded = np.where(self.share > CROWDED_AT, CROWDED, 1.0)
         crowded[0] = 1.0  # that the baseline speaks most is as it should be
-        return np.asarray(fast * (1.0 - self.errors) * crowded)
+        return np.asarray(self.skill * fast * (1.0 - self.errors) * crowded)
 
 
 def labels(experts: Sequence[str]) -> tuple[tuple[str, str], ...]:

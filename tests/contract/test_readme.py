@@ -31,7 +31,7 @@ from sidechain.models.dry.program import SignalValue
 from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
-from sidechain.models.policy import Policy
+from sidechain.models.policy import PANEL, Policy
 from sidechain.models.proof import certificate as certificates
 from sidechain.models.proof import note as notes
 from sidechain.models.proof.chain_check import ChainCheck
@@ -43,6 +43,7 @@ from sidechain.models.report.tally import Ask
 from sidechain.models.report.what_if import gates_of
 from sidechain.models.shadow import Shadow
 from sidechain.models.wet.aggregate import Case, Shares
+from sidechain.models.wet.selector import labels
 from sidechain.topics import records
 from sidechain.topics.catalog import catalog
 from tests.proofs import OLD, ROOT, certificate
@@ -458,7 +459,10 @@ class Word(NamedTuple):
 def test_a_scores_parts_sum_to_it():
     for line in lines("wet.scores"):
         score = json.loads(line)
-        if score["state"] == "scored":
+        if score["state"] == "scored" and score["score"] < 0.8:
+            assert (score["base"], score["reasons"]) == (None, [])
+        elif score["state"] == "scored":
+            assert (score["expert"], score["chosen"]) in labels(PANEL)
             assert abs(score["base"] + sum(part for _, part in score["reasons"]) - score["score"]) < 1e-6
             assert score["reasons"] == sorted(score["reasons"], key=lambda one: -abs(one[1]))
         else:

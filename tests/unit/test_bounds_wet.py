@@ -11,7 +11,7 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from sidechain.agents import metrics as metrics_module
-from sidechain.agents.wet import anomaly, feed, risk
+from sidechain.agents.wet import feed, past, risk
 from tests.silence import for_ever, nothing, run
 
 
@@ -57,7 +57,7 @@ def test_a_wet_worker_does_not_wait_for_ever_to_connect(monkeypatch: pytest.Monk
 
 def test_past_taps_are_read_within_a_bound(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Learning begins with what was read by then."""
-    monkeypatch.setattr(anomaly, "PAST_S", 0.02)
+    monkeypatch.setattr(past, "BOUND_S", 0.02)
 
     class Mute:
         def __init__(self, *_: object) -> None: ...
@@ -65,8 +65,8 @@ def test_past_taps_are_read_within_a_bound(monkeypatch: pytest.MonkeyPatch, capl
         __aenter__ = for_ever
         __aexit__ = nothing
 
-    monkeypatch.setattr(anomaly, "Reader", Mute)
-    run(lambda: anomaly.Past(None, "t", {}).open([0]))  # type: ignore[arg-type]
+    monkeypatch.setattr(past, "Reader", Mute)
+    run(lambda: past.Past({"t": lambda _: None}, {}).open([0]))
     assert "not all of the tail of t was read within 0 s, going on" in caplog.text
 
 

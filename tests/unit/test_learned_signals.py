@@ -21,7 +21,7 @@ from sidechain.models.dry.chain import Replayer
 from sidechain.models.explain import explain
 from sidechain.models.pack_file import load
 from sidechain.models.pack_reader import PackError
-from sidechain.models.policy import Learn, Policy
+from sidechain.models.policy import Learn, Policy, Wet
 from sidechain.topics.records import Case
 from tests.support import T0, records
 
@@ -175,6 +175,12 @@ def test_the_tap_makes_cases_of_decisions_and_of_labels() -> None:
 def test_where_nothing_is_learned_there_are_no_cases() -> None:
     """Whoever has no use for it pays nothing for it."""
     assert cases(pack(", learn: {share: bad, window: 28d}")) == []
+
+
+def test_where_only_scores_are_calibrated_cases_are_labels_alone() -> None:
+    """A pack that scores features, and learns no signal."""
+    one = replace(pack(", learn: {share: bad, window: 28d}"), wet=Wet(vector=("gap",)))
+    assert cases(one) == [Case(partition=3, offset=72, seq=0, at=T0 + DAY_MS, label="bad")]
 
 
 def test_what_a_case_is_of_is_a_pseudonym_where_it_is_personal() -> None:

@@ -13,7 +13,7 @@ from sidechain.models.wet.fit import fit
 from sidechain.models.wet.forest import ForestModel
 from sidechain.topics.records import Score, Tap, encode
 
-WET = Wet(vector=("a", "b"), warmup=64, words={"a": "far out"})
+WET = Wet(vector=("a", "b"), warmup=64, words={"a": "far out"}, experts=("forest",), explain_above_bp=0)
 
 
 @dataclass

@@ -4,6 +4,7 @@
     expert.score(batch)                    an Opinion on each row: a score, or the reason why there is none
     expert.learn(batch)                    these rows passed
     expert.learn_outcomes(batch, is_bad)   what became known of rows that passed earlier, features as they were then
+    expert.explain(batch)                  where it can: what every feature has to do with the scores, and in words
 
 A score lies in [0, 1] and higher is worse. It is not a probability until it is calibrated (`calibration`). An expert
 that cannot tell says so: the score is NaN, its confidence 0, and `state` names the reason. Scoring changes nothing;
@@ -13,7 +14,7 @@ lead to the same scores, however the rows were cut into batches for `learn`; mem
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,16 @@ class Opinion:
     state: Codes  # (rows,): position in STATES
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Explained:
+    """Why an expert's rows have their scores: base + parts[i].sum() is score[i], within 1e-9, where there is one."""
+
+    base: float  # the score of a row of which nothing is known; one number for one version of the expert
+    parts: Matrix  # (rows, features), in the order of the expert's names
+    usual: Matrix  # (rows or 1, features, 2): between what each value usually lies; NaN: nobody knows
+    words: Sequence[str]  # (rows,): from the vocabulary of `rationale`, where they differ from the features' own; or ""
+
+
 class Expert(Protocol):
     """One scorer of the panel."""
 
@@ -91,6 +102,29 @@ class Expert(Protocol):
     def learn_outcomes(self, batch: Batch, is_bad: Flags) -> None:
         """What became of rows that passed earlier."""
         ...
+
+
+class Reasons(Protocol):
+    """What an expert gives as reasons at least; ranges and words are asked of those that have them (`Explained`)."""
+
+    @property
+    def base(self) -> float: ...
+    @property
+    def parts(self) -> Matrix: ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """An expert that can say why."""
+
+    def explain(self, batch: Batch) -> Reasons | None:
+        """Of rows it has just scored, before it learns from them; None where it has nothing to say."""
+        ...
+
+
+def model_name(expert: Expert) -> str:
+    """Whose word it is, as records say it: `forest-3:ab12cd34`, or the bare name of an expert without versions."""
+    return getattr(expert, "model_name", None) or expert.name
 
 
 def silent(rows: int, state: int) -> Opinion:

@@ -8,16 +8,27 @@ again, so 0.95 says "further out than about 95 % of the sample".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from sidechain.models.wet import ranks
 from sidechain.models.wet.experts import robust
-from sidechain.models.wet.experts.contract import SCORED, WARMING, Batch, Matrix, Opinion, clarity, opinion, silent
+from sidechain.models.wet.experts.contract import (
+    SCORED,
+    WARMING,
+    Batch,
+    Explained,
+    Matrix,
+    Opinion,
+    clarity,
+    opinion,
+    silent,
+)
 from sidechain.models.wet.experts.robust import Scale
 from sidechain.models.wet.experts.sampled import Sampled
+from sidechain.models.wet.forest import exactly, quantiles, scaled
 from sidechain.models.wet.ranks import Ranks
 from sidechain.models.wet.reservoir import CAPACITY
 
@@ -25,6 +36,8 @@ K: Final = 5
 REFERENCE: Final = 256  # rows neighbours are looked for among; at most half of the sample
 WINSORISED_AT: Final = 2.5  # usual deviations
 SHRUNK: Final = 0.1  # of the covariance towards the identity: features that always move together stay apart a little
+SMALLEST: Final = 1e-12
+MIDDLING: Final = 0.5
 NEARBY: Final = 0.01  # a distance is never quite 0, so that ranks begin below the nearest
 
 
@@ -34,6 +47,7 @@ class Shape:
 
     scale: Scale
     whitening: Matrix  # (features, features)
+    usual: Matrix  # (features, 2): the 5 % and the 95 % quantile of the sample; NaN: never known
     reference: Matrix  # (at most REFERENCE, features), whitened
     far: Ranks
     alone: Ranks
@@ -43,9 +57,7 @@ class Shape:
         """Per row how far from the middle, and how far from the K-th neighbour; both in (0, 1)."""
         white = self.scale.of(rows) @ self.whitening
         size = np.einsum("ij,ij->i", white, white)
-        apart = size[:, None] - 2.0 * (white @ self.reference.T) + np.einsum("ij,ij->i", self.reference, self.reference)
-        nth = min(K, len(self.reference)) - 1
-        near = np.partition(apart, nth, axis=1)[:, nth]
+        near = np.partition(self._apart(white, size), self._nth, axis=1)[:, self._nth]
         return _within_one(size, rows.shape[1]), _within_one(near, rows.shape[1])
 
     def score(self, rows: Matrix) -> Matrix:
@@ -57,11 +69,36 @@ class Shape:
         far, alone = self.distances(rows)
         return (self.far.of(far) + self.alone.of(alone)) / 2.0
 
+    def shares(self, rows: Matrix) -> Matrix:
+        """(rows, features): the share of each feature in both distances, weighed by their ranks; sums to `joined`.
+
+        A squared distance d'Md is the sum over features of d_f·(Md)_f, exactly.
+        """
+        strayed = self.scale.of(rows)
+        white = strayed @ self.whitening
+        apart = self._apart(white, np.einsum("ij,ij->i", white, white))
+        neighbour = self.reference[np.argpartition(apart, self._nth, axis=1)[:, self._nth]]
+        off = white - neighbour
+        far, alone = self.distances(rows)
+        share_far = _shared(strayed * (white @ self.whitening.T))
+        share_alone = _shared((off @ np.linalg.inv(self.whitening)) * (off @ self.whitening.T))
+        return np.asarray((self.far.of(far)[:, None] * share_far + self.alone.of(alone)[:, None] * share_alone) / 2.0)
+
+    @property
+    def _nth(self) -> int:
+        return min(K, len(self.reference)) - 1
+
+    def _apart(self, white: Matrix, size: Matrix) -> Matrix:
+        """(rows, reference): squared distances."""
+        own = np.einsum("ij,ij->i", self.reference, self.reference)
+        return np.asarray(size[:, None] - 2.0 * (white @ self.reference.T) + own)
+
 
 class Geometric(Sampled):
     """Distance from the middle and from the neighbours."""
 
     name = "geometric"
+    is_rank = True  # its scores are ranks already
 
     def __init__(self, names: Sequence[str], *, seed: int, warmup: int = 512, capacity: int = CAPACITY) -> None:
         super().__init__(names, seed=seed, warmup=warmup, capacity=capacity)
@@ -74,6 +111,14 @@ class Geometric(Sampled):
             return silent(len(batch), WARMING)
         score = self._shape.score(batch.columns(self.names))
         return opinion(score, clarity(score, float(self._learned_from)), np.full(len(batch), SCORED, dtype=np.uint8))
+
+    def explain(self, batch: Batch) -> Explained:
+        """What every feature has to do with how far the row is from the middling one, whose rank is one half."""
+        assert self._shape is not None
+        rows = batch.columns(self.names)
+        risen = self._shape.score(rows) - MIDDLING
+        parts = exactly(scaled(self._shape.shares(rows), risen), risen)
+        return Explained(MIDDLING, parts, self._shape.usual[None], [""] * len(batch))
 
     def _fit(self, sample: Matrix) -> None:
         random = np.random.Generator(np.random.PCG64(self._seed + self.fits))
@@ -89,10 +134,11 @@ def fit(sample: Matrix, random: np.random.Generator) -> Shape:
     kept = min(REFERENCE, len(mixed) // 2)
     reference = scale.of(mixed[:kept]) @ whitening
     rest = mixed[kept:]
-    shape = Shape(scale, whitening, reference, UNRANKED, UNRANKED, UNRANKED)
+    usual = quantiles(sample)
+    shape = Shape(scale, whitening, usual, reference, UNRANKED, UNRANKED, UNRANKED)
     far, alone = shape.distances(rest)
-    shape = Shape(scale, whitening, reference, ranks.learn(far), ranks.learn(alone), UNRANKED)
-    return Shape(scale, whitening, reference, shape.far, shape.alone, ranks.learn(shape.joined(rest)))
+    shape = replace(shape, far=ranks.learn(far), alone=ranks.learn(alone))
+    return replace(shape, both=ranks.learn(shape.joined(rest)))
 
 
 UNRANKED: Final = Ranks(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
@@ -105,6 +151,13 @@ def _whitening(deviations: Matrix) -> Matrix:
     width = len(covariance)
     variance, axes = np.linalg.eigh((1.0 - SHRUNK) * covariance + SHRUNK * np.eye(width))
     return np.asarray(axes / np.sqrt(variance))
+
+
+def _shared(parts: Matrix) -> Matrix:
+    """Parts of a sum as shares of it; equal ones where there is nothing to share."""
+    total = parts.sum(axis=1, keepdims=True)
+    even = np.full_like(parts, 1.0 / parts.shape[1])
+    return np.asarray(np.divide(parts, total, out=even, where=total > SMALLEST))
 
 
 def _within_one(squared: Matrix, width: int) -> Matrix:

@@ -19,6 +19,7 @@ from sidechain.models.wet.experts.contract import (
     SCORED,
     WARMING,
     Batch,
+    Explained,
     Matrix,
     Opinion,
     clarity,
@@ -28,6 +29,7 @@ from sidechain.models.wet.experts.contract import (
 from sidechain.models.wet.experts.histories import ENTITIES, Histories, History
 from sidechain.models.wet.experts.robust import Scale
 from sidechain.models.wet.experts.sampled import Sampled
+from sidechain.models.wet.rationale import OWN_HISTORY
 from sidechain.models.wet.reservoir import CAPACITY
 
 FEWEST: Final = 5  # events of an entity before its next one can be unlike it
@@ -72,6 +74,13 @@ class Heuristic(Sampled):
         squares = self._squares(batch, own, self._scale)
         parts = squares / (squares.sum(axis=1, keepdims=True) + HALF_AT**2)
         return np.where((own.events >= FEWEST)[:, None], parts, 0.0)
+
+    def explain(self, batch: Batch) -> Explained:
+        """Every part in words of the entity's own: what it usually does lies within two deviations of its mean."""
+        own = self.histories.of(batch.keys)
+        off = 2.0 * np.sqrt(own.variance)
+        usual = np.sinh(np.stack([own.mean - off, own.mean + off], axis=2))
+        return Explained(0.0, self.parts(batch), usual, [OWN_HISTORY] * len(batch))
 
     def learn(self, batch: Batch) -> None:
         """Add each row to everybody's sample and to its entity's history."""

@@ -21,9 +21,12 @@ from sidechain.models.wet.experts.contract import (
     STATES,
     Batch,
     Expert,
+    Explained,
+    Explains,
     Flags,
     Matrix,
     Opinion,
+    Reasons,
     opinion,
     silent,
 )
@@ -67,12 +70,19 @@ class Panel:
 
     def score(self, batch: Batch) -> Verdict:
         """Ask everybody, then choose for each row."""
+        return self.choose(self.ask(batch))
+
+    def ask(self, batch: Batch) -> list[Opinion]:
+        """What everybody says, in the order of the panel's names: the consensus last."""
         opinions = [self._ask(at, one, batch) for at, one in enumerate(self.experts)]
-        opinions.append(agree(opinions))
+        return [*opinions, agree(opinions)]
+
+    def choose(self, opinions: Sequence[Opinion]) -> Verdict:
+        """Whose word counts for each row."""
         selection = self.selector.choose(opinions)
-        scores = np.stack([*(one.score for one in opinions), np.full(len(batch), np.nan)])
+        scores = np.stack([*(one.score for one in opinions), np.full(len(selection.expert), np.nan)])
         self._count(selection)
-        return Verdict(scores[selection.expert, np.arange(len(batch))], selection, tuple(opinions))
+        return Verdict(scores[selection.expert, np.arange(scores.shape[1])], selection, tuple(opinions))
 
     def learn(self, batch: Batch) -> None:
         """These rows passed."""
@@ -87,6 +97,16 @@ class Panel:
             if not self._resting[one.name]:
                 with self._guarded(one.name):
                     one.learn_outcomes(batch, is_bad)
+
+    def explain(self, expert: int, batch: Batch) -> Explained | None:
+        """Why one of the experts, not the consensus, scored rows so; None where it cannot say, or fails to."""
+        one = self.experts[expert]
+        found = None
+        if isinstance(one, Explains):
+            with self._guarded(one.name):
+                given = one.explain(batch)
+                found = _explained(given, len(batch), len(one.names)) if given is not None else None
+        return found
 
     def _ask(self, at: int, expert: Expert, batch: Batch) -> Opinion:
         name = expert.name
@@ -136,3 +156,12 @@ def sound(given: Opinion, rows: int) -> Opinion:
     return opinion(
         given.score, given.confidence, np.where(is_wrong, FAILED, given.state).astype(np.uint8), given.evidence
     )
+
+
+def _explained(given: Reasons, rows: int, width: int) -> Explained:
+    """The same, with what may be missing. ValueError: parts that are no numbers, or too few or too many of them."""
+    if given.parts.shape != (rows, width) or not (np.isfinite(given.parts).all() and np.isfinite(given.base)):
+        raise ValueError(f"the parts of {rows} rows and {width} features have the shape {given.parts.shape}")
+    if isinstance(given, Explained):
+        return given
+    return Explained(given.base, given.parts, np.full((1, width, 2), np.nan), [""] * rows)

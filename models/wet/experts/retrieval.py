@@ -22,6 +22,7 @@ from sidechain.models.wet.experts.contract import (
     WARMING,
     Batch,
     Counts,
+    Explained,
     Flags,
     Matrix,
     Opinion,
@@ -30,10 +31,13 @@ from sidechain.models.wet.experts.contract import (
 )
 from sidechain.models.wet.experts.robust import Scale
 from sidechain.models.wet.experts.sampled import Sampled
+from sidechain.models.wet.forest import exactly, quantiles
+from sidechain.models.wet.rationale import similar_to
 from sidechain.models.wet.reservoir import CAPACITY
 
 CASES: Final = 512  # of each kind
 FEWEST: Final = 8  # cases of each kind before there is anything to compare
+UNDECIDED: Final = 0.5
 DOUBT: Final = 0.5  # of a case: what stands for the kind nothing similar is known of
 AGREED: Final = 0.8
 CITED: Final = 3
@@ -93,6 +97,7 @@ class Retrieval(Sampled):
         self.bad = Cases(len(self.names), cases)
         self.good = Cases(len(self.names), cases)
         self._scale: Scale | None = None
+        self._usual: Matrix = np.full((len(self.names), 2), np.nan)
         self._known: Single = np.empty((0, len(self.names)), dtype=np.float32)  # scaled: the bad ones, then the others
 
     @property
@@ -114,6 +119,38 @@ class Retrieval(Sampled):
         is_cited = np.asarray(similar[:, :split].any(axis=1))
         state = np.where(cases > 0, SCORED, NO_CASE).astype(np.uint8)
         return opinion(score, confidence(cases, is_cited, np.maximum(score, 1.0 - score) >= AGREED), state, cases)
+
+    def explain(self, batch: Batch) -> Explained:
+        """What every feature adds to being nearer to what went bad than to what did not; one half says neither.
+
+        A case is near by 1 less the squares of all features: by a feature's even share of the 1, less its own square.
+        """
+        assert self._scale is not None
+        near = self._near(batch, self._scale)
+        asked = _scaled(self._scale, batch.columns(self.names))
+        split, width = len(self.bad), len(self.names)
+        parts = np.zeros((len(batch), width))
+        total = np.zeros(len(batch))
+        words = []
+        for at, one in enumerate(near):
+            found = np.flatnonzero(one > 0.0)
+            given = 1.0 / width - (self._known[found] - asked[at]).astype(np.float64) ** 2
+            bad = given[found < split].sum(axis=0) / (split + 2 * DOUBT)
+            good = given[found >= split].sum(axis=0) / (len(self.good) + 2 * DOUBT)
+            parts[at] = bad - good
+            sides = DOUBT / (split + 2 * DOUBT), DOUBT / (len(self.good) + 2 * DOUBT)
+            total[at] = max(float(bad.sum() + good.sum()), 0.0) + sum(sides)
+            words.append(self._words(one, int(np.count_nonzero(found < split)), len(found)))
+        risen = np.nan_to_num(self.score(batch).score, nan=UNDECIDED) - UNDECIDED
+        return Explained(UNDECIDED, exactly(parts / (2.0 * total[:, None]), risen), self._usual[None], words)
+
+    def _words(self, near: Single, bad: int, cases: int) -> str:
+        """`similar to 7 confirmed cases (req-1, req-2, req-3)`, the nearest first."""
+        split = len(self.bad)
+        own = near[:split] if bad else near[split:]
+        ids = (self.bad if bad else self.good).ids
+        cited = [ids[at] for at in np.argsort(-own, kind="stable")[:CITED].tolist() if own[at] > 0.0]
+        return similar_to(bad, cases - bad, cited)
 
     def cite(self, batch: Batch, row: int) -> list[Case]:
         """The cases most like one row, nearest first, CITED at most."""
@@ -139,6 +176,7 @@ class Retrieval(Sampled):
 
     def _fit(self, sample: Matrix) -> None:
         self._scale = robust.learn(sample)
+        self._usual = quantiles(sample)
         self._rescale()
 
     def _rescale(self) -> None:

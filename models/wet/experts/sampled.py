@@ -12,7 +12,9 @@ from sidechain.models.wet.schedule import Schedule
 
 
 class Sampled:
-    """What experts share that learn from passing rows. Subclasses fit."""
+    """What experts share that learn from passing rows. Subclasses fit, and have a name."""
+
+    name: str
 
     def __init__(self, names: Sequence[str], *, seed: int, warmup: int, capacity: int = CAPACITY) -> None:
         """`names`: the features to read, in any order. `warmup`: rows before the first fit. `capacity`: rows kept."""
@@ -26,6 +28,11 @@ class Sampled:
     def is_warming(self) -> bool:
         """Whether there is no model yet."""
         return self.fits == 0
+
+    @property
+    def model_name(self) -> str:
+        """`geometric-3`: the third fit."""
+        return f"{self.name}-{self.fits}"
 
     @property
     def sampled(self) -> int:

@@ -1,0 +1,201 @@
+"""The panel at work: whose word counts for each row, what it comes to, why, and how well it is borne out.
+
+    judged = ensemble.judge(batch)              scores that mean the same whoever speaks, and who spoke
+    whys = ensemble.explain(batch, judged, at)  for some of the rows: a base and parts that add up to the score
+    ensemble.learn(batch, judged)               these rows passed
+    ensemble.learn_outcomes(batch, said, is_bad)   what became known of rows that passed earlier
+
+A score is a rank in [0, 1]: about the share of all rows that were less unusual, or likelier to turn out well. Experts
+score on scales of their own, so beside each other stand their ranks, and once outcomes have calibrated them their
+probabilities: a sure word of one expert does not stand behind a vague one of another. An expert whose scores have no
+rank yet stays silent. Nothing here reads a clock but the one it is given, for latencies.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from sidechain.models.policy import Wet
+from sidechain.models.wet.experts.contract import (
+    SCORED,
+    WARMING,
+    Batch,
+    Codes,
+    Counts,
+    Expert,
+    Explained,
+    Flags,
+    Matrix,
+    Opinion,
+    model_name,
+    opinion,
+)
+from sidechain.models.wet.experts.labelled import Labelled
+from sidechain.models.wet.experts.panel import CONSENSUS, Panel
+from sidechain.models.wet.experts.ranked import Ranked, Spoken
+from sidechain.models.wet.forest import exactly, scaled
+from sidechain.models.wet.rationale import AGREED
+from sidechain.models.wet.selector import Settings
+
+NOBODY: Final = -1
+TIED: Final = 1e-3  # of a score on top of its probability: the steps of a calibration have an order within
+UNSKILLED: Final = 0.5  # what an expert's word counts for that outcomes have not judged, where they have another's
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What the panel says of each row of a batch."""
+
+    score: Matrix  # (rows,): a rank; NaN: nobody speaks
+    probability: Matrix  # (rows,) of a bad outcome; NaN: not calibrated
+    expert: Counts  # (rows,): position among the panel's names; NOBODY
+    reason: Codes  # (rows,): position in selector.REASONS
+    evidence: Counts  # (rows,): past cases the score quotes
+    said: Matrix  # (experts, rows): what each of them said, on its own scale
+    opinions: tuple[Opinion, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Why:
+    """Why some rows have their scores: judged.score[at] == base + parts.sum(axis=1)."""
+
+    at: Counts  # positions in the batch
+    base: float
+    names: tuple[str, ...]  # of the parts
+    parts: Matrix  # (rows, parts)
+    usual: Matrix  # (rows or 1, parts, 2), NaN where nobody knows
+    words: Sequence[str]  # (rows,)
+
+
+class Ensemble:
+    """Some experts, the first of which is the baseline. Bounded."""
+
+    def __init__(self, wet: Wet, experts: Sequence[Expert], now_ms: Callable[[], float], seed: int = 1) -> None:
+        """`now_ms`: a clock that never runs back."""
+        self.panel = Panel(experts, now_ms, Settings())
+        self.names = self.panel.names
+        self.labelled = tuple(Labelled() for _ in self.names)
+        # What is a rank already needs none of its own.
+        self._ranked = tuple(None if getattr(one, "is_rank", False) else Ranked(seed) for one in (*experts, None))
+        self._spoken = Spoken(seed) if len(self.panel.experts) > 1 else None  # one alone has nobody beside it
+        self._consenting = CONSENSUS in wet.experts
+
+    def model_name(self, expert: int) -> str:
+        """Whose word it is: `forest-3:ab12cd34`."""
+        return model_name(self.panel.experts[expert]) if expert < len(self.panel.experts) else CONSENSUS
+
+    def judge(self, batch: Batch) -> Judged:
+        """Ask everybody, choose for each row, and say what it comes to. Changes nothing but how experts are counted."""
+        asked = self.panel.ask(batch)
+        verdict = self.panel.choose([one if self._may_speak(at) else _quiet(one) for at, one in enumerate(asked)])
+        expert, said = verdict.selection.expert, np.stack([one.score for one in asked])
+        score, probability = np.full(len(batch), np.nan), np.full(len(batch), np.nan)
+        evidence = np.zeros(len(batch), dtype=np.int64)
+        for at in np.unique(expert[expert >= 0]).tolist():
+            own = expert == at
+            score[own] = self._standing(at, said[at, own])
+            if self.labelled[at].calibration.is_calibrated:
+                probability[own] = self.labelled[at].calibration.of(said[at, own])
+            evidence[own] = asked[at].evidence[own]
+        return Judged(score, probability, expert, verdict.selection.reason, evidence, said, tuple(asked))
+
+    def learn(self, batch: Batch, judged: Judged) -> None:
+        """These rows passed, judged so; what became of them is not known."""
+        self.panel.learn(batch)
+        for ranked, said in zip(self._ranked, judged.said, strict=True):
+            if ranked is not None:
+                ranked.learn(said[~np.isnan(said)])
+        if self._spoken is not None:
+            rows = np.flatnonzero(judged.expert >= 0)
+            who = judged.expert[rows]
+            if self._spoken.learn(who, judged.said[who, rows]):
+                self._draw()
+
+    def learn_outcomes(self, batch: Batch, said: Matrix, is_bad: Flags) -> None:
+        """What became of rows that passed earlier. `said` (experts, rows): as it was then, NaN where nothing was."""
+        changed = [one.learn(score, is_bad) for one, score in zip(self.labelled, said, strict=True)]
+        self.panel.learn_outcomes(batch, is_bad)
+        judged = np.array(self._is_calibrated)
+        if any(changed) and judged.any():
+            skill = np.array([one.skill for one in self.labelled])
+            best = max(float(skill[judged].max()), 1e-9)
+            self.panel.selector.skill = np.where(judged, np.minimum(skill / best, 1.0), UNSKILLED)
+            self._draw()
+
+    def explain(self, batch: Batch, judged: Judged, rows: Counts) -> list[Why]:
+        """Of the rows at these positions, those that have a score; together for each expert that spoke."""
+        spoke = judged.expert[rows]
+        return [self._why(batch, judged, at, rows[spoke == at]) for at in np.unique(spoke[spoke >= 0]).tolist()]
+
+    def _why(self, batch: Batch, judged: Judged, expert: int, rows: Counts) -> Why:
+        some = Batch(batch.names, batch.rows[rows], [batch.keys[at] for at in rows], [batch.ids[at] for at in rows])
+        found = self._agreed(some, judged, rows) if expert == len(self.panel.experts) else self._own(expert, some)
+        score = judged.score[rows]
+        if found is None:  # an expert that cannot say: its word is the whole reason
+            parts = score[:, None]
+            return Why(rows, 0.0, (self.names[expert],), parts, np.full((1, 1, 2), np.nan), [""] * len(rows))
+        base = float(self._standing(expert, np.array([found.base]))[0])
+        parts = exactly(scaled(found.parts, score - base), score - base)
+        names = batch.names if expert == len(self.panel.experts) else self.panel.experts[expert].names
+        return Why(rows, base, names, parts, found.usual, found.words)
+
+    def _own(self, expert: int, some: Batch) -> Explained | None:
+        return self.panel.explain(expert, some)
+
+    def _agreed(self, some: Batch, judged: Judged, rows: Counts) -> Explained | None:
+        """The mean of what its members give as reasons, weighed as their scores are."""
+        total, parts, bases = np.zeros(len(rows)), np.zeros(some.rows.shape), []
+        usual: Matrix | None = None
+        for at, expert in enumerate(self.panel.experts):
+            given = judged.opinions[at]
+            spoke = given.state[rows] == SCORED
+            found = self._own(at, some) if spoke.any() else None
+            if found is None:
+                continue
+            column = [some.names.index(name) for name in expert.names]
+            weight = np.where(spoke, given.confidence[rows], 0.0)
+            parts[:, column] += weight[:, None] * found.parts
+            total += weight
+            bases.append(found.base)
+            if usual is None:
+                usual = np.full((len(found.usual), len(some.names), 2), np.nan)
+                usual[:, column] = found.usual
+        if not bases:
+            return None
+        if usual is None:
+            usual = np.full((1, len(some.names), 2), np.nan)
+        mean = parts / np.maximum(total, 1e-12)[:, None]
+        return Explained(float(np.mean(bases)), mean, usual, [AGREED] * len(rows))
+
+    def _may_speak(self, expert: int) -> bool:
+        ranked = self._ranked[expert]
+        is_asked = expert < len(self.panel.experts) or self._consenting
+        return is_asked and (ranked is None or ranked.is_ready)
+
+    @property
+    def _is_calibrated(self) -> list[bool]:
+        return [one.calibration.is_calibrated for one in self.labelled]
+
+    def _standing(self, expert: int, said: Matrix) -> Matrix:
+        """What an expert's scores come to, beside everybody's."""
+        value, is_calibrated = self._value(expert, said), self.labelled[expert].calibration.is_calibrated
+        return value if self._spoken is None else self._spoken.of(value, is_calibrated=is_calibrated)
+
+    def _value(self, expert: int, said: Matrix) -> Matrix:
+        """Its probabilities if it is calibrated and not alone, else its ranks."""
+        calibration, ranked = self.labelled[expert].calibration, self._ranked[expert]
+        if calibration.is_calibrated and self._spoken is not None:
+            return (calibration.of(said) + TIED * said) / (1.0 + TIED)
+        return said if ranked is None else ranked.of(said)
+
+    def _draw(self) -> None:
+        if self._spoken is not None:
+            self._spoken.draw(self._value, self._is_calibrated)
+
+
+def _quiet(given: Opinion) -> Opinion:
+    return opinion(
+        given.score, given.confidence, np.where(given.state == SCORED, WARMING, given.state).astype(np.uint8)
+    )
