@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "convert": Command("convert:convert", "Turn raw data into events."),
     "generate": Command("generate:generate", "Make events of a pack up, with what became known of each."),
     "decide": Command("decide:decide", "Decide events without a broker."),
+    "score": Command("score:score", "Score events without a broker: how unusual each is, and why."),
     "verify": Command("chain:verify", "Check every seal and every link of the chain."),
     "replay": Command("chain:replay", "Decide every entry anew and compare the bytes."),
     "account": Command("chain:account", "Count inputs against entries, partition by partition."),

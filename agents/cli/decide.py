@@ -49,11 +49,11 @@ def decide(
     decider = Decider(policy, partition=partition, partitions=partitions, lists=lists_of(policy, lists))
     waiting = Outcomes(lines_of(outcomes) if outcomes else (), policy.event.role("time").name)
     sys.stdout.buffer.write(b"".join(one + b"\n" for one in decider.opening))
-    source = cast("BufferedReader", sys.stdin.buffer) if events is None or str(events) == "-" else _reading(events)
+    source = cast("BufferedReader", sys.stdin.buffer) if events is None or str(events) == "-" else reading(events)
     letters = _writing(dead_letters) if dead_letters else None
     rejected = 0
     try:
-        for sealed in _sealed(decider, _blocks(source), waiting):
+        for sealed in sealed_lines(decider, blocks(source), waiting):
             sys.stdout.buffer.write(b"\n".join([*sealed, b""]))
             sys.stdout.buffer.flush()  # whoever follows a slow input sees each entry at once
             rejected += len(decider.dead_letters)
@@ -71,8 +71,13 @@ def decide(
         )
 
 
-def _sealed(decider: Decider, blocks: Iterable[list[bytes]], waiting: Outcomes) -> Iterator[list[bytes]]:
-    """The entries of the events, and of each outcome in its place; after each list `dead_letters` is of that one."""
+def sealed_lines(
+    decider: Decider, blocks: Iterable[list[bytes]], waiting: Outcomes, *, rest: bool = True
+) -> Iterator[list[bytes]]:
+    """The entries of the events, and of each outcome in its place; after each list `dead_letters` is of that one.
+
+    `rest`: outcomes later than the last event come behind it; else they wait for whatever comes next.
+    """
     for lines in blocks:
         if not waiting.are_left:
             yield decider.lines(lines)
@@ -87,11 +92,12 @@ def _sealed(decider: Decider, blocks: Iterable[list[bytes]], waiting: Outcomes) 
             run.append(event)
         if run:
             yield decider.lines(run)
-    for due in waiting.rest():
+    for due in waiting.rest() if rest else ():
         yield decider.outcome_lines(due)
 
 
-def _reading(file: Path) -> BufferedReader:
+def reading(file: Path) -> BufferedReader:
+    """A file of events, to be read. Raises `UsageProblem`."""
     try:
         return file.open("rb")
     except OSError as error:
@@ -105,7 +111,7 @@ def _writing(file: Path) -> BufferedWriter:
         raise UsageProblem(f"{file} cannot be written: {error.strerror}") from None
 
 
-def _blocks(source: BufferedReader) -> Iterator[list[bytes]]:
+def blocks(source: BufferedReader) -> Iterator[list[bytes]]:
     """The lines that have come, without their ends and without empty ones, as soon as any have."""
     rest = b""
     while block := source.read1(BLOCK_BYTES):
