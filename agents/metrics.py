@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.metrics import MetricWrapperBase
 
 from sidechain.models.dry.budget import REASONS as BUDGET_REASONS
+from sidechain.models.dry.governance import Answer
+from sidechain.models.dry.governance import Event as TripwireEvent
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import ACTIONS
@@ -35,6 +37,7 @@ UNREADABLE = "unreadable"  # of an outcome: why, the dead letters say
 REPAIRS = ("gap", "epoch")  # kinds of entries no worker writes, only `sidechain repair`
 TAKEOVER_RESULTS = ("genesis", "restored", "continued", "failed")
 RESERVATIONS = ("reserved", "settled", "expired")
+GOVERNED_ANSWERS = (*get_args(Answer), "insight", "enough")
 SIGNAL_STATES = ("value", "absent", "stale", "future", "bounds")
 # Edges around what is promised: 45 ms from intended send to a read_committed reader.
 LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -107,6 +110,20 @@ class DryMetrics:
         )
         self.open_reservations = gauge(
             "reservations_open", "Reservations that wait for a cost, over this worker's partitions."
+        )
+        self.governed = _bound(
+            counter("governance_answers_total", "Requests answered by governance, by answer.", ["answer"]),
+            GOVERNED_ANSWERS,
+        )
+        self.tripwire = _bound(
+            counter("tripwire_costs_total", "Costs the tripwire has seen, by what they did to it.", ["event"]),
+            get_args(TripwireEvent),
+        )
+        self.downgraded = gauge(
+            "governance_downgraded", "Partitions of this worker whose tripwire holds requests at a part of their cost."
+        )
+        self.held_bp = gauge(
+            "governance_held_bp", "Basis points of its cost that a request is held at, on the lowest partition."
         )
         self.batches = counter("batches_total", "Batches committed, one transaction each.")
         self.batch_seconds = histogram("decision_seconds", "Time from fetch to commit of a batch of decisions.")

@@ -217,6 +217,9 @@ class DryWorker:
         self._metrics.keys.set(sum(fold.keys for one in held for fold in one.folds.values()))
         accounts = [fold.budgets for one in held for fold in one.folds.values() if fold.budgets is not None]
         self._metrics.open_reservations.set(sum(one.open for one in accounts))
+        governors = [fold.governor for one in held for fold in one.folds.values() if fold.governor is not None]
+        self._metrics.downgraded.set(sum(one.tripwire.is_downgraded for one in governors))
+        self._metrics.held_bp.set(min((one.held_bp for one in governors), default=0))
         self._metrics.lag.set(sum([await one.lag() for one in self._lanes.values()]))
         read = sum(table.read for one in held for table in one.side.tables.values())
         self._metrics.metadata.inc(max(0, read - self._metadata_read))

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
 from sidechain.agents.lane.pipeline import Committed
-from sidechain.agents.metrics import RESERVATIONS, SIGNAL_STATES, UNREADABLE, DryMetrics
+from sidechain.agents.metrics import GOVERNED_ANSWERS, RESERVATIONS, SIGNAL_STATES, UNREADABLE, DryMetrics
 from sidechain.models.dry.budget import REASONS as BUDGET_REASONS
+from sidechain.models.dry.governance import Event as TripwireEvent
 from sidechain.models.dry.state import KEY_PREFIX
 from sidechain.models.policy import ACTIONS
 
@@ -22,6 +23,8 @@ _REFUSED: Final = {reason: b'{"reason":"%b",' % reason.encode() for reason in BU
 _RESERVED: Final = {"reserved": b'"reserved":{"parts":'} | {
     ended: b'"how":"%b"' % ended.encode() for ended in RESERVATIONS if ended != "reserved"
 }
+_GOVERNED: Final = {answer: b',"governed":{"answer":"%b"' % answer.encode() for answer in GOVERNED_ANSWERS}
+_WATCHED: Final = {event: b',"governed":{"event":"%b"' % event.encode() for event in get_args(TripwireEvent)}
 _FOUND: Final = {state: b'{"unknown":"%b"' % state.encode() for state in SIGNAL_STATES} | {"value": b',"model":"'}
 
 
@@ -75,6 +78,11 @@ def _count_reservations(metrics: DryMetrics, said: bytes) -> None:
         metrics.reservations[what].inc(said.count(written))
     for reason, written in _REFUSED.items():
         metrics.refused_reservations[reason].inc(said.count(written))
+    if b',"governed":{' in said:
+        for answer, written in _GOVERNED.items():
+            metrics.governed[answer].inc(said.count(written))
+        for event, written in _WATCHED.items():
+            metrics.tripwire[event].inc(said.count(written))
 
 
 def _text(entry: bytes, field: bytes) -> str:

@@ -1,5 +1,5 @@
-"""The dashboards are a program: `python deploy/grafana/make_dashboards.py` writes dashboards/sidechain.json and, for
-where a shadow runs, dashboards/shadow.json.
+"""The dashboards are a program: `python deploy/grafana/make_dashboards.py` writes dashboards/sidechain.json; for
+packs with budgets dashboards/budgets.json, and for where a shadow runs dashboards/shadow.json.
 
 Names of metrics come from the objects of agents/metrics.py, so a renamed metric renames its panels, and a metric that
 is gone stops the generator. The JSON is committed, because who deploys it needs neither Python nor the builder; a test
@@ -52,6 +52,8 @@ COLOURS: Final = {
     "epoch": "orange",
     "dropped": "red",
     "halted": "red",
+    "downgraded": "red",
+    "breach": "orange",
     "unreadable": "red",
 }
 
@@ -165,19 +167,6 @@ DRY_ROW: Final = (
         queries=(now(DRY.lanes, "deciding"), now(DRY.halted, "halted")),
     ),
     Graph(
-        title="Reservations",
-        description="What decisions reserved in accounts per second, how reservations ended, settled by a cost or "
-        "expired without one, and what was refused, by reason: exhausted is what limits are for, any other reason is a "
-        "policy or a sender to look at. On the right the reservations that wait for their cost.",
-        unit=PER_SECOND,
-        queries=(
-            rate_by("what", DRY.reservations),
-            rate_by("reason", DRY.refused_reservations),
-            now(DRY.open_reservations, "open", right_axis=COUNT),
-        ),
-        width=24,
-    ),
-    Graph(
         title="Takeovers by result",
         description="Shards taken over per second, by how. Restored: after another owner; continued: "
         "came back unchanged; genesis: a new chain; failed: tried again. Gap and epoch: right behind what a person "
@@ -279,6 +268,35 @@ ISOLATION_ROW: Final = (
     ),
 )
 
+BUDGETS_ROW: Final = (
+    Graph(
+        title="Reservations",
+        description="What decisions reserved in accounts per second, how reservations ended, settled by a cost or "
+        "expired without one, and what was refused, by reason: exhausted is what limits are for, any other reason is a "
+        "policy or a sender to look at. On the right the reservations that wait for their cost.",
+        unit=PER_SECOND,
+        queries=(
+            rate_by("what", DRY.reservations),
+            rate_by("reason", DRY.refused_reservations),
+            now(DRY.open_reservations, "open", right_axis=COUNT),
+        ),
+        width=24,
+    ),
+    Graph(
+        title="Governance",
+        description="Requests answered per second, by answer, and costs the tripwire has seen, by what they did to it: "
+        "a breach is far beyond what was held, downgraded the one too many. On the right the partitions whose requests "
+        "are held at a part of their cost until costs are near their estimates again or a person recovers them.",
+        unit=PER_SECOND,
+        queries=(
+            rate_by("answer", DRY.governed),
+            rate_by("event", DRY.tripwire),
+            now(DRY.downgraded, "partitions downgraded", right_axis=COUNT),
+        ),
+        width=24,
+    ),
+)
+
 SHADOW_ROW: Final = (
     Graph(
         title="Inputs by candidate",
@@ -374,6 +392,12 @@ def sidechain() -> dashboard.Dashboard:
     return board("sidechain", "Sidechain", says, ROWS)
 
 
+def budgets() -> dashboard.Dashboard:
+    """The builder of the dashboard of accounts."""
+    says = "Where a pack has budgets: what is held, settled and refused, and what governance answers."
+    return board("sidechain-budgets", "Sidechain: budgets", says, {"Budgets": BUDGETS_ROW})
+
+
 def shadow() -> dashboard.Dashboard:
     """The builder of the dashboard of shadows."""
     says = "Candidate policies beside the live chains: how far they are, and how often they would decide otherwise."
@@ -409,7 +433,7 @@ def board(uid: str, title: str, says: str, rows: Mapping[str, Iterable[Graph]]) 
 def rendered() -> dict[str, str]:
     """The text of each file, by its name."""
     encode = JSONEncoder(sort_keys=True, indent=2).encode
-    return {f"{one.__name__}.json": encode(one().build()) + "\n" for one in (sidechain, shadow)}
+    return {f"{one.__name__}.json": encode(one().build()) + "\n" for one in (sidechain, budgets, shadow)}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import msgspec
 from sidechain.models.dry.budget import Budgets, Moment, Spending
 from sidechain.models.dry.control import read_control
 from sidechain.models.dry.entry import TRANSFERS, Broken, Next
+from sidechain.models.dry.governance import Governor
 from sidechain.models.dry.head import Head, StateMismatch, Tail, agreed, read_head
 from sidechain.models.dry.lists import Activation, Content, Rows, Table, is_rows, list_ref, no_rows
 from sidechain.models.dry.memory import Memory
@@ -156,6 +157,11 @@ class Fold:
     def budgets(self) -> Budgets | None:
         """The accounts, to be looked at; None until one was used."""
         return self._memory.accounts.budgets
+
+    @property
+    def governor(self) -> Governor | None:
+        """What answers requests, to be looked at; None: the policy in force has no governance."""
+        return self._memory.accounts.governor
 
     @property
     def keys(self) -> int:

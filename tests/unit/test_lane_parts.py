@@ -1,6 +1,7 @@
 """The parts of a lane that need no Kafka: what the wet side is believed, what is counted, how failures are sorted."""
 
 import asyncio
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +30,9 @@ from sidechain.agents.problems import EnvironmentProblem
 from sidechain.models.dry import Fold, SignalValue
 from sidechain.models.dry.entry import stated
 from sidechain.models.policy import Signal
+from tests.desk import Desk
 from tests.support import event, policy, records, rule
+from tests.unit.test_fold_governance import POLICY as GOVERNED
 
 
 def said(key: bytes | None, value: bytes | None, offset: int = 0) -> Any:
@@ -169,6 +172,31 @@ def test_what_accounts_held_and_refused_is_counted() -> None:
     assert found == {"reserved": 3, "settled": 1, "expired": 2}
     refused = [counted(registered, "reservations_refused_total", reason=one) for one in ("exhausted", "owing")]
     assert refused == [1, 0]
+
+
+def test_what_governance_said_is_counted() -> None:
+    """Answers of decisions and events of settlements; what a scenario pretends is not counted."""
+    registered = CollectorRegistry()
+    desk = Desk(GOVERNED)
+    lies = ',"governed":{"answer":"refuse"'
+    desk.event(1_000, parts=1, entropy=0, risk=0, urgent=False, prompt=lies)
+    desk.event(90_000, parts=1, entropy=0, risk=0, urgent=False, prompt="b")
+    for cost in (1_000, 5_000):
+        asked = desk.event(1_000, parts=1, entropy=0, risk=0, urgent=False, prompt=f"c{cost}")
+        desk.outcome(asked["id"], cost)
+    count(DryMetrics(registered), Committed([Output(0, [(None, one) for one in desk.lines], [], [])], 0.01, 0.02))
+    entries = [json.loads(line)["budget"]["governed"] for line in desk.lines]
+    for name, label, value in (
+        ("governance_answers_total", "answer", "approve"),
+        ("governance_answers_total", "answer", "manual"),
+        ("governance_answers_total", "answer", "refuse"),
+        ("tripwire_costs_total", "event", "calm"),
+        ("tripwire_costs_total", "event", "breach"),
+    ):
+        found = counted(registered, name, **{label: value})
+        assert found == sum(one.get(label) == value for one in entries), value
+    assert counted(registered, "governance_answers_total", answer="approve") > 0
+    assert counted(registered, "tripwire_costs_total", event="breach") == 1
 
 
 BUDGETS = """

@@ -12,6 +12,7 @@ their own, as functions of their arguments; `Governor` is what a partition remem
 from sidechain.models.dry.governance.governor import GOVERNED_PREFIXES, Asked, Governed, Governor, Watched
 from sidechain.models.dry.governance.insights import INSIGHT_PREFIX, CorruptInsight, Insights, scenario
 from sidechain.models.dry.governance.rules import (
+    Answer,
     Authorisation,
     Charge,
     Governance,
@@ -22,16 +23,27 @@ from sidechain.models.dry.governance.rules import (
     level_of,
     wait_before,
 )
-from sidechain.models.dry.governance.tripwire import CorruptTripwire, Tripwire, adopted, dump, load, recovered, step
+from sidechain.models.dry.governance.tripwire import (
+    CorruptTripwire,
+    Event,
+    Tripwire,
+    adopted,
+    dump,
+    load,
+    recovered,
+    step,
+)
 
 __all__ = [
     "GOVERNED_PREFIXES",
     "INSIGHT_PREFIX",
+    "Answer",
     "Asked",
     "Authorisation",
     "Charge",
     "CorruptInsight",
     "CorruptTripwire",
+    "Event",
     "Governance",
     "Governed",
     "Governor",

@@ -19,6 +19,7 @@ import msgspec
 
 from sidechain.models.dry.governance.insights import INSIGHT_PREFIX, Insights
 from sidechain.models.dry.governance.rules import (
+    FULL_BP,
     Answer,
     Governance,
     Level,
@@ -99,6 +100,11 @@ class Governor:
     def tripwire(self) -> Tripwire:
         """As it stands."""
         return self._tripwire
+
+    @property
+    def held_bp(self) -> int:
+        """The part of its cost that a request is held at: less than all once the tripwire has downgraded it."""
+        return self._rules.downgraded_bp if self._tripwire.is_downgraded else FULL_BP
 
     @property
     def total(self) -> int:
