@@ -35,6 +35,8 @@ ENTRY_KINDS = (
 )
 UNREADABLE = "unreadable"  # of an outcome: why, the dead letters say
 REPAIRS = ("gap", "epoch")  # kinds of entries no worker writes, only `sidechain repair`
+DRIFT_RULES = ("InputDrift", "PerformanceDrift", "LabelDrift")
+DRIFT_MEASURES = ("score of what was bad", "score of what was not bad", "share of what was bad")
 TAKEOVER_RESULTS = ("genesis", "restored", "continued", "failed")
 RESERVATIONS = ("reserved", "settled", "expired")
 GOVERNED_ANSWERS = (*get_args(Answer), "insight", "enough")
@@ -249,6 +251,34 @@ class AggregatorMetrics:
         self.subjects = gauge("subjects", "Subjects of learned signals that are remembered.")
         self.decisions = gauge("decisions", "Decisions remembered whose outcome is to come.")
         self.lag = gauge("lag_records", "Cases the aggregator has not read yet.")
+
+
+class DriftMetrics:
+    """What the drift worker tells; `features` are those the pack's models read."""
+
+    def __init__(self, registered: CollectorRegistry, features: Sequence[str] = ("feature",)) -> None:
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"sidechain_drift_{name}", text, registry=registered)
+
+        def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+            return Gauge(f"sidechain_drift_{name}", text, labels, registry=registered)
+
+        alarms = Counter(
+            "sidechain_drift_alarms_total", "Alarms that began, by what was looked for.", ["rule"], registry=registered
+        )
+        self.alarms = _bound(alarms, DRIFT_RULES)
+        self.psi = _bound(
+            gauge("psi", "Population stability index of the last window, by feature; moved from 0.25 on.", ["feature"]),
+            features,
+        )
+        self.means = _bound(
+            gauge("outcome_mean", "Means over recent outcomes, from 0 to 1, by measure.", ["measure"]), DRIFT_MEASURES
+        )
+        self.standing = gauge("alarms_standing", "Alarms that stand.")
+        self.judged = counter("judged_total", "Scores whose outcome became known.")
+        self.forgotten = counter("forgotten_total", "Scores forgotten before their outcome became known.")
+        self.unreadable = counter("unreadable_total", "Records that are no taps, scores or cases.")
+        self.lag = gauge("lag_records", "Taps, scores and cases the drift worker has not read yet.")
 
 
 class ShadowMetrics:

@@ -81,6 +81,20 @@ def aggregator(setting: Setting) -> Role:
     return Role(worker.run)
 
 
+def drift(setting: Setting) -> Role:
+    """Watches what comes in and how well it is scored, and says when it is not as it was."""
+    if find_spec("river") is None or find_spec("numpy") is None:
+        raise EnvironmentProblem("the drift worker needs numpy and river: pip install 'sidechain[wet]'")
+    from sidechain.agents.metrics import DriftMetrics
+    from sidechain.agents.wet.drift import DriftWorker, Watch
+
+    config = setting.config
+    step_back(config.wet_nice)
+    wet = setting.policy.wet
+    metrics = DriftMetrics(setting.registered, wet.vector)
+    return Role(DriftWorker(Watch(wet), setting.options, config.topic, metrics).run)
+
+
 def _subject_names(setting: Setting) -> Mapping[str, Callable[[str], str]]:
     """Of each learned signal: what it is of -> the name the wet side speaks of it under."""
     from sidechain.agents.subjects import subject_names

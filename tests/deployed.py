@@ -12,7 +12,15 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidechain.agents.metrics import AggregatorMetrics, DryMetrics, ShadowMetrics, TapMetrics, WetMetrics, registry
+from sidechain.agents.metrics import (
+    AggregatorMetrics,
+    DriftMetrics,
+    DryMetrics,
+    ShadowMetrics,
+    TapMetrics,
+    WetMetrics,
+    registry,
+)
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -23,6 +31,7 @@ METRICS = {
     "wet": WetMetrics,
     "aggregator": AggregatorMetrics,
     "shadow": ShadowMetrics,
+    "drift": DriftMetrics,
 }
 _OURS = re.compile(r"\bsidechain_\w+")
 

@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "topics show": Command("topics:show", "Compare the catalogue with what is on the cluster."),
     "config show": Command("config:show", "Print every setting and where it comes from."),
     "doctor": Command("doctor:doctor", "Check everything a run needs, and say what to do about what is missing."),
+    "metrics score": Command("metrics:score", "Say how unlike everything before it each value of a metric is."),
     "rekey": Command("rekey:rekey", "Copy an input topic to one keyed as the pack needs it, exactly once."),
     "worker dry": Command("worker:dry", "Decide: events in, sealed decisions out, exactly once."),
     "worker tap": Command("worker:tap", "Copy what was decided to the wet side, without what names anybody."),
@@ -34,6 +35,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "proposals list": Command("proposals:list_", "What was proposed, by whom, and what became of it."),
     "proposals show": Command("proposals:show", "Say what one proposal changes, why, and on what evidence."),
     "worker aggregator": Command("worker:aggregator", "Learn from outcomes what many keys share, and tell."),
+    "worker drift": Command("worker:drift", "Say when inputs, or how well they are scored, are not what they were."),
     "convert": Command("convert:convert", "Turn raw data into events."),
     "generate": Command("generate:generate", "Make events of a pack up, with what became known of each."),
     "decide": Command("decide:decide", "Decide events without a broker."),
@@ -87,6 +89,7 @@ GROUPS: Final[dict[str, str]] = {
     "policy": "Packs and the policies made of them.",
     "worker": "The processes that decide, listen, learn and compare.",
     "proposals": "Changes that somebody asks for, with their evidence.",
+    "metrics": "Series of a value over time.",
     "shadow": "Candidate policies beside the live chains.",
     "bench": "Measurements.",
 }

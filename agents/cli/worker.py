@@ -52,6 +52,14 @@ def aggregator(options: WorkerOptions) -> None:
     _work("aggregator", options)
 
 
+def drift(options: WorkerOptions) -> None:
+    """Say when what comes in, or how well it is scored, is no longer what it was, until SIGTERM.
+
+    Alerts are all it writes. Every start looks back on the last records once more, and then says what stands.
+    """
+    _work("drift", options)
+
+
 def shadow(
     candidate: Annotated[
         list[Path], typer.Option(metavar="FILE", help="The pack file of a candidate; repeat for more, up to 8.")

@@ -44,7 +44,7 @@ def test_no_clock_but_the_brokers_stamps_a_record():
 
 def test_nothing_wet_writes_anything_dry():
     """The rights that Kafka's access control enforces."""
-    wet = {"tap", "anomaly", "experts", "risk", "calibrator", "aggregator", "optimizer", "sentinel"}
+    wet = {"tap", "anomaly", "experts", "risk", "calibrator", "aggregator", "optimizer", "sentinel", "drift"}
     for name, topic in catalog().items():
         if name.startswith("dry.") or name in ("events", "control"):
             assert not wet & set(topic.writers), name

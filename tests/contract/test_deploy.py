@@ -26,7 +26,7 @@ from sidechain.models.pack_file import load_pack
 from tests.deployed import DEPLOY, ROOT, from_yaml
 
 WORKERS = ("dry", "tap", "wet", "aggregator")
-OURS = (*WORKERS, "shadow", "topics")
+OURS = (*WORKERS, "shadow", "drift", "topics")
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 # `${NAME:-default}` is the only form we use: everything works without an environment.

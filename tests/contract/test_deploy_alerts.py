@@ -46,7 +46,7 @@ def test_the_wet_side_wakes_nobody():
     """No decision waits for it, so nothing it does is a page."""
     groups = {group["name"]: group["rules"] for group in from_yaml("deploy/prometheus/rules.yml")["groups"]}
     assert {rule["labels"]["severity"] for rule in groups["sidechain-wet"]} == {"ticket"}
-    wet = re.compile(r"wet|tap|score|shadow")
+    wet = re.compile(r"wet|tap|score|shadow|drift")
     for rule in groups["sidechain-dry"]:
         assert not wet.search(rule["expr"]), rule["alert"]
 
@@ -104,11 +104,14 @@ def test_promtool_accepts(words):
         ("/ clamp_min(max by (job) (rate(sidechain_shadow_inputs_total[5m])), 1)", "/ 1"),
         ('result="failed"', 'result="restored"'),
         (
-            'up{job=~"sidechain-(tap|wet|aggregator|shadow)"} == 0',
-            'up{job=~"sidechain-(tap|wet|aggregator|shadow)"} == 2',
+            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift)"} == 0',
+            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift)"} == 2',
         ),
         ("(sidechain_aggregator_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
         ("(sidechain_learned_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
+        ("(sidechain_drift_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
+        ("sidechain_drift_alarms_standing > 0", "sidechain_drift_alarms_standing > 1"),
+        ("for: 1h", "for: 10m"),
         ('up{job="sidechain-dry"} == 0', 'up{job=~"sidechain-.+"} == 0'),
         ("vector(1)", "vector(1) > 1"),
     ],

@@ -1,0 +1,239 @@
+"""The forest on ADBench's sets, through the code of the wet worker: beside scikit-learn, and beside half-space trees.
+
+    OMP_NUM_THREADS=1 python -m tests.bench.adbench ../shared/data/adbench --seeds 10
+
+Rows become taps: every feature an integer, its range in the first part cut into 10^9. They go through the worker's own
+scorer, reservoir, schedule and fit, and come back as records of wet.scores; nothing but the fits' process is missing,
+and `tests.bench.adbench_kafka` has that too.
+
+Batch: a seeded shuffle; of the first half the reservoir is filled and one model is fitted, the other half is scored.
+Beside it stands scikit-learn's IsolationForest, fitted to the whole first half as it is, its `score_samples` asked.
+Means over the seeds, each a shuffle and two forests.
+
+Prequential: the whole shuffle, each row scored before it is learned, models fitted as their time comes. Beside it
+River's HalfSpaceTrees behind its MinMaxScaler (25 trees of height 8, windows of 250), one row after the other. Both are
+judged on the same rows: those behind our warm-up. `--file-order` does without the shuffle.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from sklearn.ensemble import IsolationForest
+from threadpoolctl import threadpool_limits
+
+from sidechain.agents.bench.place import machine
+from sidechain.agents.wet.anomaly import Scorer
+from sidechain.models.policy import Wet
+from sidechain.models.wet.fit import fit
+from sidechain.models.wet.forest import ForestModel
+from sidechain.models.wet.ranking import rank
+from sidechain.topics.records import Tap
+from tests.bench.adbench_read import Labelled, integers, labelled, shuffled, taps
+
+BATCH: Final = 1_000
+CLOSE: Final = 0.01  # AUROC
+WINS: Final = 7
+
+try:
+    from river import anomaly, preprocessing
+except ImportError:
+    anomaly = None
+
+
+class Fits:
+    """Stands in for the fitting process: a fit is done when the next batch comes. `until`: fits that are allowed."""
+
+    def __init__(self, until: int | None = None) -> None:
+        self._left = until
+        self._made: ForestModel | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self._made is not None or self._left == 0
+
+    @property
+    def is_done(self) -> bool:
+        return self._made is not None
+
+    def ask(self, sample: np.ndarray, names: Sequence[str], seed: int, version: int) -> None:
+        self._made = fit(sample, names, seed, version)
+        self._left = None if self._left is None else self._left - 1
+
+    def take(self) -> ForestModel | None:
+        made, self._made = self._made, None
+        return made
+
+    def allow(self, fits: int) -> None:
+        """So many more."""
+        self._left = fits
+
+
+class Judged(NamedTuple):
+    """How well one row's score ranked it, over all rows."""
+
+    auroc: float
+    aupr: float
+    rows_s: float
+
+
+def judged(score: np.ndarray, is_bad: np.ndarray, seconds: float) -> Judged:
+    """All rows at once."""
+    found = rank(score, is_bad)
+    assert found.auroc is not None
+    assert found.average_precision is not None
+    return Judged(found.auroc, found.average_precision, len(score) / seconds)
+
+
+def ours_in_batch(first: Labelled, rest: Labelled, seed: int) -> Judged:
+    """One fit to the first part, through the scorer; then nothing more is learned."""
+    fits = Fits(until=0)
+    scorer = Scorer(Wet(vector=first.names), fits, seed=seed)
+    batches = list(_cut(taps(first)))
+    for number, batch in enumerate(batches):
+        fits.allow(int(number == len(batches) - 1))
+        scorer.prime(batch)
+    score, seconds = _scored(scorer, rest)
+    return judged(score, rest.is_bad, seconds)
+
+
+def theirs_in_batch(first: Labelled, rest: Labelled, seed: int) -> Judged:
+    """scikit-learn's forest of as many trees, with all of the first part to draw from."""
+    forest = IsolationForest(n_estimators=100, max_samples=256, random_state=seed, n_jobs=1).fit(first.rows)
+    began = time.perf_counter()
+    score = -forest.score_samples(rest.rows)
+    return judged(score, rest.is_bad, time.perf_counter() - began)
+
+
+def ours_prequential(data: Labelled, seed: int) -> tuple[Judged, np.ndarray]:
+    """Every row scored, then learned. And which rows were: NaN stands for those of the warm-up."""
+    score, seconds = _scored(Scorer(Wet(vector=data.names), Fits(), seed=seed), data)
+    known = ~np.isnan(score)
+    return judged(score[known], data.is_bad[known], seconds), known
+
+
+def theirs_prequential(data: Labelled, known: np.ndarray, seed: int) -> Judged:
+    """River's, one row after the other."""
+    model = preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(n_trees=25, height=8, window_size=250, seed=seed)
+    score = np.empty(len(data.rows))
+    began = time.perf_counter()
+    for at, values in enumerate(data.rows.tolist()):
+        row = dict(zip(data.names, values, strict=True))
+        score[at] = model.score_one(row)
+        model.learn_one(row)
+    seconds = time.perf_counter() - began
+    return judged(score[known], data.is_bad[known], seconds)
+
+
+def _scored(scorer: Scorer, data: Labelled) -> tuple[np.ndarray, float]:
+    """What the records of wet.scores say of each row; NaN where they say that the model is warming up."""
+    score: list[float] = []
+    spent = 0.0
+    for batch in _cut(taps(data)):
+        began = time.perf_counter()
+        records = scorer.score(batch)
+        spent += time.perf_counter() - began
+        score += [np.nan if one.score is None else one.score for one in records]
+    return np.array(score), spent
+
+
+def _cut(made: Iterable[Tap]) -> Iterator[list[Tap]]:
+    batch: list[Tap] = []
+    for one in made:
+        batch.append(one)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def batch_table(files: Sequence[Path], seeds: int) -> None:
+    """One fit, then scoring; means over the seeds."""
+    print("| set | rows | features | bad | AUROC scikit-learn | AUROC ours | apart | AUPR scikit-learn | AUPR ours |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    apart = []
+    for file in files:
+        data = labelled(file)
+        pairs = []
+        for seed in range(seeds):
+            mixed = shuffled(data, seed)
+            half = len(mixed.rows) // 2
+            as_taps = integers(mixed, half)
+            pairs.append(
+                (
+                    theirs_in_batch(mixed.part(slice(0, half)), mixed.part(slice(half, None)), seed),
+                    ours_in_batch(as_taps.part(slice(0, half)), as_taps.part(slice(half, None)), seed),
+                )
+            )
+        theirs, ours = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
+        differ = ours[:, 0] - theirs[:, 0]
+        apart.append(abs(float(differ.mean())))
+        told = [f"{one[:, 0].mean():.4f} ({one[:, 0].std():.4f})" for one in (theirs, ours)]
+        print(
+            f"| {data.name} | {len(data.rows):,} | {len(data.names)} | {100 * data.is_bad.mean():.2f} % | "
+            f"{' | '.join(told)} | {differ.mean():+.4f} ({_error(differ):.4f}) | "
+            f"{theirs[:, 1].mean():.3f} | {ours[:, 1].mean():.3f} |",
+            flush=True,
+        )
+    print(f"\nwithin {CLOSE} of scikit-learn: {sum(one <= CLOSE for one in apart)} of {len(files)}")
+    print(f"means over {seeds} seeds; in brackets the standard deviation, of the difference the error of its mean\n")
+
+
+def _error(differences: np.ndarray) -> float:
+    """The standard error of the mean; 0 where there is but one."""
+    return float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else 0.0
+
+
+def prequential_table(files: Sequence[Path], seed: int, *, is_shuffled: bool) -> None:
+    """Scored, then learned."""
+    heads = [f"{figure} {who}" for figure in ("AUROC", "AUPR", "rows/s") for who in ("half-space trees", "ours")]
+    print(f"| set | rows judged | {' | '.join(heads)} |")
+    print("|---|" + "---:|" * (len(heads) + 1))
+    better = 0
+    for file in files:
+        data = shuffled(labelled(file), seed) if is_shuffled else labelled(file)
+        ours, known = ours_prequential(integers(data, len(data.rows) // 2), seed)
+        theirs = theirs_prequential(data, known, seed) if anomaly is not None else Judged(np.nan, np.nan, np.nan)
+        better += ours.auroc > theirs.auroc
+        print(
+            f"| {data.name} | {known.sum():,} | {theirs.auroc:.4f} | {ours.auroc:.4f} | {theirs.aupr:.3f} | "
+            f"{ours.aupr:.3f} | {theirs.rows_s:,.0f} | {ours.rows_s:,.0f} |",
+            flush=True,
+        )
+    order = f"seeded shuffle {seed}" if is_shuffled else "file order"
+    print(f"\n{order}; better than half-space trees: {better} of {len(files)}, {WINS} are asked for\n")
+
+
+def main() -> None:
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("folder", type=Path)
+    options.add_argument("--sets", default="", help="only these, with commas, as in 38_thyroid")
+    options.add_argument("--seeds", type=int, default=10, help="shuffles of the first table")
+    options.add_argument("--seed", type=int, default=1, help="shuffle of the second table")
+    options.add_argument("--tables", default="batch,prequential")
+    options.add_argument("--file-order", action="store_true")
+    given = options.parse_args()
+    wanted = tuple(filter(None, given.sets.split(",")))
+    files = [one for one in sorted(given.folder.glob("*.npz")) if not wanted or one.stem in wanted]
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, python {sys.version.split()[0]}, one thread\n")
+    if anomaly is None:
+        print("river is not installed: half-space trees are NOT MEASURED", file=sys.stderr)
+    tables = given.tables.split(",")
+    with threadpool_limits(1):
+        if "batch" in tables:
+            batch_table(files, given.seeds)
+        if "prequential" in tables:
+            prequential_table(files, given.seed, is_shuffled=not given.file_order)
+    print(f"load average {os.getloadavg()[0]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
