@@ -32,6 +32,14 @@ def labelled(file: Path) -> Labelled:
     return Labelled(file.stem.partition("_")[2], tuple(f"f{at:02}" for at in range(rows.shape[1])), rows, is_bad)
 
 
+def drawn(data: Labelled, most: int) -> Labelled:
+    """At most so many rows, drawn at random, in their order."""
+    if len(data.rows) <= most:
+        return data
+    some = np.sort(np.random.default_rng(0).permutation(len(data.rows))[:most])
+    return data._replace(rows=data.rows[some], is_bad=data.is_bad[some])
+
+
 def shuffled(data: Labelled, seed: int) -> Labelled:
     """The same rows in a random order."""
     order = np.random.default_rng(seed).permutation(len(data.rows))
