@@ -113,11 +113,12 @@ class Prometheus:
 
 
 def configuration(folder: Path, ports: dict[str, int]) -> Path:
-    """The deployed configuration as one with a shadow has it, with our ports in it, and scraping fast enough."""
+    """The deployed configuration with what is optional too, with our ports in it, and scraping fast enough."""
     lines = (DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8").splitlines()
-    shadow = lines.index("#   - job_name: sidechain-shadow")
-    told = [line[2:] if shadow <= at < shadow + 3 else line for at, line in enumerate(lines)]
-    ours = yaml.safe_load("\n".join(told))
+    for optional in ("shadow", "drift"):
+        at = lines.index(f"#   - job_name: sidechain-{optional}")
+        lines[at : at + 3] = [line[2:] for line in lines[at : at + 3]]
+    ours = yaml.safe_load("\n".join(lines))
     ours["global"] = {"scrape_interval": "500ms", "evaluation_interval": "1s"}
     ours["rule_files"] = [str(DEPLOY / "prometheus" / "rules.yml")]
     for job in ours["scrape_configs"]:
