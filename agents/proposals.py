@@ -132,7 +132,7 @@ def must_allow(one: Proposed, policy: Policy, at_ms: int) -> None:
     """Raises `UsageProblem` where the proposal is no ground to activate this policy now."""
     change, name = one.proposal.change, one.proposal.id[:12]
     if not isinstance(change, PolicyText):
-        raise UsageProblem(f"proposal {name} is about list {change.list}, not about a policy")
+        raise UsageProblem(f"proposal {name} is about {one.proposal.kind} {one.proposal.target}, not about a policy")
     if change.digest != policy.digest:
         raise UsageProblem(f"proposal {name} is about {change.policy}, and the file is {policy.ref}")
     if at_ms >= one.proposal.expires:

@@ -67,6 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     tap_max_lag: Count = 100_000  # records the tap may lag before it skips ahead
     wet_nice: Annotated[int, Meta(ge=0, le=19)] = 10  # how far tap and wet worker step back for others on the machine
     pseudonym_key_file: Path | None = None
+    models: Path | None = None  # folder of models and their cards; None: `models` in the data folder
 
     # Metrics.
     metrics_host: str = "127.0.0.1"
@@ -116,6 +117,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def broker_home(self) -> Path:
         """The local broker's folder."""
         return self.data / "broker"
+
+    @property
+    def models_folder(self) -> Path:
+        """Where models and their cards are kept: the trainer writes there, the wet worker reads."""
+        return self.models or self.data / "models"
 
     @property
     def loopback(self) -> bool:

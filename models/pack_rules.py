@@ -189,14 +189,9 @@ def read_wet(problems: Problems, node: Node | None, features: tuple[str, ...]) -
     """What the wet side is asked: which features it sees, and when its word counts."""
     default = Wet()
     with problems.section(node, "wet") as section:
-        vector = section.names("vector")
-        for name, place in vector:
-            if name not in features:
-                problems.add(place, f'unknown feature "{name}" in "vector" of wet', closest(name, features))
-        if len({name for name, _ in vector}) != len(vector):
-            section.complain("vector", "a feature stands twice in the vector")
         wet = Wet(
-            vector=tuple(name for name, _ in vector),
+            vector=(vector := _features(problems, section, "vector", features)),
+            groups=_features(problems, section, "groups", vector),
             sample_bp=section.integer("sample", default.sample_bp, most=FULL_BP),
             raise_at_bp=section.integer("raise_at", default.raise_at_bp, most=FULL_BP),
             clear_at_bp=section.integer("clear_at", default.clear_at_bp, most=FULL_BP),
@@ -226,6 +221,16 @@ def _experts(problems: Problems, section: Section) -> tuple[str, ...]:
     if experts[:1] == (CONSENSUS,):
         section.complain("experts", "the first expert is the baseline, and a consensus alone is none")
     return experts or PANEL
+
+
+def _features(problems: Problems, section: Section, key: str, features: tuple[str, ...]) -> tuple[str, ...]:
+    named = section.names(key)
+    for name, place in named:
+        if name not in features:
+            problems.add(place, f'unknown feature "{name}" in "{key}" of wet', closest(name, features))
+    if len({name for name, _ in named}) != len(named):
+        section.complain(key, f"a feature stands twice in the {key}")
+    return tuple(name for name, _ in named)
 
 
 def _words(problems: Problems, section: Section, features: tuple[str, ...]) -> dict[str, str]:

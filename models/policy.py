@@ -195,6 +195,7 @@ class Wet:
     words: Mapping[str, str] = field(default_factory=dict)  # feature -> words of the rationale
     experts: tuple[str, ...] = PANEL  # who scores; the first one is the baseline
     explain_above_bp: int = 8_000  # scores from here on carry the part every feature has in them
+    groups: tuple[str, ...] = ()  # those of the vector by whose values a model card tells error rates
 
     @property
     def uses_outcomes(self) -> bool:

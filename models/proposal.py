@@ -54,14 +54,30 @@ class ListRows(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     words: tuple[str, ...]
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a back-test or a shadow found."""
+class ModelFile(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="model", forbid_unknown_fields=True):
+    """Another model is to be in a place of the wet side. Its file and its card stand elsewhere; digests tell them."""
 
-    kind: Literal["backtest", "shadow"]
-    policy: str  # the candidate it is about
+    model: str  # `champion-3:ab12cd34`
+    slot: Literal["champion"]
+    replaces: str | None
+    version: int
+    digest: str  # SHA-256 of the file
+    card: str  # SHA-256 of the card
+    labels: int  # outcomes it was fitted to
+    until: int  # event time by which they were known, ms
+    words: tuple[str, ...]
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a back-test, a shadow or a trial found."""
+
+    kind: Literal["backtest", "shadow", "trial"]
+    policy: str  # the candidate it is about; of a trial, the model
     verdict: Word
     why: tuple[str, ...]
-    figures: dict[str, Any]  # as `policy backtest --json` prints them; `entries` says what they rest on
+    figures: dict[
+        str, Any
+    ]  # as `policy backtest --json` prints them; `entries` says what they rest on. Or a card's trial
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,7 +85,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     v: int = VERSION
     pack: str
-    change: PolicyText | ListRows
+    change: PolicyText | ListRows | ModelFile
     author: str
     why: str
     evidence: tuple[Evidence, ...] = ()
@@ -84,8 +100,15 @@ class Proposal(Draft, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def target(self) -> str:
-        """What would be in force: the reference of a policy or a list."""
-        return self.change.policy if isinstance(self.change, PolicyText) else self.change.list
+        """What would be in force: the reference of a policy or a list, or the name of a model."""
+        match self.change:
+            case PolicyText(policy=name) | ListRows(list=name) | ModelFile(model=name):
+                return name
+
+    @property
+    def kind(self) -> str:
+        """What sort of change it is: `policy`, `list`, `model`."""
+        return str(self.change.__struct_config__.tag)
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -180,6 +203,11 @@ def _faults(one: Proposal) -> Sequence[str]:
             found.append(f"its digest {change.digest[:16]} is not that of its text, {digest[:16]}")
         if ref is None or ref[1] != one.pack or ref[3] != digest[:12]:
             found.append(f"{change.policy} is not the name of its text, which is of pack {one.pack}")
+    elif isinstance(change, ModelFile):
+        digests = (change.digest, change.card)
+        is_its_name = change.model == f"{change.slot}-{change.version}:{change.digest[:8]}"
+        if not all(_DIGEST.fullmatch(each) for each in digests) or not is_its_name:
+            found.append(f"{change.model} is not the name of a model with SHA-256 {change.digest[:16]}")
     elif _DIGEST.fullmatch(change.digest) is None or not change.list.endswith(f":{change.digest[:12]}"):
         found.append(f"{change.list} is not the name of rows with SHA-256 {change.digest[:16]}")
     found += [

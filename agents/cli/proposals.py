@@ -138,7 +138,9 @@ def show(
     change = found.proposal.change
     if text:
         if not isinstance(change, PolicyText):
-            raise UsageProblem(f"proposal {name} is about list {change.list}; its rows do not stand in it")
+            raise UsageProblem(
+                f"proposal {name} is about {found.proposal.kind} {found.proposal.target}; no text of it stands there"
+            )
         emit({"text": change.text} if json else change.text.removesuffix("\n"), json)
     elif json:
         emit({**_summary(found), "record": msgspec.to_builtins(found.proposal)}, json)
@@ -161,7 +163,7 @@ def _summary(one: Proposed) -> dict[str, Any]:
     return {
         "id": proposal.id,
         "state": one.state(now_ms()),
-        "kind": "policy" if isinstance(proposal.change, PolicyText) else "list",
+        "kind": proposal.kind,
         "target": proposal.target,
         "replaces": proposal.change.replaces,
         "author": proposal.author,
@@ -198,5 +200,7 @@ def _lines(one: Proposed) -> Iterator[str]:
 
 def _figures(piece: Evidence) -> str:
     told = piece.figures
+    if piece.kind == "trial":
+        return f"beside {told.get('beside')}; `sidechain models show` prints the card"
     stake = f", {told['stake']} {told.get('value', 0):,}" if told.get("stake") else ""
     return f"{told.get('inputs', 0):,} inputs, {told.get('flips', 0):,} flip{stake}"

@@ -15,7 +15,7 @@ from sidechain.models.wet.boosted import Boosted
 from sidechain.models.wet.nodes import Nodes
 from sidechain.models.wet.trees import round_down
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.float64] | NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 FEWEST: Final = 50  # outcomes of each kind
@@ -46,8 +46,11 @@ def grow(rows: Matrix, is_bad: Flags, seed: int, rounds: int = ROUNDS) -> Any:
         early_stopping=False,
         random_state=seed,
     )
+    single = rows.astype(np.float32)
+    # A feature nobody ever knew decides nothing; scikit-learn cannot even look at it.
+    single[:, np.isnan(single).all(axis=0)] = 0.0
     with threadpool_limits(1):
-        return untrained.fit(rows.astype(np.float32), is_bad)
+        return untrained.fit(single, is_bad)
 
 
 def flatten(grown: Any, names: Sequence[str], version: int) -> Boosted:

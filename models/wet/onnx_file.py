@@ -140,9 +140,8 @@ def _read(data: bytes) -> Content:
     count, tree = len(leaf), ints("nodes_treeids")
     root = np.flatnonzero(np.diff(tree, prepend=-1)).astype(np.int32)
     first, here = root[tree], np.arange(count, dtype=np.int32)
-    leaves = np.frombuffer(b64decode(properties["leaves"], validate=True), dtype="<f8")
-    told = np.zeros(count)
-    told[leaf] = leaves
+    leaves = np.zeros(count)
+    leaves[leaf] = np.frombuffer(b64decode(properties["leaves"], validate=True), dtype="<f8")
     threshold = read_singles(_bytes(attributes["nodes_values"][7]))
     parts = Nodes(
         root=root,
@@ -151,7 +150,7 @@ def _read(data: bytes) -> Content:
         feature=ints("nodes_featureids"),
         threshold=np.where(leaf, np.float32(np.inf), threshold).astype(np.float32),
         unknown_left=ints("nodes_missing_value_tracks_true").astype(np.bool_),
-        value=told,
+        value=leaves,
         cover=np.frombuffer(b64decode(properties["cover"], validate=True), dtype="<i4").astype(np.int32),
     )
     if any(len(one) != count for one in (parts.left, parts.feature, threshold, parts.unknown_left, parts.cover)):

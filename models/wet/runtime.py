@@ -85,4 +85,4 @@ def _asked(session: Any, rows: Matrix) -> Matrix:
     with np.errstate(over="ignore"):
         single = rows.astype(np.float32)
     (found,) = session.run(["probability"], {"features": single})
-    return np.clip(np.asarray(found[:, 0], dtype=np.float64), 0.0, 1.0)
+    return np.asarray(np.clip(found[:, 0], 0.0, 1.0), dtype=np.float64)

@@ -78,6 +78,16 @@ def test_the_same_outcomes_and_seed_give_the_same_model() -> None:
     assert Boosted(1, first.names, first.intercept, moved).digest != first.digest
 
 
+def test_a_feature_nobody_ever_knew_decides_nothing() -> None:
+    """A signal that nobody told yet; when somebody does, the model made before does not mind."""
+    rows, is_bad = outcomes(6)
+    rows[:, 1] = np.nan
+    model = fit(rows, is_bad, NAMES, seed=1, version=1, rounds=5)
+    told = rows.copy()
+    told[:, 1] = 7.0
+    assert np.array_equal(model.score(rows), model.score(told))
+
+
 @pytest.mark.parametrize(("bad", "good"), [(49, 500), (500, 49), (0, 0)])
 def test_too_few_outcomes_of_a_kind_are_refused(bad: int, good: int) -> None:
     """Fifty of each."""

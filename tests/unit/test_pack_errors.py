@@ -124,6 +124,8 @@ def test_the_pack_the_table_starts_from_is_good() -> None:
         ("wet: {", "wet: {experts: [forest, forest], ", "[forest, forest]", "an expert stands twice among the experts in wet"),
         ("wet: {", "wet: {experts: [consensus, forest], ", "[consensus", "the first expert is the baseline, and a consensus alone is none in wet"),
         ("wet: {", "wet: {explain_above: 8401, ", "8401", '"explain_above" must be a whole number from 0 to 8400, not 8401, in wet'),
+        ("wet: {", "wet: {groups: [refusals_1h], ", "refusals_1h", 'unknown feature "refusals_1h" in "groups" of wet; did you mean "refusals_10m"?'),
+        ("wet: {", "wet: {groups: [doors_1h, doors_1h], ", "[doors_1h", "a feature stands twice in the groups in wet"),
         ("wet: {", "wet: {clear_at: 9000, ", "{clear_at", 'thresholds must rise: "clear_at" < "raise_at" <= "critical_at" in wet'),
         ("      opened: result", "      opend: result", "opend:", 'unknown event field "opend" in source export; did you mean "opened"?'),
         ("      load: double(load)\n", "", "badge: badge", 'missing field "load" in source export'),
