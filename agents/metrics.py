@@ -302,3 +302,41 @@ class ShadowMetrics:
         self.last_report = Gauge(
             "sidechain_shadow_last_report_timestamp_seconds", "When figures were last written.", registry=registered
         )
+
+
+class TrainerMetrics:
+    """What the trainer tells."""
+
+    def __init__(self, registered: CollectorRegistry) -> None:
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"sidechain_trainer_{name}", text, registry=registered)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"sidechain_trainer_{name}", text, registry=registered)
+
+        def by(name: str, text: str, label: str, values: Sequence[str]) -> Mapping[str, Counter]:
+            return _bound(Counter(f"sidechain_trainer_{name}", text, [label], registry=registered), values)
+
+        self.fits = by("fits_total", "Challengers fitted, by result.", "result", ("swapped", "failed", "timeout"))
+        self.trials = by("trials_total", "Trials that ended, by verdict.", "verdict", ("PROMOTE", "REVIEW", "REJECT"))
+        self.outcomes = counter("outcomes_total", "Outcomes joined to the decisions they are about.")
+        self.forgotten = counter("forgotten_total", "Decisions that went before their outcome came: no room.")
+        self.unmatched = counter("unmatched_total", "Outcomes that went before their decision came: no room.")
+        self.missed = counter("missed_total", "Records that went from their topics before they were read.")
+        self.unreadable = counter("unreadable_total", "Records that are no taps and no cases.")
+        self.proposals = counter("proposals_total", "Models proposed to people.")
+        self.waiting = gauge("waiting_decisions", "Decisions without an outcome that are remembered.")
+        self.on_trial = gauge("trial_labels", "Labels of the trial under way, 0 when there is none.")
+        self.champion = gauge("champion_version", "Version of the champion, 0 when there is none.")
+        self.lag = gauge("lag_records", "Records the trainer has not read yet.")
+        week = Gauge(
+            "sidechain_trainer_week",
+            "The newest week of decisions with outcomes of both kinds: average precision, AUROC, precision at 100.",
+            ["scorer", "figure"],
+            registry=registered,
+        )
+        self.week = {
+            (scorer, figure): week.labels(scorer, figure)
+            for scorer in ("rules", "champion", "challenger")
+            for figure in ("average_precision", "auroc", "precision_at")
+        }

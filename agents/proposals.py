@@ -143,7 +143,7 @@ def must_allow_list(one: Proposed, ref: str, content: Content, at_ms: int) -> No
     """Raises `UsageProblem` where the proposal is no ground to activate these rows now."""
     change, name = one.proposal.change, one.proposal.id[:12]
     if not isinstance(change, ListRows):
-        raise UsageProblem(f"proposal {name} is about policy {change.policy}, not about a list")
+        raise UsageProblem(f"proposal {name} is about {one.proposal.kind} {one.proposal.target}, not about a list")
     if (change.list, change.digest) != (ref, content.digest):
         raise UsageProblem(f"proposal {name} is about {change.list}, and the file is {ref}")
     if at_ms >= one.proposal.expires:

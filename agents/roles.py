@@ -95,6 +95,21 @@ def drift(setting: Setting) -> Role:
     return Role(DriftWorker(Watch(wet), setting.options, config.topic, metrics).run)
 
 
+def trainer(setting: Setting) -> Role:
+    """Learns champions from outcomes, tries them, and asks people."""
+    if find_spec("sklearn") is None or find_spec("numpy") is None:
+        raise EnvironmentProblem("the trainer needs numpy and scikit-learn: pip install 'sidechain[wet]'")
+    from sidechain.agents.metrics import TrainerMetrics
+    from sidechain.agents.model_files import ModelFiles
+    from sidechain.agents.wet.trainer import TrainerWorker
+
+    config = setting.config
+    step_back(config.wet_nice)
+    files, metrics = ModelFiles(config.models_folder), TrainerMetrics(setting.registered)
+    worker = TrainerWorker(setting.policy, files, setting.options, config.topic, config.topic_prefix, metrics)
+    return Role(worker.run)
+
+
 def _subject_names(setting: Setting) -> Mapping[str, Callable[[str], str]]:
     """Of each learned signal: what it is of -> the name the wet side speaks of it under."""
     from sidechain.agents.subjects import subject_names

@@ -18,6 +18,7 @@ from sidechain.agents.metrics import (
     DryMetrics,
     ShadowMetrics,
     TapMetrics,
+    TrainerMetrics,
     WetMetrics,
     registry,
 )
@@ -32,6 +33,7 @@ METRICS = {
     "aggregator": AggregatorMetrics,
     "shadow": ShadowMetrics,
     "drift": DriftMetrics,
+    "trainer": TrainerMetrics,
 }
 _OURS = re.compile(r"\bsidechain_\w+")
 

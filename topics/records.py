@@ -200,6 +200,26 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
 
 
+class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`wet.models`: whom somebody put in a place of the wet side. Key: `slot`.
+
+    {"v":1,"slot":"champion","model":"champion-3:ab12cd34","version":3,"digest":"<64 hex>","card":"<64 hex>",
+     "labels":40000,"until":807861604000,"by":"anna","at":808000000000,"proposal":"<64 hex>"}
+    """
+
+    v: int = 1
+    slot: Literal["champion"] = "champion"
+    model: str | None  # None: nobody is in that place any more, and what follows is null too
+    version: int | None = None
+    digest: str | None = None  # SHA-256 of the model's file
+    card: str | None = None  # SHA-256 of its card
+    labels: int | None = None  # outcomes it was fitted to
+    until: int | None = None  # event time by which they were known, ms
+    by: str  # who decided it
+    at: int  # when, by that person's clock, ms
+    proposal: str | None = None  # the id of the one it follows
+
+
 class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`wet.shadow`: one candidate beside one chain, as far as it is. Key: `policy`; partition: the chain's.
 
@@ -441,6 +461,7 @@ __all__ = [
     "ListEntry",
     "ListRecord",
     "Metadata",
+    "ModelRecord",
     "Next",
     "Outcome",
     "PolicyEntry",

@@ -1,4 +1,4 @@
-"""`sidechain worker dry|tap|wet|aggregator|shadow`: the processes that decide, listen, learn and compare."""
+"""`sidechain worker dry|tap|wet|aggregator|trainer|shadow`: the processes that decide, listen, learn and compare."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +58,15 @@ def drift(options: WorkerOptions) -> None:
     Alerts are all it writes. Every start looks back on the last records once more, and then says what stands.
     """
     _work("drift", options)
+
+
+def trainer(options: WorkerOptions) -> None:
+    """Learn from outcomes what a champion knows, try it beside the one in place, and ask people, until SIGTERM.
+
+    A model that was better is written to the models folder with its card, and proposed; `sidechain models promote` puts
+    it in its place. Nothing changes by itself. One process an installation; it keeps what it knows in that folder.
+    """
+    _work("trainer", options)
 
 
 def shadow(

@@ -7,9 +7,9 @@ with the model it has.
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -30,22 +30,26 @@ class Counts(Protocol):
     def inc(self, amount: float = 1) -> None: ...
 
 
-class Fitter:
-    """One fitting process and at most one fit under way. Use as an async context manager."""
+Model = TypeVar("Model")
+
+
+class FittingProcess(Generic[Model]):
+    """One process that fits and at most one fit under way. Use as an async context manager."""
 
     def __init__(
-        self, results: Mapping[str, Counts], *, bound_s: float = BOUND_S, command: Sequence[str] = COMMAND
+        self, results: Mapping[str, Counts], read: Callable[[bytes], Model], command: Sequence[str], bound_s: float
     ) -> None:
-        """`results`: counters for `swapped`, `failed` and `timeout`."""
+        """`results`: counters for `swapped`, `failed` and `timeout`. `read`: the model of an answer, or ValueError."""
         self._results = results
+        self._read = read
         self._bound_s = bound_s
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._is_ready = False
         self._asked_at = 0.0  # by the loop's clock
-        self._task: asyncio.Task[ForestModel | None] | None = None
+        self._task: asyncio.Task[Model | None] | None = None
 
-    async def __aenter__(self) -> "Fitter":
+    async def __aenter__(self) -> Self:
         await self._start()  # ahead of the first fit: the import takes longer than the fit
         return self
 
@@ -66,10 +70,10 @@ class Fitter:
         """Whether `take` has an answer."""
         return self._task is not None and self._task.done()
 
-    def ask(self, sample: NDArray[np.float64], names: Sequence[str], seed: int, version: int) -> None:
-        """Begin a fit. Only when not busy."""
+    def ask_for(self, names: Sequence[str], **arrays: Any) -> None:
+        """Begin a fit of rows of these features. Only when not busy."""
         assert not self.is_busy
-        frame = frames.pack(sample=sample, names=np.array(names, dtype=np.str_), seed=seed, version=version)
+        frame = frames.pack(names=np.array(names, dtype=np.str_), **arrays)
         self._asked_at = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._fitted(frame))
 
@@ -79,13 +83,13 @@ class Fitter:
             left = self._asked_at + bound_s - asyncio.get_running_loop().time()
             await asyncio.wait({self._task}, timeout=max(left, 0.0))
 
-    def take(self) -> ForestModel | None:
+    def take(self) -> Model | None:
         """The model that was asked for, None if the fit failed. Only when done."""
         assert self._task is not None
         task, self._task = self._task, None
         return task.result()
 
-    async def _fitted(self, frame: bytes) -> ForestModel | None:
+    async def _fitted(self, frame: bytes) -> Model | None:
         """Every way a fit can go wrong ends here, in a count and a line: the wet side may fail."""
         try:
             async with asyncio.timeout(self._bound_s):
@@ -102,7 +106,7 @@ class Fitter:
         await self._kill()
         return None
 
-    async def _exchange(self, frame: bytes) -> ForestModel:
+    async def _exchange(self, frame: bytes) -> Model:
         process = await self._start()
         if not self._is_ready:
             await self._answer(process)
@@ -110,7 +114,7 @@ class Fitter:
         assert process.stdin is not None
         process.stdin.write(frame)
         await process.stdin.drain()
-        return ForestModel.from_bytes((await self._answer(process))["model"].tobytes())
+        return self._read((await self._answer(process))["model"].tobytes())
 
     async def _start(self) -> asyncio.subprocess.Process:
         """The process, a new one if the last has ended."""
@@ -131,3 +135,16 @@ class Fitter:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+class Fitter(FittingProcess[ForestModel]):
+    """Fits forests."""
+
+    def __init__(
+        self, results: Mapping[str, Counts], *, bound_s: float = BOUND_S, command: Sequence[str] = COMMAND
+    ) -> None:
+        super().__init__(results, ForestModel.from_bytes, command, bound_s)
+
+    def ask(self, sample: NDArray[np.float64], names: Sequence[str], seed: int, version: int) -> None:
+        """Begin a fit. Only when not busy."""
+        self.ask_for(names, sample=sample, seed=seed, version=version)

@@ -31,7 +31,14 @@ from grafana_foundation_sdk.models.dashboard import (
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from sidechain.agents.metrics import AggregatorMetrics, DryMetrics, ShadowMetrics, TapMetrics, WetMetrics
+from sidechain.agents.metrics import (
+    AggregatorMetrics,
+    DryMetrics,
+    ShadowMetrics,
+    TapMetrics,
+    TrainerMetrics,
+    WetMetrics,
+)
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -62,6 +69,7 @@ TAP: Final = TapMetrics(CollectorRegistry())
 WET: Final = WetMetrics(CollectorRegistry())
 AGGREGATOR: Final = AggregatorMetrics(CollectorRegistry())
 SHADOW: Final = ShadowMetrics(CollectorRegistry())
+TRAINER: Final = TrainerMetrics(CollectorRegistry())
 
 Metric = MetricWrapperBase | Mapping[str, MetricWrapperBase]
 
@@ -321,6 +329,39 @@ SHADOW_ROW: Final = (
     ),
 )
 
+TRAINER_ROW: Final = (
+    Graph(
+        title="Outcomes",
+        description="Outcomes joined to their decisions per second, and what went for want of room before it could be. "
+        "On the right what waits to be read.",
+        unit=PER_SECOND,
+        queries=(
+            rate_of(TRAINER.outcomes, "joined"),
+            rate_of(TRAINER.forgotten, "decisions forgotten"),
+            rate_of(TRAINER.unmatched, "outcomes without a decision"),
+            now(TRAINER.lag, "lag", right_axis=COUNT),
+        ),
+    ),
+    Graph(
+        title="Trials by verdict",
+        description="Trials that ended per second, by verdict, and on the right the outcomes of the one under way. A "
+        "model that was better is proposed; `sidechain models list` shows it, nothing changes until it is promoted.",
+        unit=PER_SECOND,
+        queries=(
+            rate_by("verdict", TRAINER.trials),
+            rate_by("result", TRAINER.fits),
+            rate_of(TRAINER.proposals, "proposed"),
+            now(TRAINER.on_trial, "outcomes on trial", right_axis=COUNT),
+        ),
+    ),
+    Graph(
+        title="Decisions that wait",
+        description="Decisions whose outcome is to come. At 400,000 the oldest go, and nothing is learned of them.",
+        unit=COUNT,
+        queries=(now(TRAINER.waiting, "waiting"), now(TRAINER.champion, "version of the champion", right_axis=COUNT)),
+    ),
+)
+
 ROWS: Final = {"Dry": DRY_ROW, "Wet": WET_ROW, "Isolation": ISOLATION_ROW}
 
 
@@ -404,6 +445,12 @@ def shadow() -> dashboard.Dashboard:
     return board("sidechain-shadow", "Sidechain: shadow", says, {"Shadow": SHADOW_ROW})
 
 
+def trainer() -> dashboard.Dashboard:
+    """The builder of the dashboard of trainers."""
+    says = "What is learned from outcomes: what waits for one, what is on trial, and what was proposed to people."
+    return board("sidechain-trainer", "Sidechain: trainer", says, {"Trainer": TRAINER_ROW})
+
+
 def board(uid: str, title: str, says: str, rows: Mapping[str, Iterable[Graph]]) -> dashboard.Dashboard:
     """The builder of a whole dashboard."""
     made = (
@@ -433,7 +480,7 @@ def board(uid: str, title: str, says: str, rows: Mapping[str, Iterable[Graph]]) 
 def rendered() -> dict[str, str]:
     """The text of each file, by its name."""
     encode = JSONEncoder(sort_keys=True, indent=2).encode
-    return {f"{one.__name__}.json": encode(one().build()) + "\n" for one in (sidechain, budgets, shadow)}
+    return {f"{one.__name__}.json": encode(one().build()) + "\n" for one in (sidechain, budgets, shadow, trainer)}
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def test_what_we_write_may_be_larger_than_what_we_read(logical):
 def test_what_stands_beside_an_event_has_as_many_partitions():
     together = {name for name, topic in catalog().items() if topic.co_partitioned}
     assert together == {name for name in catalog() if name.startswith(("events", "outcomes", "dry.", "wet."))} - {
-        "wet.signals"
+        "wet.signals",
+        "wet.models",
     }
 
 
@@ -30,7 +31,7 @@ def test_the_chain_is_never_compacted_and_never_expires():
     assert catalog()["control"].retention_ms == FOREVER
 
 
-@pytest.mark.parametrize("logical", ["dry.state", "wet.metadata", "wet.shadow", "wet.signals"])
+@pytest.mark.parametrize("logical", ["dry.state", "wet.metadata", "wet.models", "wet.shadow", "wet.signals"])
 def test_what_is_read_to_its_end_at_a_start_is_compacted(logical):
     config = catalog()[logical].config()
     assert config["cleanup.policy"] == "compact"
@@ -44,7 +45,7 @@ def test_no_clock_but_the_brokers_stamps_a_record():
 
 def test_nothing_wet_writes_anything_dry():
     """The rights that Kafka's access control enforces."""
-    wet = {"tap", "anomaly", "experts", "risk", "calibrator", "aggregator", "optimizer", "sentinel", "drift"}
+    wet = {"tap", "anomaly", "experts", "risk", "calibrator", "aggregator", "optimizer", "sentinel", "drift", "trainer"}
     for name, topic in catalog().items():
         if name.startswith("dry.") or name in ("events", "control"):
             assert not wet & set(topic.writers), name
@@ -57,6 +58,13 @@ def test_a_shadow_sees_what_is_decided_and_writes_figures_alone():
     reads = {"events", "outcomes", "control", "dry.decisions", "dry.transfers", "wet.shadow"}
     assert {name for name, topic in catalog().items() if "shadow" in topic.readers} == reads
     assert "decider" not in catalog()["wet.shadow"].readers
+
+
+def test_nobody_promotes_what_they_made_themselves():
+    """A trainer proposes; who may be champion is for people to say."""
+    assert {name for name, topic in catalog().items() if "trainer" in topic.writers} == {"human.proposals"}
+    assert catalog()["wet.models"].writers == ("gatekeeper",)
+    assert "decider" not in catalog()["wet.models"].readers
 
 
 def test_every_topic_is_described():

@@ -26,7 +26,7 @@ from sidechain.models.pack_file import load_pack
 from tests.deployed import DEPLOY, ROOT, from_yaml
 
 WORKERS = ("dry", "tap", "wet", "aggregator")
-OURS = (*WORKERS, "shadow", "drift", "topics")
+OURS = (*WORKERS, "shadow", "drift", "trainer", "topics")
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 # `${NAME:-default}` is the only form we use: everything works without an environment.
@@ -141,6 +141,7 @@ def test_the_wet_side_holds_no_key_and_little_processor():
         assert SERVICES[name]["cpus"] < 1
     assert SERVICES["tap"]["cpus"] < 1
     assert SERVICES["shadow"]["cpus"] < 1
+    assert SERVICES["trainer"]["cpus"] < 1
     assert set(COMPOSE["secrets"]) == {"pseudonym_key"}
 
 

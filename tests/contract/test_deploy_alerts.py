@@ -46,7 +46,7 @@ def test_the_wet_side_wakes_nobody():
     """No decision waits for it, so nothing it does is a page."""
     groups = {group["name"]: group["rules"] for group in from_yaml("deploy/prometheus/rules.yml")["groups"]}
     assert {rule["labels"]["severity"] for rule in groups["sidechain-wet"]} == {"ticket"}
-    wet = re.compile(r"wet|tap|score|shadow|drift")
+    wet = re.compile(r"wet|tap|score|shadow|drift|trainer")
     for rule in groups["sidechain-dry"]:
         assert not wet.search(rule["expr"]), rule["alert"]
 
@@ -104,8 +104,8 @@ def test_promtool_accepts(words):
         ("/ clamp_min(max by (job) (rate(sidechain_shadow_inputs_total[5m])), 1)", "/ 1"),
         ('result="failed"', 'result="restored"'),
         (
-            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift)"} == 0',
-            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift)"} == 2',
+            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift|trainer)"} == 0',
+            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift|trainer)"} == 2',
         ),
         ("(sidechain_aggregator_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
         ("(sidechain_learned_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),

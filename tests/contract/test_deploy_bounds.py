@@ -58,8 +58,12 @@ PACES = {
     "lane.lane.PACE_S",
     "lane.lane.PAUSE_S",
     "lane.log_ends.POLL_S",
+    "wet.promotions.LOOK_S",
+    "wet.promotions.RETRY_S",
     "wet.shadow.PAUSE_S",
     "wet.shadow.REPORT_S",
+    "wet.trainer.SAVE_S",
+    "wet.trainer.TELL_S",
     "lane.signals.COMPLAIN_S",
     "lane.signals.PAUSE_S",
 }

@@ -195,6 +195,7 @@ def test_the_digest_of_the_state_is_the_sum_the_page_defines():
         ("wet.taps", records.Tap),
         ("wet.cases", records.Case),
         ("wet.signals", records.LearnedSignal),
+        ("wet.models", records.ModelRecord),
         ("wet.scores", records.Score),
         ("wet.metadata", records.Metadata),
         ("wet.compensations", records.Compensation),
