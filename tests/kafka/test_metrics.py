@@ -115,7 +115,7 @@ class Prometheus:
 def configuration(folder: Path, ports: dict[str, int]) -> Path:
     """The deployed configuration with what is optional too, with our ports in it, and scraping fast enough."""
     lines = (DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8").splitlines()
-    for optional in ("shadow", "drift"):
+    for optional in ("shadow", "drift", "trainer"):
         at = lines.index(f"#   - job_name: sidechain-{optional}")
         lines[at : at + 3] = [line[2:] for line in lines[at : at + 3]]
     ours = yaml.safe_load("\n".join(lines))
