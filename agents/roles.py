@@ -60,12 +60,14 @@ def wet(setting: Setting) -> Role:
     if find_spec("sklearn") is None or find_spec("numpy") is None:
         raise EnvironmentProblem("the wet worker needs numpy and scikit-learn: pip install 'sidechain[wet]'")
     from sidechain.agents.metrics import WetMetrics
+    from sidechain.agents.model_files import ModelFiles
     from sidechain.agents.wet.worker import WetWorker
 
     config = setting.config
     step_back(config.wet_nice)
     metrics = WetMetrics(setting.registered)
-    worker = WetWorker(setting.app, setting.policy, setting.options, config.topic, config.topic_prefix, metrics)
+    files = ModelFiles(config.models_folder)
+    worker = WetWorker(setting.app, setting.policy, setting.options, config.topic, config.topic_prefix, metrics, files)
     return Role(worker.run)
 
 

@@ -79,6 +79,9 @@ def promote(
     files = ModelFiles(settings.models_folder)
     files.model(change.version, change.digest)
     files.card(change.version, change.digest, change.card)
+    policy = settings.loaded_policy
+    if change.slot not in policy.wet.experts:
+        say(f"{policy.ref} does not ask a {change.slot} (`wet.experts`): it scores once a policy that does is there")
     before = asyncio.run(promoted(settings))
     if before is not None and before.digest == record.digest:
         emit(_told(settings, before, None) if json else f"{before.model} is champion already, by {before.by}", json)

@@ -13,12 +13,16 @@ from typing import Any
 from aiokafka import ConsumerRecord
 
 from sidechain.agents.metrics import WetMetrics
-from sidechain.agents.wet.anomaly import Scorer
+from sidechain.agents.model_files import ModelFiles
+from sidechain.agents.wet.anomaly import CHAMPION, Scorer
 from sidechain.agents.wet.feed import Feed, Out, Publisher
 from sidechain.agents.wet.fitter import Fitter
 from sidechain.agents.wet.past import Past
+from sidechain.agents.wet.promotions import Promotions
 from sidechain.agents.wet.risk import Names, RiskAgent
 from sidechain.models.policy import Policy
+from sidechain.models.wet.experts.champion import ChampionSlot
+from sidechain.models.wet.inputs import columns
 from sidechain.topics.records import encode
 
 log = logging.getLogger(__name__)
@@ -35,17 +39,27 @@ class WetWorker:
         name: Callable[[str], str],
         group: str,
         metrics: WetMetrics,
+        files: ModelFiles | None = None,
     ) -> None:
-        """`options`: aiokafka's connection settings. `name`: topic of a logical name. `group`: prefix of the groups."""
+        """`options`: aiokafka's connection settings. `name`: topic of a logical name. `group`: prefix of the groups.
+
+        `files`: where promoted models lie; None: nobody can be champion.
+        """
         self._metrics = metrics
         self._unreadable = 0  # as told to the metrics
         self._name = name
         self._publisher = Publisher(options)
         self._fitter = Fitter(metrics.fits)
+        self.champion = ChampionSlot()
+        self._promotions: Promotions | None = None
+        if files is not None and CHAMPION in policy.wet.experts:
+            take, topic = (lambda one, _: self.champion.take(one)), name("wet.models")
+            self._promotions = Promotions(take, files, options, topic, columns(policy))
         self.scorer = Scorer(
             policy.wet,
             self._fitter,
             max_step_ms=policy.event.max_step_ms,
+            given={CHAMPION: self.champion},
             signals=[one.name for one in policy.signals if one.learn is not None],
         )
         self._past = Past({name("wet.taps"): self._prime, name("wet.cases"): self._settle}, options)
@@ -74,7 +88,11 @@ class WetWorker:
         """Until `stop`; the Faust app is running by then. Raises what an agent raised."""
         await self._publisher.start()
         try:
+            if self._promotions is not None:
+                await self._promotions.open()
             async with self._fitter, asyncio.TaskGroup() as group:
+                if self._promotions is not None:
+                    group.create_task(self._promotions.run(stop))
                 group.create_task(self._taps.run(stop, self._measure))
                 group.create_task(self._scores.run(stop, self._measure))
         except ExceptionGroup as faults:

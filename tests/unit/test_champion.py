@@ -6,11 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sidechain.agents.wet.anomaly import Scorer
+from sidechain.models.policy import Wet
 from sidechain.models.wet import runtime
 from sidechain.models.wet.boosted import Boosted
 from sidechain.models.wet.experts.champion import Champion, ChampionSlot, missing
 from sidechain.models.wet.experts.contract import SCORED, STATES, WARMING
 from sidechain.models.wet.runtime import OWN, Runtime, around
+from sidechain.topics.records import Tap
 from tests.experts import NAMES, grown, world
 
 
@@ -85,3 +88,54 @@ def test_what_nobody_can_tell_the_model_is_named(champion: Champion) -> None:
     """A model of another version of the pack."""
     assert missing(champion.model, ["gap", "amount", "other"]) == ("count", "rare")
     assert missing(champion.model, NAMES) == ()
+
+
+def test_a_promoted_champion_speaks_in_the_wet_worker(champion: Champion) -> None:
+    """Nobody at first; from the next batch on its name stands on every score, and base and parts add up to it."""
+    slot = ChampionSlot()
+    wet = Wet(vector=NAMES[:3], experts=("champion",), explain_above_bp=0)
+    scorer = Scorer(wet, NoFits(), given={"champion": slot}, signals=["rare"])
+    batch, _ = world(6, 1_200)
+    taps = [
+        Tap(
+            id=batch.ids[at],
+            key=batch.keys[at],
+            at=at,
+            partition=0,
+            seq=at,
+            action="allow",
+            tier="pass",
+            trust_bp=9_000,
+            score_bp=0,
+            policy="p@1:000000000000",
+            features={name: None if np.isnan(row[of]) else int(row[of]) for of, name in enumerate(NAMES[:3])},
+            signals={"rare": None if np.isnan(row[3]) else int(row[3])},
+        )
+        for at, row in enumerate(batch.rows)
+    ]
+    assert {one.score for one in scorer.score(taps[:100])} == {None}
+    slot.take(champion)
+    scorer.score(taps[100:1_100])  # what a score ranks among
+    scores = scorer.score(taps[1_100:])
+    assert {one.model for one in scores} == {champion.model.name}
+    spoken = [one for one in scores if one.score is not None]
+    assert spoken
+    for one in spoken:
+        assert one.base is not None
+        assert abs(one.base + sum(part for _, part in one.reasons) - one.score) < 1e-6
+    assert {name for one in spoken for name, _ in one.reasons} <= set(NAMES)
+
+
+class NoFits:
+    """No forest is asked for."""
+
+    is_busy = is_done = False
+
+    def ask(self, *_: object) -> None:
+        raise AssertionError
+
+    async def wait(self, bound_s: float) -> None:
+        raise AssertionError
+
+    def take(self) -> None:
+        raise AssertionError
