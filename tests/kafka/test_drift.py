@@ -28,13 +28,13 @@ def test_what_stands_is_told_at_the_start_and_what_is_back_later(broker: LocalKa
 
     async def tell() -> tuple[list[Alert], DriftMetrics]:
         await bus.create()
-        await write(random.integers(0, 100, 500).tolist() + random.integers(80, 180, 100).tolist())
+        await write(random.integers(0, 100, 1_500).tolist() + random.integers(80, 180, 500).tolist())
         metrics, stop = DriftMetrics(registry(), WET.vector), asyncio.Event()
-        watch = Watch(WET, InputDrift(WET.vector, reference=400, window=100))
+        watch = Watch(WET, InputDrift(WET.vector, reference=1_000, window=500))
         task = asyncio.create_task(DriftWorker(watch, bus.options, bus.name, metrics, lambda: 7).run(stop))
         await bus.count("alerts", 1)
         await bus.write("wet.taps", 1, [(None, b"no tap")])
-        await write(random.integers(0, 100, 100).tolist())
+        await write(random.integers(0, 100, 500).tolist())
         said = values(await bus.count("alerts", 2), Alert)
         await eventually(lambda: metrics.unreadable._value.get() == 1)
         stop.set()
