@@ -61,7 +61,7 @@ class ForestModel:
         self.grown = fitted.grown
         self._fitted = fitted
         self._trees = Trees(fitted.grown, len(fitted.names))
-        self._unit = float(average_path_length(np.array([fitted.drawn], dtype=np.int32))[0]) or 1.0
+        self.unit = float(average_path_length(np.array([fitted.drawn], dtype=np.int32))[0]) or 1.0
         self.digest = _digest(_arrays(fitted))
         self.name = f"forest-{fitted.version}:{self.digest[:8]}"
 
@@ -119,7 +119,7 @@ class ForestModel:
             )
 
     def _raw(self, length: Matrix) -> Matrix:
-        return np.exp2(-length / self._unit)
+        return np.exp2(-length / self.unit)
 
 
 def matrix(names: Sequence[str], features: Sequence[Mapping[str, int | None]]) -> Matrix:

@@ -15,17 +15,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sidechain.models.wet import protobuf
 from sidechain.models.wet.nodes import Nodes, check
-from sidechain.models.wet.protobuf import content, fields, read_singles, read_wholes, singles, text, whole, wholes
+from sidechain.models.wet.onnx_parts import OF_INT, OF_TEXT, attribute, file, floats, integers, tensor, texts
+from sidechain.models.wet.protobuf import content, fields, read_singles, read_wholes, text, whole
 
 FORMAT: Final = 1
-OPERATORS: Final = 17  # version of the standard's operators
-ML_OPERATORS: Final = 3
-FILE_FORMAT: Final = 8
 BYTES_MOST: Final = 64 * 1024 * 1024
-FLOAT: Final = 1  # of a tensor's elements
-OF_FLOAT, OF_INT, OF_TEXT, OF_FLOATS, OF_INTS, OF_TEXTS = 1, 2, 3, 6, 7, 8  # kinds of attributes
 
 
 class Content(NamedTuple):
@@ -52,23 +47,23 @@ def write(told: Content) -> bytes:
         text(1, "features"),
         text(2, "log_odds"),
         text(4, "TreeEnsembleRegressor"),
-        _ints("nodes_treeids", tree),
-        _ints("nodes_nodeids", own),
-        _ints("nodes_featureids", nodes.feature),
-        _floats("nodes_values", np.where(leaf, np.float32(0.0), nodes.threshold)),
-        _texts("nodes_modes", ["LEAF" if one else "BRANCH_LEQ" for one in leaf]),
-        _ints("nodes_truenodeids", np.where(leaf, 0, nodes.left - nodes.root[tree])),
-        _ints("nodes_falsenodeids", np.where(leaf, 0, nodes.right - nodes.root[tree])),
-        _ints("nodes_missing_value_tracks_true", nodes.unknown_left.astype(np.int32)),
-        _ints("target_treeids", tree[leaf]),
-        _ints("target_nodeids", own[leaf]),
-        _ints("target_ids", np.zeros(int(leaf.sum()), dtype=np.int32)),
-        _floats("target_weights", nodes.value[leaf].astype(np.float32)),
-        _attribute("n_targets", OF_INT, whole(3, 1)),
-        _floats("base_values", np.array([told.intercept], dtype=np.float32)),
-        _attribute("aggregate_function", OF_TEXT, text(4, "SUM")),
+        integers("nodes_treeids", tree),
+        integers("nodes_nodeids", own),
+        integers("nodes_featureids", nodes.feature),
+        floats("nodes_values", np.where(leaf, np.float32(0.0), nodes.threshold)),
+        texts("nodes_modes", ["LEAF" if one else "BRANCH_LEQ" for one in leaf]),
+        integers("nodes_truenodeids", np.where(leaf, 0, nodes.left - nodes.root[tree])),
+        integers("nodes_falsenodeids", np.where(leaf, 0, nodes.right - nodes.root[tree])),
+        integers("nodes_missing_value_tracks_true", nodes.unknown_left.astype(np.int32)),
+        integers("target_treeids", tree[leaf]),
+        integers("target_nodeids", own[leaf]),
+        integers("target_ids", np.zeros(int(leaf.sum()), dtype=np.int32)),
+        floats("target_weights", nodes.value[leaf].astype(np.float32)),
+        attribute("n_targets", OF_INT, whole(3, 1)),
+        floats("base_values", np.array([told.intercept], dtype=np.float32)),
+        attribute("aggregate_function", OF_TEXT, text(4, "SUM")),
         # LOGISTIC would do instead of the sigmoid, but ONNX Runtime passes over it in a regressor.
-        _attribute("post_transform", OF_TEXT, text(4, "NONE")),
+        attribute("post_transform", OF_TEXT, text(4, "NONE")),
         text(7, "ai.onnx.ml"),
     )
     sigmoid = (text(1, "log_odds"), text(2, "probability"), text(4, "Sigmoid"))
@@ -76,8 +71,8 @@ def write(told: Content) -> bytes:
         content(1, b"".join(ensemble)),
         content(1, b"".join(sigmoid)),
         text(2, "champion"),
-        content(11, _tensor("features", len(told.names))),
-        content(12, _tensor("probability", 1)),
+        content(11, tensor("features", len(told.names))),
+        content(12, tensor("probability", 1)),
     )
     properties = {
         "format": str(FORMAT),
@@ -87,16 +82,7 @@ def write(told: Content) -> bytes:
         "leaves": b64encode(nodes.value[leaf].astype("<f8").tobytes()).decode(),
         "cover": b64encode(nodes.cover.astype("<i4").tobytes()).decode(),
     }
-    return b"".join(
-        (
-            whole(1, FILE_FORMAT),
-            text(2, "sidechain"),
-            content(7, b"".join(graph)),
-            content(8, text(1, "") + whole(2, OPERATORS)),
-            content(8, text(1, "ai.onnx.ml") + whole(2, ML_OPERATORS)),
-            *(content(14, text(1, name) + text(2, value)) for name, value in properties.items()),
-        )
-    )
+    return file(b"".join(graph), properties)
 
 
 def read(data: bytes) -> Content:
@@ -169,25 +155,3 @@ def _trees(nodes: Nodes) -> np.ndarray:
     """Of each node, which tree it is of."""
     ends = np.append(nodes.root[1:], len(nodes.left))
     return np.repeat(np.arange(len(nodes.root), dtype=np.int32), ends - nodes.root)
-
-
-def _attribute(name: str, kind: int, value: bytes) -> bytes:
-    return content(5, text(1, name) + value + whole(20, kind))
-
-
-def _ints(name: str, values: np.ndarray) -> bytes:
-    return _attribute(name, OF_INTS, wholes(8, values.tolist()))
-
-
-def _floats(name: str, values: np.ndarray) -> bytes:
-    return _attribute(name, OF_FLOATS, singles(7, values))
-
-
-def _texts(name: str, values: list[str]) -> bytes:
-    return _attribute(name, OF_TEXTS, b"".join(text(9, one) for one in values))
-
-
-def _tensor(name: str, width: int) -> bytes:
-    """A matrix of any number of rows."""
-    shape = content(1, protobuf.text(2, "rows")) + content(1, whole(1, width))
-    return text(1, name) + content(2, content(1, whole(1, FLOAT) + content(2, shape)))
