@@ -67,7 +67,7 @@ def to_onnx(model: ForestModel) -> bytes:
 
 def _nodes(model: ForestModel) -> list[tuple[np.ndarray, ...]]:
     """Of each tree its number, and of its nodes their own, their children (below 0: none), what they split, lengths."""
-    found = []
+    found: list[tuple[np.ndarray, ...]] = []
     for number, tree in enumerate(trees(model.grown)):
         own = np.flatnonzero(tree.cover > 0)
         threshold = round_down(tree.threshold[own])
