@@ -11,6 +11,7 @@ import numpy as np
 from sidechain.models.wet.calibration import FEWEST, Calibration, Flags, Matrix, calibrate
 
 NEWEST: Final = 4_096
+DIGITS: Final = 3  # of a score: what its labels are told apart by; finer would cost more and say nothing
 EVERY: Final = 8_192  # labels between two fits, at most: one takes about 0.1 s
 
 
@@ -40,7 +41,7 @@ class Labelled:
             until = done + min(len(score) - done, self._due_at - self.seen)
             first = max(done, until - most)
             at = (self.seen + np.arange(first - done, until - done)) % most
-            self._score[at], self._is_bad[at] = score[first:until], is_bad[first:until]
+            self._score[at], self._is_bad[at] = np.round(score[first:until], DIGITS), is_bad[first:until]
             self.seen += until - done
             done = until
             if self.seen == self._due_at:

@@ -75,6 +75,10 @@ class Cases:
         """Their ids, in the same order."""
         return list(self._ids[: len(self)])
 
+    def id_at(self, position: int) -> str:
+        """The id of the case in that row."""
+        return str(self._ids[position])
+
     def add(self, ids: Sequence[str], rows: Matrix) -> None:
         """Later ones take the place of the oldest."""
         first = max(0, len(ids) - len(self._rows))
@@ -128,29 +132,30 @@ class Retrieval(Sampled):
         assert self._scale is not None
         near = self._near(batch, self._scale)
         asked = _scaled(self._scale, batch.columns(self.names))
-        split, width = len(self.bad), len(self.names)
-        parts = np.zeros((len(batch), width))
-        total = np.zeros(len(batch))
-        words = []
-        for at, one in enumerate(near):
-            found = np.flatnonzero(one > 0.0)
-            given = 1.0 / width - (self._known[found] - asked[at]).astype(np.float64) ** 2
-            bad = given[found < split].sum(axis=0) / (split + 2 * DOUBT)
-            good = given[found >= split].sum(axis=0) / (len(self.good) + 2 * DOUBT)
-            parts[at] = bad - good
-            sides = DOUBT / (split + 2 * DOUBT), DOUBT / (len(self.good) + 2 * DOUBT)
-            total[at] = max(float(bad.sum() + good.sum()), 0.0) + sum(sides)
-            words.append(self._words(one, int(np.count_nonzero(found < split)), len(found)))
+        split = len(self.bad)
+        sides = []
+        for some, known in ((near[:, :split], self._known[:split]), (near[:, split:], self._known[split:])):
+            similar = (some > 0.0).astype(np.float32)
+            count = similar.sum(axis=1, keepdims=True)
+            apart = similar @ known**2 - 2.0 * asked * (similar @ known) + asked**2 * count
+            sides.append((count / len(self.names) - apart).astype(np.float64) / (some.shape[1] + 2 * DOUBT))
+        doubts = DOUBT / (split + 2 * DOUBT) + DOUBT / (len(self.good) + 2 * DOUBT)
+        total = np.maximum((sides[0] + sides[1]).sum(axis=1), 0.0) + doubts
         risen = np.nan_to_num(self.score(batch).score, nan=UNDECIDED) - UNDECIDED
-        return Explained(UNDECIDED, exactly(parts / (2.0 * total[:, None]), risen), self._usual[None], words)
+        parts = exactly((sides[0] - sides[1]) / (2.0 * total[:, None]), risen)
+        return Explained(UNDECIDED, parts, self._usual[None], self._words(near))
 
-    def _words(self, near: Single, bad: int, cases: int) -> str:
+    def _words(self, near: Single) -> list[str]:
         """`similar to 7 confirmed cases (req-1, req-2, req-3)`, the nearest first."""
         split = len(self.bad)
-        own = near[:split] if bad else near[split:]
-        ids = (self.bad if bad else self.good).ids
-        cited = [ids[at] for at in np.argsort(-own, kind="stable")[:CITED].tolist() if own[at] > 0.0]
-        return similar_to(bad, cases - bad, cited)
+        counts = [np.count_nonzero(some > 0.0, axis=1).tolist() for some in (near[:, :split], near[:, split:])]
+        words = []
+        for one, bad, good in zip(near, *counts, strict=True):
+            own, cases = (one[:split], self.bad) if bad else (one[split:], self.good)
+            nearest = np.argpartition(-own, min(CITED, len(own)) - 1)[:CITED]
+            nearest = nearest[np.argsort(-own[nearest], kind="stable")]
+            words.append(similar_to(bad, good, [cases.id_at(at) for at in nearest.tolist() if own[at] > 0.0]))
+        return words
 
     def cite(self, batch: Batch, row: int) -> list[Case]:
         """The cases most like one row, nearest first, CITED at most."""
