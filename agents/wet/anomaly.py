@@ -11,6 +11,7 @@ How decisions turned out comes later, from wet.cases, and is joined with their f
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import Any, Final, Protocol
 
@@ -70,10 +71,11 @@ class Scorer:
         given: Mapping[str, Expert] | None = None,
         signals: Sequence[str] = (),
         clock: Callable[[], float] = now_ms,
+        bounded: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """`given`: experts made elsewhere, by name. `signals`: those learned from outcomes, for experts that read them.
 
-        `max_step_ms`: how far one tap moves event time. `clock`: in ms.
+        `max_step_ms`: how far one tap moves event time. `clock`: in ms. `bounded`: around each turn.
         """
         self.unreadable = 0
         self._wet = wet
@@ -83,7 +85,7 @@ class Scorer:
         self._columns = (*self._names, *(signals if CHAMPION in wet.experts else ()))  # of batches
         self._forest = FittedForest(self._names) if "forest" in wet.experts else None
         made = {"forest": self._forest, **(given or {})} if self._forest is not None else given or {}
-        self.ensemble = Ensemble(wet, experts_of(wet, seed, made), clock, seed)
+        self.ensemble = Ensemble(wet, experts_of(wet, seed, made), clock, seed, bounded)
         self.waiting = Waiting(self._columns, len(self.ensemble.names), max_step_ms)
         self._record = Recorder(wet, self.ensemble)
         self._reservoir = Reservoir(len(self._names), seed)

@@ -15,6 +15,7 @@ from aiokafka import ConsumerRecord
 from sidechain.agents.metrics import WetMetrics
 from sidechain.agents.model_files import ModelFiles
 from sidechain.agents.wet.anomaly import CHAMPION, Scorer
+from sidechain.agents.wet.bounded import or_end, within
 from sidechain.agents.wet.feed import Feed, Out, Publisher
 from sidechain.agents.wet.fitter import Fitter
 from sidechain.agents.wet.past import Past
@@ -60,6 +61,7 @@ class WetWorker:
             self._fitter,
             max_step_ms=policy.event.max_step_ms,
             given={CHAMPION: self.champion},
+            bounded=within,
             signals=[one.name for one in policy.signals if one.learn is not None],
         )
         self._past = Past({name("wet.taps"): self._prime, name("wet.cases"): self._settle}, options)
@@ -110,7 +112,8 @@ class WetWorker:
                 continue
             await self.scorer.ready()
             began = loop.time()
-            scores = self.scorer.score(self.scorer.read(batch.records))
+            with or_end():
+                scores = self.scorer.score(self.scorer.read(batch.records))
             await batch.commit(Out(topic, one.key.encode(), encode(one)) for one in scores)
             self._metrics.score_seconds.observe(loop.time() - began)
             for state, count in Counter(one.state for one in scores).items():

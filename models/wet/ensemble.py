@@ -12,6 +12,7 @@ rank yet stays silent. Nothing here reads a clock but the one it is given, for l
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,9 +73,16 @@ class Why:
 class Ensemble:
     """Some experts, the first of which is the baseline. Bounded."""
 
-    def __init__(self, wet: Wet, experts: Sequence[Expert], now_ms: Callable[[], float], seed: int = 1) -> None:
-        """`now_ms`: a clock that never runs back."""
-        self.panel = Panel(experts, now_ms, Settings())
+    def __init__(
+        self,
+        wet: Wet,
+        experts: Sequence[Expert],
+        now_ms: Callable[[], float],
+        seed: int = 1,
+        bounded: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """`now_ms`: a clock that never runs back. `bounded`: see `Panel`."""
+        self.panel = Panel(experts, now_ms, Settings(), bounded)
         self.names = self.panel.names
         self.labelled = tuple(Labelled() for _ in self.names)
         # What is a rank already needs none of its own.

@@ -2,14 +2,16 @@
 
 An expert that raises, or answers with anything but scores and confidences in [0, 1], has FAILED for those rows: that
 is counted, and lowers what its word is worth (`selector`). Failing TRIPPED_AT batches running it is left alone for
-RESTED batches and then asked again. A panel cannot stop an expert that hangs: it runs in a process that can be ended.
+RESTED batches and then asked again, for learning no less than for scores. A turn that never ends is ended by whoever
+runs the panel: `bounded` stands around each, and what it raises is the expert's fault.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -52,9 +54,15 @@ class Panel:
     """Some experts, their consensus, and the selector between them. The first expert is the baseline."""
 
     def __init__(
-        self, experts: Sequence[Expert], now_ms: Callable[[], float], settings: Settings | None = None
+        self,
+        experts: Sequence[Expert],
+        now_ms: Callable[[], float],
+        settings: Settings | None = None,
+        bounded: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """`now_ms`: a clock that never runs back, for the latency of the experts alone."""
+        """`now_ms`: a clock that never runs back, for the latency of the experts alone. `bounded`: raises TimeoutError
+        in the middle of a turn that takes too long.
+        """
         if len({one.name for one in experts} | {CONSENSUS}) != len(experts) + 1:
             raise ValueError(f"every expert needs a name of its own, and none may be called {CONSENSUS!r}")
         self.experts = tuple(experts)
@@ -62,10 +70,14 @@ class Panel:
         self.selector = Selector(self.names, settings)
         self.chosen = Counter(dict.fromkeys(self.selector.labels, 0))
         self.faults = Counter(dict.fromkeys(self.names, 0))  # batches with a row it failed for
-        self.raised = Counter(dict.fromkeys(self.names, 0))  # while scoring or learning
+        self.raised = Counter(dict.fromkeys(self.names, 0))  # while scoring, learning or explaining
+        self.hung = Counter(dict.fromkeys(self.names, 0))  # of these: took too long
         self.trips = Counter(dict.fromkeys(self.names, 0))
         self._now_ms = now_ms
-        self._running = dict.fromkeys(self.names, 0)  # faulty batches, one after the other
+        self._bounded = bounded
+        self._running = dict.fromkeys(self.names, 0)  # batches it failed to score, one after the other
+        self._unlearned = dict.fromkeys(self.names, 0)  # the same, to learn from
+        self._unheard = dict.fromkeys(self.names, 0)  # the same, to learn the outcomes of
         self._resting = dict.fromkeys(self.names, 0)  # batches left
 
     def score(self, batch: Batch) -> Verdict:
@@ -87,16 +99,12 @@ class Panel:
     def learn(self, batch: Batch) -> None:
         """These rows passed."""
         for one in self.experts:
-            if not self._resting[one.name]:
-                with self._guarded(one.name):
-                    one.learn(batch)
+            self._teach(self._unlearned, one.name, partial(one.learn, batch))
 
     def learn_outcomes(self, batch: Batch, is_bad: Flags) -> None:
         """What became of rows that passed earlier."""
         for one in self.experts:
-            if not self._resting[one.name]:
-                with self._guarded(one.name):
-                    one.learn_outcomes(batch, is_bad)
+            self._teach(self._unheard, one.name, partial(one.learn_outcomes, batch, is_bad))
 
     def explain(self, expert: int, batch: Batch) -> Explained | None:
         """Why one of the experts, not the consensus, scored rows so; None where it cannot say, or fails to."""
@@ -120,20 +128,35 @@ class Panel:
         is_error = bool((given.state == FAILED).any())
         self.selector.hear(at, self._now_ms() - began, is_error=is_error)
         self.faults[name] += is_error
-        self._running[name] = self._running[name] + 1 if is_error else 0
-        if self._running[name] == TRIPPED_AT:
-            self._running[name], self._resting[name] = 0, RESTED
+        self._count_running(self._running, name, is_error=is_error)
+        return given
+
+    def _teach(self, running: dict[str, int], name: str, turn: Callable[[], None]) -> None:
+        if not self._resting[name]:
+            is_error = True
+            with self._guarded(name):
+                turn()
+                is_error = False
+            self._count_running(running, name, is_error=is_error)
+
+    def _count_running(self, running: dict[str, int], name: str, *, is_error: bool) -> None:
+        running[name] = running[name] + 1 if is_error else 0
+        if running[name] == TRIPPED_AT:
+            self._resting[name] = RESTED
+            for counted in (self._running, self._unlearned, self._unheard):
+                counted[name] = 0
             self.trips[name] += 1
             log.warning("%s failed %d batches running, it is not asked for the next %d", name, TRIPPED_AT, RESTED)
-        return given
 
     @contextmanager
     def _guarded(self, name: str) -> Iterator[None]:
         """What an expert raises ends its turn, not the panel: one is somebody's model, and none is worth the others."""
         try:
-            yield
-        except Exception:
+            with self._bounded():
+                yield
+        except Exception as fault:
             self.raised[name] += 1
+            self.hung[name] += isinstance(fault, TimeoutError)
             log.exception("%s raised, the other experts go on", name)
 
     def _count(self, selection: Selection) -> None:
