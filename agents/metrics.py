@@ -190,9 +190,12 @@ class TapMetrics:
 
 
 class WetMetrics:
-    """What the wet worker tells."""
+    """What the wet worker tells, but for its panel (`agents.wet.panel_metrics`)."""
 
     def __init__(self, registered: CollectorRegistry) -> None:
+        self.registered = registered
+        self.panel: Any = None  # its series, once a worker has a panel
+
         def counter(name: str, text: str, label: str, values: Iterable[str]) -> Mapping[str, Counter]:
             return _bound(Counter(f"sidechain_{name}", text, [label], registry=registered), tuple(values))
 

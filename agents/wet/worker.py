@@ -18,6 +18,7 @@ from sidechain.agents.wet.anomaly import CHAMPION, Scorer
 from sidechain.agents.wet.bounded import or_end, within
 from sidechain.agents.wet.feed import Feed, Out, Publisher
 from sidechain.agents.wet.fitter import Fitter
+from sidechain.agents.wet.panel_metrics import PanelMetrics, PanelSeries
 from sidechain.agents.wet.past import Past
 from sidechain.agents.wet.promotions import Promotions
 from sidechain.agents.wet.risk import Names, RiskAgent
@@ -64,6 +65,10 @@ class WetWorker:
             bounded=within,
             signals=[one.name for one in policy.signals if one.learn is not None],
         )
+        names = self.scorer.ensemble.names
+        if metrics.panel is None or metrics.panel.names != names:
+            metrics.panel = PanelSeries(metrics.registered, names)
+        self._panel_metrics = PanelMetrics(metrics.panel, self.scorer)
         self._past = Past({name("wet.taps"): self._prime, name("wet.cases"): self._settle}, options)
         self.risk = RiskAgent(policy, Names(name("wet.metadata"), name("wet.compensations")), options)
         self._taps = Feed(
@@ -141,6 +146,7 @@ class WetWorker:
         unreadable = self.scorer.unreadable + self.risk.unreadable
         self._metrics.unreadable.inc(unreadable - self._unreadable)
         self._unreadable = unreadable
+        self._panel_metrics.tell()
         self._metrics.lag.set(self._taps.lag + self._scores.lag)
         self._metrics.entities.set(self.risk.entities)
         self._metrics.model_version.set(self.scorer.model.version if self.scorer.model else 0)

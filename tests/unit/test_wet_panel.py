@@ -1,5 +1,6 @@
 """The panel at work: whose word a score is, parts that add up, outcomes that come later."""
 
+import math
 import re
 from collections import Counter
 from dataclasses import replace
@@ -7,7 +8,9 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
+from sidechain.agents.wet.panel_metrics import PanelMetrics, PanelSeries
 from sidechain.models.pack_file import load_pack
 from sidechain.models.policy import PANEL, Wet
 from sidechain.models.wet.selector import REASONS, labels
@@ -174,6 +177,30 @@ def test_a_restarted_scorer_knows_its_past_again() -> None:
     scores = made.score(taps(WET, 1_000, 100)[0])
     assert {(one.state, one.calibration) for one in scores} == {("scored", "calibrated")}
     assert made.waiting.settled >= 900
+
+
+def test_every_series_of_the_panel_is_there_from_the_start_and_adds_up() -> None:
+    """Also those of pairs of expert and reason that never come; told twice it says the same."""
+    made, registered = scorer(WET), CollectorRegistry()
+    metrics = PanelMetrics(PanelSeries(registered, made.ensemble.names), made)
+
+    def of(name: str, **labels: str) -> float:
+        found = registered.get_sample_value(f"sidechain_{name}", labels)
+        assert found is not None
+        return found
+
+    pairs = labels(made.ensemble.names)
+    assert {of("expert_chosen_total", expert=expert, reason=why) for expert, why in pairs} == {0.0}
+    assert math.isnan(of("expert_calibration_brier", expert="forest"))
+    scores = at_work(made, WET, 1_000)
+    for _ in range(2):
+        metrics.tell()
+    told = {pair: of("expert_chosen_total", expert=pair[0], reason=pair[1]) for pair in pairs}
+    spoke = Counter((one.expert or "nobody", one.chosen or "nobody") for one in scores)
+    assert {pair: rows for pair, rows in told.items() if rows} == spoke
+    assert 0.0 < of("expert_calibration_brier", expert="forest") < 0.25
+    assert of("panel_outcomes_total", result="learned") == made.waiting.settled == 1_000 - of("panel_waiting")
+    assert of("expert_faults_total", expert="forest") == 0.0
 
 
 def test_the_words_of_the_catalogue_of_experts_are_those_a_pack_may_use() -> None:
