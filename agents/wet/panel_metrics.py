@@ -42,7 +42,7 @@ class PanelSeries:
         self.latency = gauges("latency_seconds", "Time an expert takes over a batch, moving average, by expert.")
         self.errors = gauges("errors_ratio", "Share of batches an expert fails, moving average, by expert.")
         self.share = gauges("share_ratio", "Share of rows an expert speaks for, moving average, by expert.")
-        self.skill = gauges("skill_ratio", "How well outcomes bear an expert out, beside the best, by expert.")
+        self.skill = gauges("skill_ratio", "What the word of an expert counts for beside the others, by expert.")
         self.labels = gauges("calibration_labels", "Outcomes an expert's calibration was learned of, by expert.")
         self.brier = gauges("calibration_brier", "Brier score of an expert's probabilities; not a number without any.")
         self.error = gauges(
@@ -95,8 +95,8 @@ class PanelMetrics:
             if calibration.reliability is not None:
                 series.brier[one].set(calibration.reliability.brier)
                 series.error[one].set(calibration.reliability.error)
-        for result, counted in zip(OUTCOMES, (waiting.settled, waiting.unknown, waiting.dropped), strict=True):
-            self._up(series.outcomes[result], counted)
+        for result, heard in zip(OUTCOMES, (waiting.settled, waiting.unknown, waiting.dropped), strict=True):
+            self._up(series.outcomes[result], heard)
         self._up(series.forgotten, waiting.forgotten)
         series.waiting.set(len(waiting))
 

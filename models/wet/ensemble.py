@@ -6,9 +6,9 @@
     ensemble.learn_outcomes(batch, said, is_bad)   what became known of rows that passed earlier
 
 A score is a rank in [0, 1]: about the share of all rows that were less unusual, or likelier to turn out well. Experts
-score on scales of their own, so beside each other stand their ranks, and once outcomes have calibrated them their
-probabilities: a sure word of one expert does not stand behind a vague one of another. An expert whose scores have no
-rank yet stays silent. Nothing here reads a clock but the one it is given, for latencies.
+score on scales of their own, so beside each other stand their ranks, and once outcomes have calibrated them what they
+add to the odds. From two calibrated experts on, their pool speaks as a rule. An expert whose scores have no rank yet
+stays silent. Nothing here reads a clock but the one it is given, for latencies.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +19,10 @@ from typing import Final
 import numpy as np
 
 from sidechain.models.policy import Wet
+from sidechain.models.wet.experts.consensus import FEWEST
 from sidechain.models.wet.experts.contract import (
     SCORED,
+    TOO_FEW,
     WARMING,
     Batch,
     Codes,
@@ -41,8 +43,9 @@ from sidechain.models.wet.rationale import AGREED
 from sidechain.models.wet.selector import Settings
 
 NOBODY: Final = -1
+UNDECIDED: Final = 0.5  # no odds either way
 TIED: Final = 1e-3  # of a score on top of its probability: the steps of a calibration have an order within
-UNSKILLED: Final = 0.5  # what an expert's word counts for that outcomes have not judged, where they have another's
+MEMBER: Final = 0.5  # what the word of one expert counts for beside the pool it is part of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +99,7 @@ class Ensemble:
 
     def judge(self, batch: Batch) -> Judged:
         """Ask everybody, choose for each row, and say what it comes to. Changes nothing but how experts are counted."""
-        asked = self.panel.ask(batch)
+        asked = self._pooled(self.panel.ask(batch))
         verdict = self.panel.choose([one if self._may_speak(at) else _quiet(one) for at, one in enumerate(asked)])
         expert, said = verdict.selection.expert, np.stack([one.score for one in asked])
         score, probability = np.full(len(batch), np.nan), np.full(len(batch), np.nan)
@@ -125,11 +128,9 @@ class Ensemble:
         """What became of rows that passed earlier. `said` (experts, rows): as it was then, NaN where nothing was."""
         changed = [one.learn(score, is_bad) for one, score in zip(self.labelled, said, strict=True)]
         self.panel.learn_outcomes(batch, is_bad)
-        judged = np.array(self._is_calibrated)
-        if any(changed) and judged.any():
-            skill = np.array([one.skill for one in self.labelled])
-            best = max(float(skill[judged].max()), 1e-9)
-            self.panel.selector.skill = np.where(judged, np.minimum(skill / best, 1.0), UNSKILLED)
+        if any(changed):
+            if self._is_pooling:
+                self.panel.selector.skill = np.array([MEMBER] * len(self.panel.experts) + [1.0])
             self._draw()
 
     def explain(self, batch: Batch, judged: Judged, rows: Counts) -> list[Why]:
@@ -153,8 +154,9 @@ class Ensemble:
         return self.panel.explain(expert, some)
 
     def _agreed(self, some: Batch, judged: Judged, rows: Counts) -> Explained | None:
-        """The mean of what its members give as reasons, weighed as their scores are."""
+        """What its members give as reasons, together: added up as log-odds, or weighed as their scores are."""
         total, parts, bases = np.zeros(len(rows)), np.zeros(some.rows.shape), []
+        words, weightiest = [AGREED] * len(rows), np.zeros(len(rows))
         usual: Matrix | None = None
         for at, expert in enumerate(self.panel.experts):
             given = judged.opinions[at]
@@ -163,10 +165,17 @@ class Ensemble:
             if found is None:
                 continue
             column = [some.names.index(name) for name in expert.names]
-            weight = np.where(spoke, given.confidence[rows], 0.0)
-            parts[:, column] += weight[:, None] * found.parts
-            total += weight
-            bases.append(found.base)
+            if self._is_pooling:
+                odds = self.labelled[at].log_odds(judged.said[at, rows])
+                parts[:, column] += scaled(found.parts, odds)
+                bases, total = [UNDECIDED], np.ones(len(rows))
+                for row in np.flatnonzero(odds > weightiest).tolist():  # in the words of who adds most
+                    words[row], weightiest[row] = found.words[row], odds[row]
+            else:
+                weight = np.where(spoke, given.confidence[rows], 0.0)
+                parts[:, column] += weight[:, None] * found.parts
+                total += weight
+                bases.append(found.base)
             if usual is None:
                 usual = np.full((len(found.usual), len(some.names), 2), np.nan)
                 usual[:, column] = found.usual
@@ -175,12 +184,33 @@ class Ensemble:
         if usual is None:
             usual = np.full((1, len(some.names), 2), np.nan)
         mean = parts / np.maximum(total, 1e-12)[:, None]
-        return Explained(float(np.mean(bases)), mean, usual, [AGREED] * len(rows))
+        return Explained(float(np.mean(bases)), mean, usual, words)
+
+    def _pooled(self, asked: list[Opinion]) -> list[Opinion]:
+        """The same, the consensus of calibrated experts in the place of that of the others.
+
+        It is their logarithmic opinion pool: the mean of what each of them adds to the odds. Where they differ is taken
+        into account by that already, so it is as sure as the surest of them.
+        """
+        members = [at for at, one in enumerate(self.labelled[:-1]) if one.calibration.is_calibrated]
+        if not self._is_pooling:
+            return asked
+        voices = np.sum([asked[at].state == SCORED for at in members], axis=0)
+        odds = np.mean([self.labelled[at].log_odds(asked[at].score) for at in members], axis=0)
+        said = np.mean([np.nan_to_num(asked[at].score, nan=UNDECIDED) for at in members], axis=0)
+        score = (_share(odds) + TIED * said) / (1.0 + TIED)
+        sure = np.max([asked[at].confidence for at in members], axis=0)
+        state = np.where(voices >= FEWEST, SCORED, TOO_FEW).astype(np.uint8)
+        return [*asked[:-1], opinion(score, sure, state, asked[-1].evidence)]
 
     def _may_speak(self, expert: int) -> bool:
         ranked = self._ranked[expert]
         is_asked = expert < len(self.panel.experts) or self._consenting
         return is_asked and (ranked is None or ranked.is_ready)
+
+    @property
+    def _is_pooling(self) -> bool:
+        return self._consenting and sum(self._is_calibrated[:-1]) >= FEWEST
 
     @property
     def _is_calibrated(self) -> list[bool]:
@@ -192,15 +222,20 @@ class Ensemble:
         return value if self._spoken is None else self._spoken.of(value, is_calibrated=is_calibrated)
 
     def _value(self, expert: int, said: Matrix) -> Matrix:
-        """Its probabilities if it is calibrated and not alone, else its ranks."""
-        calibration, ranked = self.labelled[expert].calibration, self._ranked[expert]
-        if calibration.is_calibrated and self._spoken is not None:
-            return (calibration.of(said) + TIED * said) / (1.0 + TIED)
+        """Its odds if it is calibrated and not alone, on the scale of the pool; else its ranks."""
+        labelled, ranked = self.labelled[expert], self._ranked[expert]
+        if labelled.calibration.is_calibrated and self._spoken is not None:
+            is_pool = expert == len(self.panel.experts) and self._is_pooling
+            return said if is_pool else (_share(labelled.log_odds(said)) + TIED * said) / (1.0 + TIED)
         return said if ranked is None else ranked.of(said)
 
     def _draw(self) -> None:
         if self._spoken is not None:
             self._spoken.draw(self._value, self._is_calibrated)
+
+
+def _share(odds: Matrix) -> Matrix:
+    return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 
 
 def _quiet(given: Opinion) -> Opinion:

@@ -6,9 +6,9 @@ the baseline's by more than `margin`:
     worth = confidence · skill · (1 - min(1, latency / latency_most)) · (1 - errors)
             · 0.8 where it has most of the rows already
 
-Skill is 1 until outcomes tell experts apart. Latency and errors are moving averages of batches. Of the experts that
-reach the minimum, the `considered` worthiest are looked at; one that quotes evidence counts for 0.02 more there,
-against the baseline too. The surest wins, at equal worth the one named first. All comparisons are between whole
+Skill is 1 unless whoever runs the panel knows better. Latency and errors are moving averages of batches. Of the
+experts that reach the minimum, the `considered` worthiest are looked at; one that quotes evidence counts for 0.02 more
+there, against the baseline too. The surest wins, at equal worth the one named first. All comparisons are between whole
 millionths, so an edge is an edge.
 
 Why a row went where it did is one of REASONS; `LABELS` are the pairs of expert and reason a counter can ever have.
@@ -72,7 +72,7 @@ class Selector:
         self.latency_ms = np.zeros(len(self.experts))
         self.errors = np.zeros(len(self.experts))
         self.share = np.zeros(len(self.experts))  # of the rows, lately
-        self.skill = np.ones(len(self.experts))  # in [0, 1]: how well outcomes bear each of them out, beside the best
+        self.skill = np.ones(len(self.experts))  # in [0, 1]: what whoever runs the panel thinks of each
 
     def hear(self, expert: int, latency_ms: float, *, is_error: bool) -> None:
         """How one expert fared with one batch."""

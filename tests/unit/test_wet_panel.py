@@ -47,7 +47,7 @@ def test_every_record_with_a_vector_adds_up_and_every_high_score_has_one(pack: s
             assert {name for name, _ in one.reasons} == set(wet.vector)
             sizes = [abs(part) for _, part in one.reasons]
             assert sizes == sorted(sizes, reverse=True)
-    assert set(spoke) >= {"forest", "geometric", "retrieval"}, spoke
+    assert set(spoke) >= {"forest", "geometric", "consensus"}, spoke
     assert min(calibrated["calibrated"], calibrated["uncalibrated"]) > 50
 
 
@@ -84,6 +84,8 @@ def test_a_record_says_whose_word_it_is_and_why() -> None:
         assert (one.calibration == "calibrated") == (one.probability is not None)
         assert (one.evidence > 0) <= (one.expert in ("retrieval", "consensus"))
     assert any(one.rationale.startswith("unusual temporal cluster: a ") for one in scores)
+    pooled = [one.rationale for one in scores if one.expert == "consensus" and one.calibration == "calibrated"]
+    assert any(one.startswith("similar to ") for one in pooled), "in the words of who adds most"
 
 
 def test_words_come_from_a_fixed_vocabulary() -> None:
@@ -101,7 +103,7 @@ def test_scores_are_ranks_whoever_speaks(labelled: bool) -> None:
     """About a tenth of all rows lies above 0.9: that is what evidence is weighed by, calibrated or not."""
     scores = [one.score for one in at_work(scorer(WET), WET, 3_000, labelled=labelled)[1_500:]]
     assert np.mean(np.array(scores) > 0.9) == pytest.approx(0.1, abs=0.04)
-    assert np.mean(np.array(scores) > 0.99) < 0.03
+    assert np.mean(np.array(scores) > 0.99) < 0.04
 
 
 def test_outcomes_are_learned_when_their_time_has_come_and_not_before() -> None:

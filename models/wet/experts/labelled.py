@@ -10,7 +10,7 @@ import numpy as np
 
 from sidechain.models.wet.calibration import FEWEST, Calibration, Flags, Matrix, calibrate
 
-NEWEST: Final = 4_096
+NEWEST: Final = 16_384
 DIGITS: Final = 3  # of a score: what its labels are told apart by; finer would cost more and say nothing
 EVERY: Final = 8_192  # labels between two fits, at most: one takes about 0.1 s
 
@@ -25,11 +25,14 @@ class Labelled:
         self._is_bad = np.empty(newest, dtype=np.bool_)
         self._due_at = FEWEST
 
-    @property
-    def skill(self) -> float:
-        """The share of the Brier score of always saying the same that its probabilities take away; 0 at least."""
-        found = self.calibration.reliability
-        return max(0.0, 1.0 - found.brier / found.brier_of_base) if found and found.brier_of_base > 0.0 else 0.0
+    def log_odds(self, score: Matrix) -> Matrix:
+        """How much likelier a bad outcome is than on average; 0 where nothing was said or nothing is known."""
+        found = self.calibration
+        if not found.is_calibrated:
+            return np.zeros(len(score))
+        probability, base = found.of(score), found.bad / found.labels
+        known = np.log(probability / (1.0 - probability)) - np.log(base / (1.0 - base))
+        return np.nan_to_num(known, nan=0.0)
 
     def learn(self, score: Matrix, is_bad: Flags) -> bool:
         """Scores as they were given, NaN where there was none, and what became of them. Whether it changed anything."""
