@@ -32,7 +32,7 @@ class Labelled:
             return np.zeros(len(score))
         probability, base = found.of(score), found.bad / found.labels
         known = np.log(probability / (1.0 - probability)) - np.log(base / (1.0 - base))
-        return np.nan_to_num(known, nan=0.0)
+        return np.asarray(np.nan_to_num(known, nan=0.0))
 
     def learn(self, score: Matrix, is_bad: Flags) -> bool:
         """Scores as they were given, NaN where there was none, and what became of them. Whether it changed anything."""
