@@ -1,12 +1,15 @@
 """The loop of a champion on a real broker: outcomes, a trial, a proposal, a promotion, and a slot that follows it."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from typer.testing import CliRunner
 
+from sidechain.agents.cli import build
 from sidechain.agents.config import load as settings
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.metrics import TrainerMetrics, registry
@@ -77,9 +80,16 @@ async def until(reached, what: str) -> None:
         await asyncio.sleep(0.05)
 
 
+def said(*words: str) -> str:
+    """What `sidechain models` prints, on either stream."""
+    done = CliRunner().invoke(build(["models", words[0]]), ["models", *words])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
 @pytest.mark.kafka
 def test_what_outcomes_taught_is_tried_proposed_promoted_and_followed(
-    broker: LocalKafka, prefix: str, tmp_path: Path
+    broker: LocalKafka, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nothing of it happens by itself: until somebody promotes, the slot is empty."""
     bus = Bus(broker.bootstrap, prefix)
@@ -134,3 +144,11 @@ def test_what_outcomes_taught_is_tried_proposed_promoted_and_followed(
         assert again._next == trainer._next
 
     asyncio.run(story())
+    for name, value in (environ | {"SIDECHAIN_MODELS": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
+    [model] = json.loads(said("list", "--json"))["models"]
+    assert (model["champion"], model["verdict"]) == (True, "PROMOTE")
+    named = model["proposal"][:12]
+    assert f"SHA-256 `{model['digest']}`" in said("show", named)
+    assert "is champion already, by bob" in said("promote", "--proposal", named, "--by", "eve")
+    assert "nobody is champion" in said("retire", "--by", "eve")
