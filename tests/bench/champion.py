@@ -9,7 +9,9 @@ at decision time. For every week from 1 June a champion is fitted to the payment
 known when the week began; no payment of the last seven days before it, and none after, has any part in it. With the
 last of them the isolation forest and the other experts judge the same weeks, and calibration, parts and speed are told.
 
-Caught value: reviewing the 100 payments a day of the highest score, the share of the bad money among them.
+Caught value: reviewing the 100 payments a day of the highest score, the share of the bad money among them. Lift: that
+of the rules with the terminal's risk and the champion together, over that of the rules alone, to which the wet side
+tells nothing.
 """
 
 import argparse
@@ -124,6 +126,17 @@ def _step(feature: Feature) -> tuple[Any, Any]:
     return new, lambda slot, at, amount, _terminal: update(slot, at, True, amount)
 
 
+def alone(file: Path, limit: int | None) -> np.ndarray:
+    """The score of the rules for every row where nothing of the wet side reaches them: no signal is known."""
+    policy, entry_of = load_pack("payments"), msgspec.json.Decoder(Entry).decode
+    decider, scores = Decider(policy), []
+    with gzip.open(file) as stream:
+        made = payments(policy, islice(stream, limit and limit + 1))
+        while batch := list(islice(made, BATCH)):
+            scores += [entry_of(line).score_bp for line in decider.lines([one.event for one in batch])]
+    return np.array(scores)
+
+
 def _entries(policy: Policy, file: Path, limit: int | None) -> Iterator[tuple[Payment, Entry]]:
     entry_of = msgspec.json.Decoder(Entry).decode
     decider, risk = Decider(policy), TerminalRisk()
@@ -172,6 +185,27 @@ def caught(score: np.ndarray, stream: Stream, some: np.ndarray) -> float:
     return found / total if total else float("nan")
 
 
+def lifted(unaided: np.ndarray, both: np.ndarray, stream: Stream, some: np.ndarray) -> None:
+    """What rules and wet side together catch, over what rules catch to which the wet side tells nothing."""
+    before, after = caught(unaided.astype(np.float64), stream, some), caught(both, stream, some)
+    print(
+        f"lift at {REVIEWS} reviews a day: {after:.3f} of the bad money with rules and wet,"
+        f" {before:.3f} by rules alone: {after / before:.2f} times"
+    )
+
+
+def unaided_of(file: Path, limit: int | None, cache: Path | None) -> np.ndarray:
+    """`alone`, from beside the cache if it is there."""
+    kept = cache and cache.with_suffix(".alone.npy")
+    if kept and kept.exists():
+        found: np.ndarray = np.load(kept, allow_pickle=False)
+        return found
+    made = alone(file, limit)
+    if kept:
+        np.save(kept, made)
+    return made
+
+
 def places(score: np.ndarray) -> np.ndarray:
     """The rank of each score among all, in [0, 1]; ties share the middle."""
     _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
@@ -188,8 +222,8 @@ def report(name: str, score: np.ndarray, stream: Stream, some: np.ndarray) -> No
     )
 
 
-def judged(stream: Stream, good: int) -> None:
-    """Week by week."""
+def judged(stream: Stream, good: int, unaided: np.ndarray | None) -> None:
+    """Week by week. `unaided`: the rules' score where no signal of the wet side reaches them."""
     champion, forest = np.full(len(stream.at_ms), np.nan), np.full(len(stream.at_ms), np.nan)
     rules = stream.score_bp.astype(np.float64)
     weeks = list(range(SPLIT_MS, int(stream.at_ms[-1]) - WEEK_MS + 2 * DAY_MS, WEEK_MS))
@@ -211,6 +245,8 @@ def judged(stream: Stream, good: int) -> None:
         ).score(stream.values[np.ix_(test, own)])
         week = f"week of {datetime.fromtimestamp(begin / 1_000, UTC):%d %B}"
         report(week, champion, stream, test)
+        if unaided is not None:
+            report("  rules alone", unaided.astype(np.float64), stream, test)
         print(f"  {model.name}: fitted to {len(train):,} rows in {took:.1f} s, scores {speed:,.0f} rows/s", flush=True)
     some = np.flatnonzero(~np.isnan(champion))
     report("champion", champion, stream, some)
@@ -220,6 +256,9 @@ def judged(stream: Stream, good: int) -> None:
         both[some] = places(rules[some]) + places(champion[some])
         report("rules", rules, stream, some)
         report("rules and champion", both, stream, some)
+    if unaided is not None:
+        report("rules alone", unaided.astype(np.float64), stream, some)
+        lifted(unaided, both, stream, some)
     half = len(some) // 2  # labels of the first half calibrate the second
     curve = calibrate(champion[some[:half]], stream.is_bad[some[:half]])
     for name, made in (("as it is", champion[some[half:]]), (curve.name, curve.of(champion[some[half:]]))):
@@ -257,7 +296,8 @@ def main() -> None:
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, python {sys.version.split()[0]}, one thread")
     stream = read(given.file, given.limit, given.cache, windowed if given.windows else decided)
     with threadpool_limits(1):
-        judged(with_terminals(stream), given.good)
+        unaided = None if given.windows else unaided_of(given.file, given.limit, given.cache)
+        judged(with_terminals(stream), given.good, unaided)
 
 
 if __name__ == "__main__":

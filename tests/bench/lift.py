@@ -11,7 +11,7 @@ here was given when the payment was decided.
 
 Caught value at 100 reviews a day: of the money of all bad payments of a day, the share among the 100 payments of the
 highest score; over all days from 1 June, all bad money counting alike. Rules and wet together: the sum of both scores'
-ranks among all payments judged. Lift: theirs over that of the rules alone.
+ranks among all payments judged. Lift: theirs over that of the rules alone, to which the wet side tells nothing.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from sidechain.models.wet.boosted_fit import fit
 from sidechain.models.wet.examples import Label
 from sidechain.models.wet.inputs import columns
 from sidechain.models.wet.training import Training
-from tests.bench.champion import REVIEWS, WEEK_MS, Stream, caught, decided, places, read, report, with_terminals
+from tests.bench.champion import WEEK_MS, Stream, decided, lifted, places, read, report, unaided_of, with_terminals
 from tests.bench.payments_rows import DELAY_MS
 from tests.bench.payments_rules import SPLIT_MS
 
@@ -87,8 +87,8 @@ def looped(stream: Stream, seed: int) -> np.ndarray:
     return score
 
 
-def told(stream: Stream, champion: np.ndarray) -> None:
-    """Week by week and overall, beside the rules."""
+def told(stream: Stream, champion: np.ndarray, unaided: np.ndarray) -> None:
+    """Week by week and overall, beside the rules with the terminal's risk, and beside the rules alone."""
     rules = stream.score_bp.astype(np.float64)
     some = np.flatnonzero((stream.at_ms >= SPLIT_MS) & ~np.isnan(champion))
     both = np.zeros(len(rules))
@@ -98,13 +98,15 @@ def told(stream: Stream, champion: np.ndarray) -> None:
         if len(week):
             report(f"champion, {datetime.fromtimestamp(begin / 1_000, UTC):%d %B}", champion, stream, week)
             report("  rules", rules, stream, week)
-    for name, score in (("champion", champion), ("rules", rules), ("rules and champion", both)):
+    every = {
+        "champion": champion,
+        "rules": rules,
+        "rules and champion": both,
+        "rules alone": unaided.astype(np.float64),
+    }
+    for name, score in every.items():
         report(name, score, stream, some)
-    alone, together = caught(rules, stream, some), caught(both, stream, some)
-    print(
-        f"lift at {REVIEWS} reviews a day: {together:.3f} of the bad money with rules and wet, {alone:.3f} by rules"
-        f" alone: {together / alone:.2f} times"
-    )
+    lifted(unaided, both, stream, some)
 
 
 def main() -> None:
@@ -118,7 +120,7 @@ def main() -> None:
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, python {sys.version.split()[0]}, one thread")
     stream = read(given.file, given.limit, given.cache, decided)
     with threadpool_limits(1):
-        told(stream, looped(stream, given.seed))
+        told(stream, looped(stream, given.seed), unaided_of(given.file, given.limit, given.cache))
 
 
 if __name__ == "__main__":
