@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 from prometheus_client.metrics import MetricWrapperBase
 
+from sidechain.agents.watching_metrics import QueueMetrics
 from sidechain.models.dry.budget import REASONS as BUDGET_REASONS
 from sidechain.models.dry.governance import Answer
 from sidechain.models.dry.governance import Event as TripwireEvent
@@ -145,6 +146,8 @@ class DryMetrics:
         self.halted = gauge("lanes_halted", "Lanes that stand still: refused by their log, or failing twice alone.")
         self.lanes = gauge("lanes", "Shards this worker decides at the moment.")
         self.lag = gauge("lag_records", "Input records not yet decided, over this worker's partitions.")
+        self.fullest = gauge("fullest_records", "Records that wait in the partition with most.")
+        self.partitions = gauge("partitions", "Partitions this worker reads.")
         self.last_commit = gauge("last_commit_timestamp_seconds", "When this worker last committed a batch.")
         self.keys = gauge("state_keys", "Keys remembered, over this worker's partitions.")
         self.accounted = counter(
@@ -169,17 +172,18 @@ class DryMetrics:
         self.subjects = gauge("learned_subjects", "Subjects of learned signals this worker knows something of.")
 
 
-class TapMetrics:
+class TapMetrics(QueueMetrics):
     """What the tap tells."""
 
     def __init__(self, registered: CollectorRegistry) -> None:
+        super().__init__(registered, ("decisions",))
         taps = Counter(
             "sidechain_taps_total",
             "Decisions seen by the tap, by what became of them.",
             ["result"],
             registry=registered,
         )
-        self.taps = _bound(taps, ("sent", "sampled_out", "dropped"))
+        self.taps = _bound(taps, ("sent", "sampled_out", "shed", "dropped"))
         self.cases = Counter(
             "sidechain_tap_cases_total", "Decisions and labels passed on to be learned of.", registry=registered
         )
@@ -189,10 +193,11 @@ class TapMetrics:
         self.lag = Gauge("sidechain_tap_lag_records", "Decisions the tap has not read yet.", registry=registered)
 
 
-class WetMetrics:
+class WetMetrics(QueueMetrics):
     """What the wet worker tells, but for its panel (`agents.wet.panel_metrics`)."""
 
     def __init__(self, registered: CollectorRegistry) -> None:
+        super().__init__(registered, ("taps", "scores"))
         self.registered = registered
         self.panel: Any = None  # its series, once a worker has a panel
 

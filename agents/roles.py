@@ -67,7 +67,16 @@ def wet(setting: Setting) -> Role:
     step_back(config.wet_nice)
     metrics = WetMetrics(setting.registered)
     files = ModelFiles(config.models_folder)
-    worker = WetWorker(setting.app, setting.policy, setting.options, config.topic, config.topic_prefix, metrics, files)
+    worker = WetWorker(
+        setting.app,
+        setting.policy,
+        setting.options,
+        config.topic,
+        config.topic_prefix,
+        metrics,
+        files,
+        max_lag=config.wet_max_lag,
+    )
     return Role(worker.run)
 
 
@@ -109,6 +118,52 @@ def trainer(setting: Setting) -> Role:
     step_back(config.wet_nice)
     files, metrics = ModelFiles(config.models_folder), TrainerMetrics(setting.registered)
     worker = TrainerWorker(setting.policy, files, setting.options, config.topic, config.topic_prefix, metrics)
+    return Role(worker.run)
+
+
+def optimizer(setting: Setting) -> Role:
+    """Names what holds up the pipeline, and proposes what would help."""
+    from sidechain.agents.proposals import propose
+    from sidechain.agents.reader import Reader
+    from sidechain.agents.watching_metrics import OptimizerMetrics
+    from sidechain.agents.wet.optimizer import OptimizerWorker
+    from sidechain.agents.wet.scrape import scraped, targets
+    from sidechain.models.wet.remedies import Given
+
+    config = setting.config
+    step_back(config.wet_nice)
+    worker = OptimizerWorker(
+        setting.policy.name,
+        Given(config.batch_max_records, setting.policy.wet.sample_bp),
+        partial(scraped, targets(config.metrics_targets)),
+        partial(propose, config),
+        OptimizerMetrics(setting.registered),
+        Reader(setting.options, config.topic("human.proposals")),
+    )
+    return Role(worker.run)
+
+
+def sentinel(setting: Setting) -> Role:
+    """Puts alerts together to incidents, and tells of them."""
+    from sidechain.agents.watching_metrics import SentinelMetrics
+    from sidechain.agents.wet.http import address
+    from sidechain.agents.wet.scrape import scraped, targets
+    from sidechain.agents.wet.sentinel import SentinelWorker, Sources
+    from sidechain.agents.wet.webhook import Webhook
+
+    config = setting.config
+    step_back(config.wet_nice)
+    metrics = SentinelMetrics(setting.registered)
+    prometheus = None
+    if config.prometheus_url is not None:
+        prometheus = address(config.prometheus_url.rstrip("/") + "/api/v1/alerts", "prometheus_url")
+    webhook = None
+    if config.webhook_url is not None:
+        where = address(config.webhook_url, "webhook_url")
+        webhook = Webhook(where, config.webhook_secret_file, metrics.webhook)
+    scrape = partial(scraped, targets(config.metrics_targets)) if config.metrics_targets else None
+    sources = Sources(scrape, prometheus, metrics.prometheus)
+    worker = SentinelWorker(sources, webhook, setting.options, config.topic, config.topic_prefix, metrics)
     return Role(worker.run)
 
 

@@ -65,9 +65,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     # The wet side.
     tap_max_lag: Count = 100_000  # records the tap may lag before it skips ahead
+    wet_max_lag: Count = 100_000  # taps of a partition that may wait; then the older half of them is dropped
     wet_nice: Annotated[int, Meta(ge=0, le=19)] = 10  # how far tap and wet worker step back for others on the machine
     pseudonym_key_file: Path | None = None
     models: Path | None = None  # folder of models and their cards; None: `models` in the data folder
+
+    # Watching.
+    metrics_targets: str = ""  # where workers serve /metrics: ports here, host:port or URLs, several with commas
+    prometheus_url: str | None = None  # whose alerts the sentinel hears, too
+    webhook_url: str | None = None  # where the sentinel tells of incidents; None: on the topic alone
+    webhook_secret_file: Path | None = None  # sent as a bearer token
 
     # Metrics.
     metrics_host: str = "127.0.0.1"

@@ -4,8 +4,8 @@ It reads the sealed decisions as any consumer does, in a process and a group of 
 on it and a dead tap costs a decision nothing. Of each decision it passes on id, key, time, action, trust and the
 features the pack declares, with the values of signals learned from outcomes; never the payload. Personal values leave
 under a pseudonym, and a feature computed from the text of a personal field does not leave at all. It would rather drop
-than fall behind: a share (`wet.sample_bp`) is chosen by position, and beyond `tap_max_lag` records it skips ahead; both
-are counted.
+than fall behind: a share (`wet.sample_bp`) is chosen by position, and beyond `tap_max_lag` records it skips ahead;
+before that it passes less and less of the sample (`models.wet.overflow`). All of it is counted.
 
 How decisions turned out leaves as cases, for the scorers. Where the pack has a signal learned from outcomes, decisions
 leave a second time too, for the aggregator: what the signal is of. Of cases none is sampled out.
@@ -13,6 +13,7 @@ leave a second time too, for the aggregator: what the signal is of. Of cases non
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 from zlib import crc32
@@ -24,12 +25,14 @@ from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.pseudonym import Pseudonyms
 from sidechain.agents.subjects import KEY_MAX_BYTES, signal_key, subject_names
 from sidechain.agents.wet.feed import UNREADABLE, Feed, Out, Publisher
+from sidechain.agents.wet.overflow import QueueGuard
 from sidechain.models.policy import EventSchema, Feature, Policy
 from sidechain.topics.records import Case, Tap, encode
 
 log = logging.getLogger(__name__)
 
 WHOLE_BP: Final = 10_000
+Fate = Literal["sent", "sampled_out", "shed"]
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -103,9 +106,16 @@ class Mask:
         self._scores_outcomes = policy.wet.uses_outcomes
         self._learned = frozenset(one.name for one in policy.signals if one.learn is not None)
 
+    def fate(self, partition: int, entry: Decision, passed_bp: int = WHOLE_BP) -> Fate:
+        """Whether the decision is in the sample, and in what may pass of it. `passed_bp`: the share that may."""
+        place = crc32(b"%d:%d" % (partition, entry.seq)) % WHOLE_BP
+        if place >= self._sample_bp:
+            return "sampled_out"
+        return "sent" if place * WHOLE_BP < self._sample_bp * passed_bp else "shed"
+
     def tap(self, partition: int, entry: Decision) -> Tap | None:
         """The tap of one decision; None when it is not in the sample."""
-        if crc32(b"%d:%d" % (partition, entry.seq)) % WHOLE_BP >= self._sample_bp:
+        if self.fate(partition, entry) != "sent":
             return None
         return Tap(
             id=self._id(entry.id),
@@ -187,6 +197,7 @@ class TapWorker:
         self._metrics = metrics
         self._topic, self._cases = name("wet.taps"), name("wet.cases")
         self._publisher = Publisher(options)
+        self._guard = None if max_lag is None else QueueGuard(metrics, "decisions", max_lag)
         self._feed = Feed(
             app,
             self._publisher,
@@ -194,6 +205,7 @@ class TapWorker:
             topic=name("dry.decisions"),
             group=f"{group}tap",
             max_lag=max_lag,
+            guard=self._guard,
             max_records=max_records,
         )
         self._skipped = 0
@@ -212,12 +224,17 @@ class TapWorker:
         async for batch in batches:
             entries = self._entries(batch.records)
             decisions = [one for _, one in entries if isinstance(one, Decision)]
-            taps = [tap for one in decisions if (tap := self._mask.tap(batch.partition, one)) is not None]
+            passed_bp = WHOLE_BP if self._guard is None else self._guard.passed_bp
+            fates = [self._mask.fate(batch.partition, one, passed_bp) for one in decisions]
+            passed = [one for one, fate in zip(decisions, fates, strict=True) if fate == "sent"]
+            taps = [tap for one in passed if (tap := self._mask.tap(batch.partition, one)) is not None]
             cases = [case for at, one in entries if (case := self._mask.case(batch.partition, at, one)) is not None]
             outs = [Out(self._topic, one.key.encode(), encode(one)) for one in taps]
             await batch.commit([*outs, *(Out(self._cases, key, encode(one)) for key, one in cases)])
-            self._metrics.taps["sent"].inc(len(taps))
-            self._metrics.taps["sampled_out"].inc(len(decisions) - len(taps))
+            for fate, count in Counter(fates).items():
+                self._metrics.taps[fate].inc(count)
+            if self._guard is not None and (shed := fates.count("shed")):
+                self._guard.dropped(shed)
             self._metrics.cases.inc(len(cases))
 
     def _entries(self, records: Any) -> list[tuple[int, Decision | Settlement]]:
@@ -236,5 +253,7 @@ class TapWorker:
 
     def _measure(self, feed: Feed) -> None:
         self._metrics.lag.set(feed.lag)
+        self._metrics.fullest.set(feed.fullest)
+        self._metrics.partitions.set(feed.partitions)
         self._metrics.taps["dropped"].inc(feed.skipped - self._skipped)
         self._skipped = feed.skipped

@@ -1,6 +1,6 @@
 """One process, one role: what every worker does around its work.
 
-    sidechain worker dry|tap|wet|aggregator|shadow     until SIGTERM or SIGINT
+    sidechain worker dry|tap|wet|…                     until SIGTERM or SIGINT
 
 A signal stops the intake; what is under way is finished within `shutdown_timeout_s`, then the group is left. Exit
 codes: 0 stopped as told, 2 and 3 with a sentence that says what to do, 70 for a fault of ours, with its traceback.
@@ -25,6 +25,7 @@ from sidechain.agents.metrics import registry, serve
 from sidechain.agents.problems import EnvironmentProblem, Problem, UsageProblem
 from sidechain.agents.pseudonym import read_secret
 from sidechain.agents.settings import Config
+from sidechain.agents.watching_metrics import Processor
 from sidechain.models.pack_file import load_file, load_pack
 from sidechain.models.policy import Policy
 
@@ -108,6 +109,7 @@ def _is_of_the_cluster(fault: Exception) -> bool:
 
 async def _work(name: str, make: Callable[[Setting], Role], policy: Policy, config: Config) -> None:
     registered = registry()
+    Processor(registered)
     if config.metrics_port:
         _serve(registered, config)
     stop = asyncio.Event()

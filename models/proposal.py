@@ -27,6 +27,7 @@ RECORD_MAX_BYTES: Final = 2_000_000  # below what the topic takes
 WORDS_AT_MOST: Final = 200  # of a change; more are counted
 TEXT_MAX: Final = 4_000  # characters of an author's or a reason's text
 _REF: Final = re.compile(r"([a-z][a-z0-9_]*)@([0-9]+):([0-9a-f]{12})")
+_SETTING: Final = re.compile(r"[a-z]+\.[a-z_]+")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -68,11 +69,22 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     words: tuple[str, ...]
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a back-test, a shadow or a trial found."""
+class Operation(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="operation", forbid_unknown_fields=True
+):
+    """The pipeline is to be run otherwise. Whoever agrees does it; no worker obeys this."""
 
-    kind: Literal["backtest", "shadow", "trial"]
-    policy: str  # the candidate it is about; of a trial, the model
+    setting: str  # a stage and what of it: `wet.workers`, `tap.tap_sampling`
+    value: str  # what it is to be
+    replaces: str | None  # what it is now
+    words: tuple[str, ...]
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a back-test, a shadow, a trial or a look at the pipeline found."""
+
+    kind: Literal["backtest", "shadow", "trial", "snapshot"]
+    policy: str  # the candidate it is about; of a trial, the model; of a snapshot, the proposal's target
     verdict: Word
     why: tuple[str, ...]
     figures: dict[
@@ -85,7 +97,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     v: int = VERSION
     pack: str
-    change: PolicyText | ListRows | ModelFile
+    change: PolicyText | ListRows | ModelFile | Operation
     author: str
     why: str
     evidence: tuple[Evidence, ...] = ()
@@ -100,14 +112,16 @@ class Proposal(Draft, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def target(self) -> str:
-        """What would be in force: the reference of a policy or a list, or the name of a model."""
+        """What would be in force: the reference of a policy or a list, the name of a model, or a setting's value."""
         match self.change:
             case PolicyText(policy=name) | ListRows(list=name) | ModelFile(model=name):
                 return name
+            case Operation(setting=setting, value=value):
+                return f"{setting}={value}"
 
     @property
     def kind(self) -> str:
-        """What sort of change it is: `policy`, `list`, `model`."""
+        """What sort of change it is: `policy`, `list`, `model`, `operation`."""
         return str(self.change.__struct_config__.tag)
 
 
@@ -208,6 +222,9 @@ def _faults(one: Proposal) -> Sequence[str]:
         is_its_name = change.model == f"{change.slot}-{change.version}:{change.digest[:8]}"
         if not all(_DIGEST.fullmatch(each) for each in digests) or not is_its_name:
             found.append(f"{change.model} is not the name of a model with SHA-256 {change.digest[:16]}")
+    elif isinstance(change, Operation):
+        if change.value == change.replaces or not _SETTING.fullmatch(change.setting):
+            found.append(f"{change.setting}={change.value} is no change of how a stage is run")
     elif _DIGEST.fullmatch(change.digest) is None or not change.list.endswith(f":{change.digest[:12]}"):
         found.append(f"{change.list} is not the name of rows with SHA-256 {change.digest[:16]}")
     found += [

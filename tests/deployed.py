@@ -22,6 +22,7 @@ from sidechain.agents.metrics import (
     WetMetrics,
     registry,
 )
+from sidechain.agents.watching_metrics import OptimizerMetrics, Processor, SentinelMetrics
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -34,6 +35,8 @@ METRICS = {
     "shadow": ShadowMetrics,
     "drift": DriftMetrics,
     "trainer": TrainerMetrics,
+    "optimizer": OptimizerMetrics,
+    "sentinel": SentinelMetrics,
 }
 _OURS = re.compile(r"\bsidechain_\w+")
 
@@ -46,6 +49,7 @@ def from_yaml(path: str) -> Any:
 def registered(role: str) -> CollectorRegistry:
     """The registry of a worker that has seen nothing yet."""
     made = registry()
+    Processor(made, lambda: (0.0, 0.0))
     METRICS[role](made)
     return made
 

@@ -285,6 +285,32 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any]  # the figures behind it
 
 
+class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`alerts`: alerts that belong together, and where to begin. Key: `id`; the newest record of one counts.
+
+    {"kind":"incident","id":"inc-<16 hex>","at":807256861000,"began":807256861000,"severity":"ticket","state":"open",
+     "cause":"drift","stage":"wet","summary":"…","rules":["InputDrift"],"alerts":1,"suppressed":0,"labels":{…},
+     "because":[],"triage":["…"],"links":["…"]}
+    """
+
+    kind: str = "incident"
+    id: str
+    at: int  # of its newest alert, ms, as the broker stamped it
+    began: int  # of its first
+    severity: Severity  # of its worst alert
+    state: Literal["open", "over"]
+    cause: str | None
+    stage: str | None
+    summary: str
+    rules: tuple[str, ...]  # in the order they came
+    alerts: int  # different ones
+    suppressed: int  # left out because there were too many
+    labels: dict[str, str]  # what all its alerts share
+    because: tuple[str, ...]  # why the others were put to the first
+    triage: tuple[str, ...]  # where to begin, in sentences
+    links: tuple[str, ...]  # where to read on, paths in this repository
+
+
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """The headers of `dry.deadletters`; key and value of the record are the original's own bytes."""
 
@@ -455,6 +481,7 @@ __all__ = [
     "Entry",
     "EpochEntry",
     "GapEntry",
+    "IncidentRecord",
     "LearnedSignal",
     "Letter",
     "Level",

@@ -202,5 +202,7 @@ def _figures(piece: Evidence) -> str:
     told = piece.figures
     if piece.kind == "trial":
         return f"beside {told.get('beside')}; `sidechain models show` prints the card"
+    if piece.kind == "snapshot":
+        return f"{told.get('stage')}: {told.get('lag'):,} records wait, {told.get('lag_s')} s of work"
     stake = f", {told['stake']} {told.get('value', 0):,}" if told.get("stake") else ""
     return f"{told.get('inputs', 0):,} inputs, {told.get('flips', 0):,} flip{stake}"

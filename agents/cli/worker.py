@@ -1,5 +1,6 @@
-"""`sidechain worker dry|tap|wet|aggregator|trainer|shadow`: the processes that decide, listen, learn and compare."""
+"""`sidechain worker dry|tap|wet|…`: the processes that decide, listen, learn, compare and watch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,10 @@ from sidechain.agents.cli.connection import Connection
 
 MetricsPort = Annotated[
     int | None, typer.Option("--metrics-port", metavar="PORT", help="Serve /metrics here, on loopback.")
+]
+Targets = Annotated[
+    str | None,
+    typer.Option(metavar="PLACES", help="Where workers serve /metrics: ports here, host:port, URLs; commas between."),
 ]
 KeyFile = Annotated[
     str | None, typer.Option("--pseudonym-key-file", metavar="FILE", help="The secret pseudonyms are made with.")
@@ -69,6 +74,33 @@ def trainer(options: WorkerOptions) -> None:
     _work("trainer", options)
 
 
+def optimizer(metrics_targets: Targets = None, *, options: WorkerOptions) -> None:
+    """Name what holds up the pipeline, from a look at every worker each ten seconds, and propose what would help.
+
+    It changes nothing: `sidechain proposals list` shows what it asks for, and a person does it.
+    """
+    _work("optimizer", options, {"metrics_targets": metrics_targets})
+
+
+def sentinel(
+    metrics_targets: Targets = None,
+    prometheus_url: Annotated[
+        str | None, typer.Option("--prometheus-url", metavar="URL", help="Hear what fires there, too.")
+    ] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option("--webhook-url", metavar="URL", help="Tell of incidents there, as Alertmanager does.")
+    ] = None,
+    *,
+    options: WorkerOptions,
+) -> None:
+    """Put alerts that belong together to incidents, and tell of each once, with where to begin, until SIGTERM.
+
+    It hears `alerts`, what workers show of themselves, and a Prometheus, where these are named. It acts on nothing.
+    """
+    watching = {"metrics_targets": metrics_targets, "prometheus_url": prometheus_url, "webhook_url": webhook_url}
+    _work("sentinel", options, watching)
+
+
 def shadow(
     candidate: Annotated[
         list[Path], typer.Option(metavar="FILE", help="The pack file of a candidate; repeat for more, up to 8.")
@@ -87,8 +119,8 @@ def shadow(
     _work("shadow", options, candidates=candidate, value=value)
 
 
-def _work(role: str, options: WorkerOptions, **more: Any) -> None:
+def _work(role: str, options: WorkerOptions, settings: Mapping[str, Any] | None = None, **more: Any) -> None:
     from sidechain.agents import roles
     from sidechain.agents.worker import work
 
-    raise typer.Exit(work(role, partial(getattr(roles, role), **more), options.settings()))
+    raise typer.Exit(work(role, partial(getattr(roles, role), **more), options.settings(**(settings or {}))))

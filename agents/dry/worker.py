@@ -220,7 +220,10 @@ class DryWorker:
         governors = [fold.governor for one in held for fold in one.folds.values() if fold.governor is not None]
         self._metrics.downgraded.set(sum(one.tripwire.is_downgraded for one in governors))
         self._metrics.held_bp.set(min((one.held_bp for one in governors), default=0))
-        self._metrics.lag.set(sum([await one.lag() for one in self._lanes.values()]))
+        lags = [await one.lag() for one in self._lanes.values()]
+        self._metrics.lag.set(sum(one.records for one in lags))
+        self._metrics.fullest.set(max((depth for one in lags for depth in one.events.values()), default=0))
+        self._metrics.partitions.set(sum(len(one.folds) for one in held))
         read = sum(table.read for one in held for table in one.side.tables.values())
         self._metrics.metadata.inc(max(0, read - self._metadata_read))
         self._metadata_read = read

@@ -67,13 +67,13 @@ class Events:
         """The offset behind the last record `poll` returned, and behind markers that follow it."""
         return await self._consumer.position(self._tps[partition])  # type: ignore[no-any-return]
 
-    async def lag(self) -> int:
-        """Records that are there and were not read yet."""
-        behind = 0
+    async def lags(self) -> dict[int, int]:
+        """Records of each partition that are there and were not read yet."""
+        behind = {}
         for tp in self._consumer.assignment():
             end = self._consumer.last_stable_offset(tp)
             if end is not None and end >= 0:
-                behind += max(0, end - await self._consumer.position(tp))
+                behind[tp.partition] = max(0, end - await self._consumer.position(tp))
         return behind
 
 

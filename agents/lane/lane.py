@@ -15,7 +15,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import ConsumerStoppedError, KafkaError
@@ -47,6 +47,13 @@ Input = tuple[str, int]  # logical topic, partition
 Records = Mapping[int, Sequence[ConsumerRecord]]
 Sides = Mapping[str, Records]  # by logical topic
 NOTHING: Final[Sides] = {one: {} for one in CO_PARTITIONED}
+
+
+class Lag(NamedTuple):
+    """What a lane has not decided yet."""
+
+    records: int  # of all its inputs
+    events: Mapping[int, int]  # events, by partition
 
 
 class Lane:
@@ -122,15 +129,16 @@ class Lane:
         else:
             self._batch.fail(fault)
 
-    async def lag(self) -> int:
+    async def lag(self) -> Lag:
         """Records of the shard that are not decided yet."""
         if self.held is None or not self._is_deciding:
-            return 0
+            return Lag(0, {})
         try:
             held = self.held
-            return await held.events.lag() + await held.outcomes.lag() + await held.transfers.lag()
+            events = await held.events.lags()
+            return Lag(sum(events.values()) + await held.outcomes.lag() + await held.transfers.lag(), events)
         except (KafkaError, ConsumerStoppedError):  # the lane was ended while we asked
-            return 0
+            return Lag(0, {})
 
     async def _run(self) -> None:
         while not self._stopping.is_set():

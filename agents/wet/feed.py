@@ -10,7 +10,7 @@ within BATCH_S ends the worker; a feed that may skip (`max_lag`) jumps forward a
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
 from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.wet.overflow import QueueGuard
 
 log = logging.getLogger(__name__)
 
@@ -150,19 +151,24 @@ class Feed:
         max_records: int = 2_000,
         max_lag: int | None = None,
         beside: Sequence[str] = (),
+        guard: QueueGuard | None = None,
         opened: Callable[[Sequence[int]], Awaitable[None]] = _nothing,
     ) -> None:
         """`app`: the Faust app. `max_lag`: further behind than this, skip. `beside`: topics with as many partitions, of
-        which the same ones are held. `opened`: told after every rebalance which partitions are held now, before their
-        first batch: others may have had them meanwhile."""
+        which the same ones are held. `guard`: told how much waits of `topic`, and asked what is to go. `opened`: told
+        after every rebalance which partitions are held now, before their first batch: others may have had them
+        meanwhile."""
         self.batches = app.channel(maxsize=16)
         self.lag = 0
         self.skipped = 0
+        self.fullest = 0  # records that wait in the partition with most
+        self.partitions = 0
         self._topic = topic
         self._topics = (topic, *beside)
         self._publisher = publisher
         self._max_records = max_records
         self._max_lag = max_lag
+        self._guard = guard
         self._opened = opened
         self._held: list[int] = []
         self._under_way: list[Batch] = []
@@ -196,7 +202,7 @@ class Feed:
                     self._held = sorted({tp.partition for tp in self._consumer.assignment()})
                     await self._opened(self._held)
                 await self._round({tp: records for tp, records in got.items() if tp.partition in self._held})
-                self._measure()
+                await self._measure()
                 rounds(self)
         finally:
             await self._consumer.stop()
@@ -228,20 +234,37 @@ class Feed:
             # The partitions moved meanwhile: their next owner reads these records once more.
             log.info("offsets of %s not committed, the group is rebalancing: %s", self._topic, type(fault).__name__)
 
-    def _measure(self) -> None:
+    async def _measure(self) -> None:
         """How far behind the feed is; skips ahead where it may and must."""
-        self.lag = 0
+        places = dict(self._places())
+        over = self._guard.look(asyncio.get_running_loop().time(), places) if self._guard is not None else []
+        skipped = self.skipped
+        for partition, (position, end) in places.items():
+            behind = max(end - position, 0)
+            if self._max_lag is not None and (behind > self._max_lag or partition in over):
+                # Half of what may wait, or of what does, so that the next skip is not one record away.
+                places[partition] = self._skip(partition, position, end, min(behind, self._max_lag) // 2)
+        depths = [max(end - position, 0) for position, end in places.values()]
+        self.lag, self.fullest, self.partitions = sum(depths), max(depths, default=0), len(places)
+        if self._guard is not None and (self.skipped > skipped or self._guard.is_over):
+            self._guard.dropped(self.skipped - skipped)
+            await self._commit({TopicPartition(self._topic, one): place[0] for one, place in places.items()})
+            self._guard.forced()
+
+    def _places(self) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Position and end of each partition of the feed's own topic that both are known of."""
         for tp in self._consumer.assignment():
             end = self._consumer.last_stable_offset(tp)
             state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001 - no public call
             if end is None or end < 0 or not state.has_valid_position:  # tells the position without waiting for it
                 continue
-            behind = max(end - state.position, 0)
-            if self._max_lag is not None and behind > self._max_lag:
-                # Half the bound, so that the next skip is not one record away.
-                target = end - self._max_lag // 2
-                self.skipped += target - state.position
-                self._consumer.seek(tp, target)
-                log.warning("%s/%d: %d behind, skipped to %d", self._topic, tp.partition, behind, target)
-                behind = end - target
-            self.lag += behind
+            if tp.topic == self._topic:
+                yield tp.partition, (state.position, end)
+
+    def _skip(self, partition: int, position: int, end: int, kept: int) -> tuple[int, int]:
+        """Leave out all but the newest `kept` records."""
+        target = end - kept
+        self.skipped += target - position
+        self._consumer.seek(TopicPartition(self._topic, partition), target)
+        log.warning("%s/%d: %d behind, skipped to %d", self._topic, partition, end - position, target)
+        return target, end

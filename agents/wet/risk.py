@@ -63,6 +63,11 @@ class RiskAgent:
         """How many entities are remembered."""
         return sum(map(len, self._risks.values()))
 
+    @property
+    def fullest(self) -> int:
+        """How many are remembered in the partition with most."""
+        return max(map(len, self._risks.values()), default=0)
+
     async def open(self, held: Sequence[int]) -> None:
         """These partitions are ours now; what is known about them is rebuilt from the topics."""
         risks = {one: risk.Risks(self._policy.wet, self._policy.event.max_step_ms) for one in held}

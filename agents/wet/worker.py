@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import ConsumerRecord
 
@@ -18,6 +18,7 @@ from sidechain.agents.wet.anomaly import CHAMPION, Scorer
 from sidechain.agents.wet.bounded import or_end, within
 from sidechain.agents.wet.feed import Feed, Out, Publisher
 from sidechain.agents.wet.fitter import Fitter
+from sidechain.agents.wet.overflow import QueueGuard
 from sidechain.agents.wet.panel_metrics import PanelMetrics, PanelSeries
 from sidechain.agents.wet.past import Past
 from sidechain.agents.wet.promotions import Promotions
@@ -25,9 +26,12 @@ from sidechain.agents.wet.risk import Names, RiskAgent
 from sidechain.models.policy import Policy
 from sidechain.models.wet.experts.champion import ChampionSlot
 from sidechain.models.wet.inputs import columns
+from sidechain.models.wet.risk import MAX_ENTITIES
 from sidechain.topics.records import encode
 
 log = logging.getLogger(__name__)
+
+MAX_LAG: Final = 100_000
 
 
 class WetWorker:
@@ -42,10 +46,13 @@ class WetWorker:
         group: str,
         metrics: WetMetrics,
         files: ModelFiles | None = None,
+        *,
+        max_lag: int = MAX_LAG,
     ) -> None:
         """`options`: aiokafka's connection settings. `name`: topic of a logical name. `group`: prefix of the groups.
 
-        `files`: where promoted models lie; None: nobody can be champion.
+        `files`: where promoted models lie; None: nobody can be champion. `max_lag`: taps of a partition that may wait
+        before the older half of them is dropped.
         """
         self._metrics = metrics
         self._unreadable = 0  # as told to the metrics
@@ -77,6 +84,8 @@ class WetWorker:
             options,
             topic=name("wet.taps"),
             beside=[name("wet.cases")],
+            max_lag=max_lag,
+            guard=QueueGuard(metrics, "taps", max_lag),
             group=f"{group}wet.anomaly",
             opened=self._past.open,
         )
@@ -85,6 +94,8 @@ class WetWorker:
             self._publisher,
             options,
             topic=name("wet.scores"),
+            # Watched and never cut short: what was thought is told.
+            guard=QueueGuard(metrics, "scores", max_lag, table=lambda: (self.risk.fullest, MAX_ENTITIES)),
             group=f"{group}wet.risk",
             opened=self.risk.open,
         )
@@ -148,5 +159,7 @@ class WetWorker:
         self._unreadable = unreadable
         self._panel_metrics.tell()
         self._metrics.lag.set(self._taps.lag + self._scores.lag)
+        self._metrics.fullest.set(max(self._taps.fullest, self._scores.fullest))
+        self._metrics.partitions.set(self._taps.partitions)
         self._metrics.entities.set(self.risk.entities)
         self._metrics.model_version.set(self.scorer.model.version if self.scorer.model else 0)

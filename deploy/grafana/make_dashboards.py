@@ -1,15 +1,16 @@
-"""The dashboards are a program: `python deploy/grafana/make_dashboards.py` writes dashboards/sidechain.json; for
-packs with budgets dashboards/budgets.json, and for where a shadow runs dashboards/shadow.json.
+"""The dashboards are a program: `python deploy/grafana/make_dashboards.py` writes dashboards/sidechain.json and
+watch.json; for packs with budgets dashboards/budgets.json, and for where a shadow runs dashboards/shadow.json.
 
 Names of metrics come from the objects of agents/metrics.py, so a renamed metric renames its panels, and a metric that
 is gone stops the generator. The JSON is committed, because who deploys it needs neither Python nor the builder; a test
 generates it again and compares.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from string import ascii_uppercase
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -39,6 +40,7 @@ from sidechain.agents.metrics import (
     TrainerMetrics,
     WetMetrics,
 )
+from sidechain.agents.watching_metrics import OptimizerMetrics, Processor, QueueMetrics, SentinelMetrics
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -70,8 +72,14 @@ WET: Final = WetMetrics(CollectorRegistry())
 AGGREGATOR: Final = AggregatorMetrics(CollectorRegistry())
 SHADOW: Final = ShadowMetrics(CollectorRegistry())
 TRAINER: Final = TrainerMetrics(CollectorRegistry())
+QUEUES: Final = QueueMetrics(CollectorRegistry(), ("decisions", "taps", "scores"))
+OPTIMIZER: Final = OptimizerMetrics(CollectorRegistry())
+SENTINEL: Final = SentinelMetrics(CollectorRegistry())
+PROCESSOR, PROCESSOR_WAIT = (
+    f"{one.name}_total" for one in Processor(CollectorRegistry(), lambda: (0.0, 0.0)).collect()
+)
 
-Metric = MetricWrapperBase | Mapping[str, MetricWrapperBase]
+Metric = MetricWrapperBase | Mapping[Any, MetricWrapperBase]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,6 +370,120 @@ TRAINER_ROW: Final = (
     ),
 )
 
+
+def most_by(labels: Sequence[str], metric: Metric, names: Sequence[str], *, right_axis: str | None = None) -> Query:
+    """A gauge by some of its labels, the largest of all selected workers."""
+    legend = ": ".join(f"{{{{{one}}}}}" for one in labels)
+    expression = f"max by ({', '.join(labels)}) ({stored_name(metric)}{SELECTED})"
+    return Query(expression=expression, legend=legend, names=tuple(names), right_axis=right_axis)
+
+
+def share_by_job(name: str, what: str) -> Query:
+    """Seconds a second, a line for each role."""
+    rate = f"rate({name}{SELECTED}[$__rate_interval])"
+    return Query(expression=f"sum by (job) ({rate})", legend=f"{{{{job}}}} {what}", names=())
+
+
+PIPELINE_ROW: Final = (
+    Graph(
+        title="Work waiting by stage",
+        description="Seconds of work before each stage at its present pace, and what is expected of it in a minute. "
+        "A burst is worked off; what only grows is a bottleneck.",
+        unit=SECONDS,
+        queries=(
+            most_by(["stage"], OPTIMIZER.lag, ()),
+            Query(
+                expression=f"max by (stage) ({stored_name(OPTIMIZER.ahead)}{SELECTED})",
+                legend="{{stage}} in a minute",
+                names=(),
+            ),
+        ),
+        width=12,
+    ),
+    Graph(
+        title="Bottleneck",
+        description="1 while the optimizer names a stage that holds up the pipeline, and the cause. Below it what "
+        "became of its proposals: written, held back because there was one a moment ago, or none that would help.",
+        unit=COUNT,
+        queries=(most_by(["stage", "cause"], OPTIMIZER.bottleneck, ()), rate_by("result", OPTIMIZER.proposals)),
+        width=12,
+    ),
+    Graph(
+        title="Records done by stage",
+        description="Records a second. A stage does fewer than the one before it, where it is sampled or held up.",
+        unit=PER_SECOND,
+        queries=(most_by(["stage"], OPTIMIZER.rate, ()), rate_by("result", OPTIMIZER.looks)),
+    ),
+    Graph(
+        title="Processor by role",
+        description="Processors used, and how much of the time the first thread was ready to run and had none. A "
+        "worker that waits for a third of the time is starved.",
+        unit=COUNT,
+        queries=(share_by_job(PROCESSOR, "used"), share_by_job(PROCESSOR_WAIT, "waits")),
+    ),
+    Graph(
+        title="Overflow risk",
+        description="How near a queue of the wet side is to running over: 0 safe, 1 warning, 2 critical, 3 imminent; "
+        "and on the right how long its oldest record has waited.",
+        unit=COUNT,
+        queries=(
+            most_by(["queue"], QUEUES.overflow, ()),
+            Query(
+                expression=f"max by (queue) ({stored_name(QUEUES.age)}{SELECTED})",
+                legend="age of {{queue}}",
+                names=(),
+                right_axis=SECONDS,
+            ),
+        ),
+    ),
+    Graph(
+        title="Left out",
+        description="Records a second that were dropped or left out because a queue ran over, checkpoints forced for "
+        "the same reason, and records that wait in the fullest partition, on the right.",
+        unit=PER_SECOND,
+        queries=(
+            rate_by("queue", QUEUES.shed),
+            Query(
+                expression=f"sum by (queue) (rate({stored_name(QUEUES.forced)}{SELECTED}[$__rate_interval]))",
+                legend="checkpoint of {{queue}}",
+                names=(),
+            ),
+            now(QUEUES.fullest, "fullest partition", over="max", right_axis=COUNT),
+        ),
+        width=24,
+    ),
+)
+
+TOLD: Final = Query(
+    expression=f"sum(rate({stored_name(SENTINEL.told)}{SELECTED}[$__rate_interval]))",
+    legend="words written",
+    names=("words written",),
+    right_axis=PER_SECOND,
+)
+
+INCIDENT_ROW: Final = (
+    Graph(
+        title="Alerts by result",
+        description="Alerts the sentinel heard per second, by what became of them: began an incident, joined one, "
+        "repeated, resolved, too many of one rule, or the end of one that was never heard.",
+        unit=PER_SECOND,
+        queries=(rate_by("result", SENTINEL.alerts), rate_of(SENTINEL.unreadable, "unreadable")),
+    ),
+    Graph(
+        title="Incidents",
+        description="Incidents that are not over, and on the right how many words about them were written per second.",
+        unit=COUNT,
+        queries=(now(SENTINEL.open, "open"), now(SENTINEL.prometheus, "Prometheus silent"), TOLD),
+    ),
+    Graph(
+        title="Webhook by result",
+        description="Messages per second: sent, refused by the receiver, or dropped after six tries or because a "
+        "hundred wait. On the right what waits.",
+        unit=PER_SECOND,
+        queries=(rate_by("result", SENTINEL.webhook), now(SENTINEL.waiting, "waiting", right_axis=COUNT)),
+    ),
+)
+
 ROWS: Final = {"Dry": DRY_ROW, "Wet": WET_ROW, "Isolation": ISOLATION_ROW}
 
 
@@ -388,7 +510,7 @@ def panel(graph: Graph, number: int) -> timeseries.Panel:
         .height(10 if graph.width == 24 else 8)
         .span(graph.width)
     )
-    for letter, query in zip("ABCD", graph.queries, strict=False):
+    for letter, query in zip(ascii_uppercase, graph.queries, strict=False):
         made.with_target(
             prometheus.Dataquery()
             .ref_id(letter)
@@ -451,6 +573,12 @@ def trainer() -> dashboard.Dashboard:
     return board("sidechain-trainer", "Sidechain: trainer", says, {"Trainer": TRAINER_ROW})
 
 
+def watch() -> dashboard.Dashboard:
+    """The builder of the dashboard of those that watch."""
+    says = "Where the pipeline is held up, how near its queues are to running over, and what the sentinel made of it."
+    return board("sidechain-watch", "Sidechain: watch", says, {"Pipeline": PIPELINE_ROW, "Incidents": INCIDENT_ROW})
+
+
 def board(uid: str, title: str, says: str, rows: Mapping[str, Iterable[Graph]]) -> dashboard.Dashboard:
     """The builder of a whole dashboard."""
     made = (
@@ -480,7 +608,9 @@ def board(uid: str, title: str, says: str, rows: Mapping[str, Iterable[Graph]]) 
 def rendered() -> dict[str, str]:
     """The text of each file, by its name."""
     encode = JSONEncoder(sort_keys=True, indent=2).encode
-    return {f"{one.__name__}.json": encode(one().build()) + "\n" for one in (sidechain, budgets, shadow, trainer)}
+    return {
+        f"{one.__name__}.json": encode(one().build()) + "\n" for one in (sidechain, watch, budgets, shadow, trainer)
+    }
 
 
 if __name__ == "__main__":

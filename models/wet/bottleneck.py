@@ -124,6 +124,7 @@ def _told(past: Sequence[Stage], since_ms: int, at_ms: int) -> Bottleneck:
     figures = {
         "lag": now.lag,
         "lag_s": round(now.lag_s, 1),
+        "grown_per_s": round((now.lag - past[0].lag) / _SPAN_S, 1),
         "rate": round(_middle(past, lambda one: one.rate) or 0.0, 1),
         "hot": round(_middle(past, lambda one: one.hot) or 0.0, 3),
         "cpu": _middle(past, lambda one: one.cpu),

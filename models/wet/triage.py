@@ -34,7 +34,11 @@ RULES: Final[Mapping[str, Known]] = MappingProxyType(
         "SidechainShadowLag": Known("backlog", "shadow"),
         "SidechainOverflow": Known("backlog"),
         "SidechainBottleneck": Known("backlog"),
+        "SidechainDowngraded": Known("governance", "dry"),
+        "SidechainDrift": Known("drift", "wet"),
+        "SidechainIncidentUntold": Known("process", "sentinel"),
         "InputDrift": Known("drift", "wet"),
+        "LabelDrift": Known("drift", "wet"),
         "PerformanceDrift": Known("drift", "wet"),
         "MetricAnomaly": Known("drift"),
     }
@@ -51,6 +55,8 @@ FIRST: Final[Mapping[str, str]] = MappingProxyType(
         "input": "Look at who writes: the reason and the original bytes stand with the dead letters.",
         "backlog": "See which stage the optimizer names and why (`sidechain optimizer show`); what comes after it is"
         " late because of it.",
+        "governance": "Requests cost more than was planned for, three times in a row: see which, then whether the plan"
+        " is still right.",
         "drift": "Compare the features named with the week before. A source that changed and a model that aged look"
         " alike until outcomes come.",
     }

@@ -23,6 +23,8 @@ UNREADABLE: Final = (
     "sidechain_wet_unreadable_total",
     "sidechain_aggregator_unreadable_total",
     "sidechain_learned_unreadable_total",
+    "sidechain_drift_unreadable_total",
+    "sidechain_sentinel_unreadable_total",
 )
 
 

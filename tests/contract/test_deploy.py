@@ -26,7 +26,7 @@ from sidechain.models.pack_file import load_pack
 from tests.deployed import DEPLOY, ROOT, from_yaml
 
 WORKERS = ("dry", "tap", "wet", "aggregator")
-OURS = (*WORKERS, "shadow", "drift", "trainer", "topics")
+OURS = (*WORKERS, "shadow", "drift", "trainer", "optimizer", "sentinel", "topics")
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 # `${NAME:-default}` is the only form we use: everything works without an environment.
@@ -140,8 +140,8 @@ def test_the_wet_side_holds_no_key_and_little_processor():
         assert "SIDECHAIN_PSEUDONYM_KEY_FILE" not in SERVICES[name]["environment"]
         assert SERVICES[name]["cpus"] < 1
     assert SERVICES["tap"]["cpus"] < 1
-    assert SERVICES["shadow"]["cpus"] < 1
-    assert SERVICES["trainer"]["cpus"] < 1
+    for name in ("shadow", "trainer", "optimizer", "sentinel"):
+        assert SERVICES[name]["cpus"] < 1
     assert set(COMPOSE["secrets"]) == {"pseudonym_key"}
 
 
@@ -161,6 +161,15 @@ def test_prometheus_scrapes_every_worker():
     assert (
         source["jsonData"]["timeInterval"] == from_yaml("deploy/prometheus/prometheus.yml")["global"]["scrape_interval"]
     )
+
+
+def test_those_that_watch_look_at_every_worker():
+    """By the names and ports they have; the sentinel at the optimizer, too, and at Prometheus."""
+    ports = {name: settings(name).metrics_port for name in (*WORKERS, "optimizer")}
+    for name, seen in (("optimizer", WORKERS), ("sentinel", (*WORKERS, "optimizer"))):
+        assert settings(name).metrics_targets.split(",") == [f"{one}:{ports[one]}" for one in seen]
+        assert "watch" in SERVICES[name]["networks"]
+    assert settings("sentinel").prometheus_url == "http://prometheus:9090"
 
 
 def test_what_is_mounted_exists_and_cannot_be_written():
@@ -243,7 +252,16 @@ def test_the_dry_image_cannot_learn():
 
 
 @pytest.mark.parametrize(
-    ("name", "pack"), [("topics", "web"), ("dry", "web"), ("tap", "web"), ("shadow", "web"), ("aggregator", "payments")]
+    ("name", "pack"),
+    [
+        ("topics", "web"),
+        ("dry", "web"),
+        ("tap", "web"),
+        ("shadow", "web"),
+        ("aggregator", "payments"),
+        ("optimizer", "web"),
+        ("sentinel", "web"),
+    ],
 )
 def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, pack, tmp_path):
     """With numpy and scikit-learn out of reach each gets as far as the cluster, which is not there: exit code 3."""
@@ -260,6 +278,7 @@ def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, pack, tmp
             "SIDECHAIN_PACK": pack,
             "SIDECHAIN_BOOTSTRAP": f"127.0.0.1:{free_port()}",
             "SIDECHAIN_PSEUDONYM_KEY_FILE": str(key),
+            "SIDECHAIN_METRICS_TARGETS": "9464",
         },
         capture_output=True,
         text=True,

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from sidechain.models.wet import readings, triage, watch
 from tests.deployed import DEPLOY, ROOT, from_yaml, metrics_in, prometheus_tool, stored_names
 
 PROMETHEUS = DEPLOY / "prometheus"
@@ -40,6 +41,26 @@ def test_an_alert_reads_metrics_that_exist(rule):
 def test_the_runbook_has_no_section_without_its_alert():
     """Both ways: a section for an alert that is gone sends people the wrong way."""
     assert set(headings("deploy/runbook.md")) == {rule["alert"].lower() for rule in RULES}
+
+
+def test_the_triage_knows_every_alert_and_where_to_read_on():
+    """An incident links to the runbook; a rule nobody wrote down there would lead nowhere."""
+    assert {one for one in triage.RULES if one.startswith("Sidechain")} == {rule["alert"] for rule in RULES} - {
+        "SidechainWatchdog"
+    }
+    for one in triage.RULES:
+        file, _, anchor = triage.link(one).partition("#")
+        assert anchor in headings(file), one
+
+
+def test_what_is_looked_at_without_a_prometheus_exists():
+    """Metrics the optimizer and the sentinel read by name, and the severity the rules of Prometheus give the same."""
+    told = {one for role in readings.ROLES for one in (role.done, role.lag)} | {*watch.UNREADABLE, readings.CPU}
+    told |= {readings.FULLEST, readings.PARTITIONS, readings.AGE, readings.CPU_WAIT, "sidechain_overflow_level"}
+    told |= {f"{role.batch}_bucket" for role in readings.ROLES if role.batch} | {"sidechain_bottleneck"}
+    assert told <= stored_names()
+    severities = {(rule["alert"], rule["labels"]["severity"]) for rule in RULES}
+    assert {(one.name, one.severity) for one in watch.RULES} <= severities
 
 
 def test_the_wet_side_wakes_nobody():
@@ -104,14 +125,20 @@ def test_promtool_accepts(words):
         ("/ clamp_min(max by (job) (rate(sidechain_shadow_inputs_total[5m])), 1)", "/ 1"),
         ('result="failed"', 'result="restored"'),
         (
-            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift|trainer)"} == 0',
-            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift|trainer)"} == 2',
+            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift|trainer|optimizer|sentinel)"} == 0',
+            'up{job=~"sidechain-(tap|wet|aggregator|shadow|drift|trainer|optimizer|sentinel)"} == 2',
         ),
         ("(sidechain_aggregator_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
         ("(sidechain_learned_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
         ("(sidechain_drift_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
         ("sidechain_drift_alarms_standing > 0", "sidechain_drift_alarms_standing > 1"),
         ("for: 1h", "for: 10m"),
+        ("(sidechain_sentinel_unreadable_total[10m])", "(sidechain_wet_unreadable_total[10m])"),
+        ("(sidechain_overflow_level) >= 2", "(sidechain_overflow_level) >= 1"),
+        ("(sidechain_overflow_level) >= 2", "(sidechain_overflow_level) >= 3"),
+        ("(sidechain_bottleneck) == 1", "(sidechain_bottleneck) >= 0"),
+        ('result=~"refused|dropped"', 'result=~"refused"'),
+        ('{result=~"refused|dropped"}', ""),
         ('up{job="sidechain-dry"} == 0', 'up{job=~"sidechain-.+"} == 0'),
         ("vector(1)", "vector(1) > 1"),
     ],

@@ -18,6 +18,7 @@ from sidechain.agents.lane.signals import SignalsTable
 from sidechain.agents.subjects import signal_key
 from sidechain.agents.tap import Mask, entry_in
 from sidechain.agents.wet.aggregator import learned_record
+from sidechain.agents.wet.sentinel import heard, incident
 from sidechain.models import proposal as proposals
 from sidechain.models.columns import read as read_row
 from sidechain.models.compare_fields import figures
@@ -43,6 +44,7 @@ from sidechain.models.report.tally import Ask
 from sidechain.models.report.what_if import gates_of
 from sidechain.models.shadow import Shadow
 from sidechain.models.wet.aggregate import Case, Shares
+from sidechain.models.wet.incidents import GATHER_MS, SETTLED_MS, Correlator
 from sidechain.models.wet.selector import labels
 from sidechain.topics import records
 from sidechain.topics.catalog import catalog
@@ -200,6 +202,7 @@ def test_the_digest_of_the_state_is_the_sum_the_page_defines():
         ("wet.metadata", records.Metadata),
         ("wet.compensations", records.Compensation),
         ("alerts", records.Alert),
+        ("incidents", records.IncidentRecord),
     ],
 )
 def test_a_record_comes_back_as_it_was(topic, type_):
@@ -492,6 +495,17 @@ def test_the_report_is_what_these_entries_come_to():
     sealed = seal(document([Chain(0, check.epochs, tally)], ask, Known(policies)))
     assert sealed == lines("report")[0]
     assert sha256(sealed[:-77]).hexdigest() == json.loads(sealed)["digest"]
+
+
+def test_the_alerts_of_the_page_are_the_incident_of_the_page():
+    """Heard at the times they state, told half a minute later and two minutes after the end."""
+    alerts = [msgspec.json.decode(line, type=records.Alert) for line in lines("alerts")]
+    correlator, told = Correlator(), []
+    for one in alerts:
+        correlator.hear(heard(one, one.at))
+        told += correlator.tick(one.at + GATHER_MS)
+    told += correlator.tick(alerts[-1].at + SETTLED_MS)
+    assert [records.encode(incident(one)) for one in told] == lines("incidents")
 
 
 def test_a_report_and_a_table_can_read_every_entry_of_the_page():

@@ -25,6 +25,7 @@ import yaml
 from prometheus_client import generate_latest
 
 from sidechain.agents.metrics import registry, serve
+from sidechain.agents.watching_metrics import BECAME, DELIVERED, Processor
 from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import ACTIONS
@@ -66,7 +67,9 @@ def test_every_series_is_at_zero_before_the_first_event(role):
         ("dry", "repairs_total", "kind", ("gap", "epoch")),
         ("dry", "takeovers_total", "result", ("genesis", "restored", "continued", "failed")),
         ("aggregator", "aggregator_cases_total", "result", ("decision", "learned", "undecided", "late", "repeated")),
-        ("tap", "taps_total", "result", ("sent", "sampled_out", "dropped")),
+        ("tap", "taps_total", "result", ("sent", "sampled_out", "shed", "dropped")),
+        ("sentinel", "sentinel_alerts_total", "result", BECAME),
+        ("sentinel", "sentinel_webhook_total", "result", DELIVERED),
         ("wet", "scores_total", "state", ("scored", "warming")),
         ("wet", "model_fits_total", "result", ("swapped", "failed", "timeout")),
         ("wet", "metadata_total", "level", ("normal", "raised", "critical")),
@@ -113,12 +116,12 @@ class Prometheus:
 
 
 def configuration(folder: Path, ports: dict[str, int]) -> Path:
-    """The deployed configuration with what is optional too, with our ports in it, and scraping fast enough."""
+    """The deployed configuration as one with every role has it, with our ports in it, and scraping fast enough."""
     lines = (DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8").splitlines()
-    for optional in ("shadow", "drift", "trainer"):
-        at = lines.index(f"#   - job_name: sidechain-{optional}")
-        lines[at : at + 3] = [line[2:] for line in lines[at : at + 3]]
-    ours = yaml.safe_load("\n".join(lines))
+    told = [
+        line[2:] if re.match("# {3}- job_name|# {5}static_configs|# {7}- targets", line) else line for line in lines
+    ]
+    ours = yaml.safe_load("\n".join(told))
     ours["global"] = {"scrape_interval": "500ms", "evaluation_interval": "1s"}
     ours["rule_files"] = [str(DEPLOY / "prometheus" / "rules.yml")]
     for job in ours["scrape_configs"]:
@@ -152,6 +155,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     ports, metrics = {}, []
     for role, kind in METRICS.items():
         served = registry()
+        Processor(served, lambda: (time.monotonic(), time.monotonic() / 2))
         metrics.append(kind(served))
         ports[role] = serve(served, "127.0.0.1", 0)
     with socket.socket() as free:
