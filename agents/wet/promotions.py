@@ -83,14 +83,14 @@ class Promotions:
                     log.warning("%s", fault)
         now = asyncio.get_running_loop().time()
         if newest is not None:
-            self._record = newest
+            self._record, self._is_missing = newest, False
         elif not self._is_missing or now < self._look_at:
             return
         await self._place(self._record)
         self._look_at = now + RETRY_S
 
     async def _place(self, record: ModelRecord | None) -> None:
-        self._is_missing = False
+        was_missing, self._is_missing = self._is_missing, False
         if record is None or record.version is None or record.digest is None:
             self._take(None, record)
             self.seen["retired"] += 1
@@ -99,10 +99,11 @@ class Promotions:
         try:
             champion = await asyncio.to_thread(self._loaded, record.version, record.digest, record.labels or 0)
         except EnvironmentProblem as fault:
-            self._take(None, record)
+            if not was_missing:
+                self._take(None, record)
+                log.warning("%s; nobody is champion meanwhile", fault)
             self._is_missing = True
             self.seen["refused"] += 1
-            log.warning("%s; nobody is champion meanwhile", fault)
             return
         self._take(champion, record)
         self.seen["taken"] += 1

@@ -1,5 +1,6 @@
 """Models in a folder: whole or not there, believed by their digest, and proposed with their card."""
 
+import asyncio
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ from sidechain.agents.model_files import BadModelFile, ModelFiles
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 from sidechain.agents.promoted import promotion
 from sidechain.agents.proposals import Proposed
+from sidechain.agents.wet.promotions import Promotions
 from sidechain.models.proposal import BadProposal, ListRows, ModelFile, read, sealed
 from sidechain.models.wet import card as cards
 from sidechain.models.wet.boosted import Boosted
@@ -19,6 +21,7 @@ from sidechain.models.wet.card import Card
 from sidechain.models.wet.promotion import draft_of
 from sidechain.models.wet.training import Challenger, Ended, Request
 from sidechain.models.wet.trial import Judged, Thresholds, Trial
+from sidechain.topics.records import ModelRecord
 from tests.experts import NAMES, grown, world
 
 NOW = 808_000_000_000
@@ -131,6 +134,25 @@ def test_what_is_no_ground_for_a_promotion_is_refused(
     """Nobody decides what they asked for, and nothing for ever."""
     with pytest.raises(UsageProblem, match=said):
         promotion(proposed(model, card), by, NOW + later_ms)
+
+
+@pytest.mark.parametrize("known", [NAMES, NAMES[:3]], ids=["all", "one less"])
+def test_nobody_is_champion_until_the_file_is_there_and_its_features_are(
+    tmp_path: Path, model: Boosted, card: Card, known: tuple[str, ...]
+) -> None:
+    """It is looked for again, and said once; a pack that lacks what a model reads never gets it."""
+    files, told = ModelFiles(tmp_path), []
+    follower = Promotions(lambda one, _: told.append(one and one.model.name), files, {}, "wet.models", known)
+    record = promotion(proposed(model, card), "anna", NOW + 1)
+    for _ in range(3):
+        asyncio.run(follower._place(record))
+    assert told == [None]
+    files.write(model, card)
+    asyncio.run(follower._place(record))
+    assert told == ([None, model.name] if known == NAMES else [None])
+    asyncio.run(follower._place(ModelRecord(model=None, by="anna", at=NOW)))
+    assert told[-1] is None
+    assert follower.seen == {"taken": int(known == NAMES), "retired": 1, "refused": 3 + (known != NAMES)}
 
 
 def test_a_proposal_about_something_else_promotes_nobody(model: Boosted, card: Card) -> None:
