@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 HOUSE  := agents topics models
+# Files of tests at once: those with a broker mostly wait.
+JOBS   := 3
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format bench simulate chaos requirements clean
@@ -26,7 +28,7 @@ demo: $(STAMP)   ## broker, dry, wet, real traffic, proof at the end (PACK=web R
 	@$(BIN)/sidechain demo $(if $(PACK),--pack $(PACK)) $(if $(RATE),--rate $(RATE))
 
 test: lint       ## lint, then every test, with a real broker
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP)   ## ruff, mypy strict, import directions
 	@$(BIN)/ruff check .

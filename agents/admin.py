@@ -8,6 +8,7 @@ Topics whose name the configuration overrides are somebody else's: they are chec
 otherwise left as they are.
 """
 
+import asyncio
 import shlex
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,8 @@ from sidechain.agents.settings import Config
 from sidechain.topics.catalog import Topic, catalog
 
 TIMEOUT_MS: Final = 30_000
+VISIBLE_S: Final = 15.0  # until a broker names what its controller has created
+LOOK_S: Final = 0.05
 SET_ON_TOPIC: Final = 1  # the source Kafka gives for a setting of the topic itself; others are inherited
 ALREADY_EXISTS: Final = 36
 
@@ -192,6 +195,34 @@ async def _create(client: AIOKafkaAdminClient, steps: Sequence[Step]) -> None:
                 f"{name} was not created: {reason}; `sidechain topics apply --dry-run` prints the commands for "
                 "somebody who may"
             )
+    await _visible(client, steps)
+
+
+async def _visible(client: AIOKafkaAdminClient, steps: Sequence[Step]) -> None:
+    """Wait until the broker names what was created: its answer is the controller's, which is ahead of it.
+
+    Raises EnvironmentProblem when that takes too long, and when somebody else was faster and wanted it otherwise.
+    """
+    wanted = {one.name: one.partitions for one in steps}
+    found: dict[str, int] = {}
+    try:
+        async with asyncio.timeout(VISIBLE_S):
+            while not wanted.keys() <= (found := await _counts(client)).keys():  # noqa: ASYNC110 - the broker has no event for it
+                await asyncio.sleep(LOOK_S)
+    except TimeoutError:
+        missing = ", ".join(sorted(wanted.keys() - found.keys()))
+        raise EnvironmentProblem(
+            f"created, but after {VISIBLE_S:.0f} s the broker does not name {missing}; ask again"
+        ) from None
+    for name, partitions in wanted.items():
+        if found[name] != partitions:
+            raise EnvironmentProblem(
+                f"somebody else created {name} meanwhile, with {found[name]} partitions and not {partitions}"
+            )
+
+
+async def _counts(client: AIOKafkaAdminClient) -> dict[str, int]:
+    return {one["topic"]: len(one["partitions"]) for one in await client.describe_topics()}
 
 
 async def _change(client: AIOKafkaAdminClient, step: Step) -> None:

@@ -35,9 +35,15 @@ def main() -> None:
     # What aiokafka says on the way goes into our own sentence; a worker that sets up logging still hears it.
     logging.getLogger("aiokafka").addHandler(_heard)
     try:
-        build(sys.argv[1:])(prog_name="sidechain")
+        try:
+            build(sys.argv[1:])(prog_name="sidechain")
+        finally:
+            sys.stdout.flush()  # what the interpreter cannot write when it ends is a traceback and exit 120
     except KeyboardInterrupt:  # before the command began; later it is the guard's
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        _drop_output()
+        sys.exit(BROKEN_PIPE)
     except Exception as fault:  # noqa: BLE001 - left alone, Python would end with 1, which is an answer
         if (sentence := _foreseen(fault)) is None:
             traceback.print_exception(fault)

@@ -1,6 +1,7 @@
 """The command line's frame: every command exists, failures are a sentence and an exit code, help comes quickly."""
 
 import inspect
+import os
 import signal
 import subprocess
 import sys
@@ -70,11 +71,13 @@ def test_a_mistake_of_ours_never_ends_as_an_answer(monkeypatch, capsys):
 @pytest.mark.parametrize(
     "words", [["policy", "show", "--pack", "web"], ["policy", "show", "--pack", "web", "--json"], ["--version"]]
 )
-def test_an_output_without_room_is_one_sentence(words):
+@pytest.mark.parametrize("buffered", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_an_output_without_room_is_one_sentence(words, buffered):
     """Text, data and what is answered before any command begins; the exit code is no answer."""
     command = [sys.executable, "-m", "sidechain.agents", *words]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | buffered
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=environ)
     assert done.returncode == 3
     assert done.stderr == "sidechain: the output cannot be written to its end: No space left on device\n"
 

@@ -12,6 +12,7 @@ from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import AnswerIsNo
 from sidechain.agents.settings import Config
 from sidechain.topics.catalog import catalog
+from tests.lanes import until
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def made(config: Config, name: str, partitions: int, **settings: str) -> None:
             await client.create_topics([NewTopic(name, partitions, 1, topic_configs=settings)])
 
     asyncio.run(create())
+    until(lambda: name in asyncio.run(existing(kafka_options(config), {name})), lambda: f"{name} is not to be seen")
 
 
 def test_apply_makes_every_topic_as_the_catalogue_says(settings, command):
