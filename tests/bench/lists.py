@@ -4,8 +4,8 @@
 
 Three folds decide round by round: under a policy without a list, with ten rows, with a million. Their events are alike
 but for one field, which is on the list in one event of `--every`, anywhere on it; 2 is the worst case for memory
-caches. Printed: microseconds of processor time an event and the median of the rounds' ratios, seconds and memory to load the rows, and
-how long the interpreter was held at most by loading them and by letting them go.
+caches. Printed: microseconds of processor time an event and the median of the rounds' ratios, seconds and memory to
+load the rows, and how long the interpreter was held at most by loading them and by letting them go.
 """
 
 import argparse
