@@ -43,7 +43,7 @@ SHAPLEY_ROWS: Final = 100
 def speed(data: Labelled, rounds: int, seed: int) -> float:
     """Prints three speeds and returns our share of scikit-learn's."""
     model, theirs = fit(data.rows[:SAMPLE], data.names, seed, 1), grow(data.rows[:SAMPLE], seed)
-    batches = [data.rows[first : first + BATCH] for first in range(0, 10 * BATCH, BATCH)]
+    batches = [data.rows[first : first + BATCH] for first in range(0, min(10 * BATCH, len(data.rows)), BATCH)]
     asked: dict[str, Callable[[np.ndarray], object]] = {
         "ours": model.score,
         "ours, with parts": model.explain,
