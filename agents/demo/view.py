@@ -78,10 +78,11 @@ def _counts(watch: Watch) -> str:
 
 def fields(report: Report) -> dict[str, Any]:
     """The report for --json: its books and proofs in the form `account`, `verify` and `replay` give them."""
-    told = {"accounts", "verified", "checkpoints", "replayed"}
+    told = {"accounts", "verified", "checkpoints", "replayed", "budgets"}
     return {
         **msgspec.to_builtins({name: value for name, value in vars(report).items() if name not in told}),
         "accounts": [account_fields(one) for one in report.accounts],
+        "budgets": {name: {**one._asdict(), "remaining": one.remaining} for name, one in report.budgets.items()},
         "verified": [proof_fields(one) for one in report.verified],
         "checkpoints": [one._asdict() for one in report.checkpoints],
         "replayed": [proof_fields(one) for one in report.replayed],

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from sidechain.agents.demo import play
-from sidechain.agents.demo.view import summary
+from sidechain.agents.demo.view import fields, summary
 from sidechain.models import samples
 from sidechain.models.pack_file import load_pack
 from sidechain.models.report.balances import Sums
@@ -77,6 +77,8 @@ def test_the_page_says_what_was_settled_held_and_used():
     assert "account day, in EUR: of 1,000 given, 300 remain, 100 are held, 600 are spent, 7 owed, 50 under way" in page
     assert "conserved after every entry" in page
     assert "terminal_risk     1,584" in page
+    told = msgspec.json.decode(msgspec.json.encode(fields(report)))
+    assert (told["budgets"]["day"]["remaining"], told["settled"], told["outcomes"]) == (300, {"good": 7, "bad": 1}, 9)
     report.budget_faults = ["partition 0, entry 7 states 1 of 2 in day"]
     assert "NOT CONSERVED\n    partition 0, entry 7 states" in "\n".join(summary(report))
     assert not report.is_proved
