@@ -15,7 +15,7 @@ from aiokafka import ConsumerRecord
 from sidechain.agents.metrics import WetMetrics
 from sidechain.agents.model_files import ModelFiles
 from sidechain.agents.wet.anomaly import CHAMPION, Scorer
-from sidechain.agents.wet.bounded import or_end, within
+from sidechain.agents.wet.bounded import Watch, within
 from sidechain.agents.wet.feed import Feed, Out, Publisher
 from sidechain.agents.wet.fitter import Fitter
 from sidechain.agents.wet.overflow import QueueGuard
@@ -58,6 +58,7 @@ class WetWorker:
         self._unreadable = 0  # as told to the metrics
         self._name = name
         self._publisher = Publisher(options)
+        self._watch = Watch()
         self._fitter = Fitter(metrics.fits)
         self.champion = ChampionSlot()
         self._promotions: Promotions | None = None
@@ -108,15 +109,19 @@ class WetWorker:
         try:
             if self._promotions is not None:
                 await self._promotions.open()
-            async with self._fitter, asyncio.TaskGroup() as group:
-                if self._promotions is not None:
-                    group.create_task(self._promotions.run(stop))
-                group.create_task(self._taps.run(stop, self._measure))
-                group.create_task(self._scores.run(stop, self._measure))
+            with self._watch:
+                await self._work(stop)
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from faults
         finally:
             await self._publisher.stop()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        async with self._fitter, asyncio.TaskGroup() as group:
+            if self._promotions is not None:
+                group.create_task(self._promotions.run(stop))
+            group.create_task(self._taps.run(stop, self._measure))
+            group.create_task(self._scores.run(stop, self._measure))
 
     async def _anomaly(self, batches: Any) -> None:
         """Wet. Scores what was tapped."""
@@ -128,8 +133,7 @@ class WetWorker:
                 continue
             await self.scorer.ready()
             began = loop.time()
-            with or_end():
-                scores = self.scorer.score(self.scorer.read(batch.records))
+            scores = self.scorer.score(self.scorer.read(batch.records))
             await batch.commit(Out(topic, one.key.encode(), encode(one)) for one in scores)
             self._metrics.score_seconds.observe(loop.time() - began)
             for state, count in Counter(one.state for one in scores).items():
@@ -157,6 +161,7 @@ class WetWorker:
         unreadable = self.scorer.unreadable + self.risk.unreadable
         self._metrics.unreadable.inc(unreadable - self._unreadable)
         self._unreadable = unreadable
+        self._watch.alive()
         self._panel_metrics.tell()
         self._metrics.lag.set(self._taps.lag + self._scores.lag)
         self._metrics.fullest.set(max(self._taps.fullest, self._scores.fullest))

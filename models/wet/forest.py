@@ -124,9 +124,10 @@ class ForestModel:
 
 def matrix(names: Sequence[str], features: Sequence[Mapping[str, int | None]]) -> Matrix:
     """Rows of features in the model's order; NaN where a value is unknown or missing."""
-    nan = float("nan")
-    flat = [nan if (value := row.get(name)) is None else value for row in features for name in names]
-    return np.array(flat, dtype=np.float64).reshape(len(features), len(names))
+    flat: list[int | None] = []
+    for row in features:
+        flat.extend(map(row.get, names))
+    return np.array(flat, dtype=np.float64).reshape(len(features), len(names))  # None becomes NaN
 
 
 def scaled(shorter: Matrix, risen: Matrix) -> Matrix:

@@ -111,6 +111,9 @@ class Outcome(NamedTuple):
     is_suppressed: bool = False  # a compensation was due and the breaker held it back
 
 
+NOTHING: Final = Outcome()
+
+
 def compensation_id(decision_id: str, partition: int, seq: int) -> str:
     """The same decision always asks under the same id, so asking twice is asking once."""
     return f"cmp-{sha256(f'{decision_id}|{partition}|{seq}'.encode()).hexdigest()[:32]}"
@@ -238,6 +241,7 @@ class Risks:
         self._standings: OrderedDict[str, Standing] = OrderedDict()
         self._seq = -1
         self._clock = Clock(max_step_ms)
+        self._calm = level_after("normal", risk_bp(0.0), wet) == "normal"
 
     def __len__(self) -> int:
         return len(self._standings)
@@ -269,6 +273,8 @@ class Risks:
         self._seq = score.seq
         at = self._clock.hear(score.at)
         self.breaker.hear(at)
+        if self._calm and score.key not in self._standings and (score.score is None or weight(score.score) <= 0.0):
+            return NOTHING  # as most are: nothing was held against anybody, and nothing is
         standing, metadata, compensation = step(self.standing(score.key), score, self._wet, at)
         if standing.evidence > 0.0 or standing.level != "normal":
             self._keep(score.key, standing)

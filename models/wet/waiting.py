@@ -81,15 +81,15 @@ class Waiting:
         held = self._held(partition)
         most = len(self._who)
         slots = (self._next + np.arange(len(seqs))) % most
-        for slot, seq, at, key, one in zip(slots.tolist(), seqs, at_ms, batch.keys, batch.ids, strict=True):
+        for slot, seq, key, one in zip(slots.tolist(), seqs, batch.keys, batch.ids, strict=True):
             self._forget(slot)
             who = (partition, seq)
             if who in self._place:
                 self._who[self._place[who]] = None
             self._place[who], self._who[slot] = slot, who
             self._keys[slot], self._ids[slot] = key, one
-            held.clock.hear(at)
         if len(seqs):
+            held.clock.hear(max(at_ms))  # at most one step for all of them: outcomes rather wait for the next
             held.seq = seqs[-1]
             newest = slice(max(0, len(seqs) - most), None)
             self._rows[slots[newest]] = batch.columns(self._names)[newest]

@@ -1,5 +1,7 @@
 """A model that goes wrong is isolated, counted and left alone; what the wet side asks for stays within its bounds."""
 
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from sidechain.agents.wet.bounded import HungError, or_end, within
+from sidechain.agents.wet.bounded import HungError, Watch, within
 from sidechain.models.policy import Wet
 from sidechain.models.wet.experts.contract import SCORED, Batch, Flags, Matrix, Opinion
 from sidechain.models.wet.experts.panel import RESTED, TRIPPED_AT
@@ -141,8 +143,8 @@ def test_an_alarm_ends_a_turn_and_no_other() -> None:
     """What comes after runs as long as it likes; what ends in time never hears it."""
     with pytest.raises(HungError), within(0.01):
         hangs(Batch((), np.empty((0, 0)), [], []))
-    with within(0.01), or_end(60.0):
-        pass
+    with within(0.01), Watch() as watch:
+        watch.alive()
     began = time.perf_counter()
     while time.perf_counter() - began < 0.03:
         pass
@@ -159,3 +161,17 @@ def test_outcomes_that_nobody_waits_for_are_counted_and_bounded() -> None:
     made.waiting._most = 50
     made.settle(cases(taps(WET, 1_000, 80)[0], [True] * 80))
     assert (made.waiting.outcomes, made.waiting.dropped) == (50, 30)
+
+
+def test_a_process_that_gives_no_sign_of_life_is_ended_from_outside() -> None:
+    """Also where no alarm is heard; it says where it stood."""
+    code = (
+        "import signal, sidechain.agents.wet.bounded as bounded\n"
+        "bounded.STUCK_S = 0.2\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n"
+        "with bounded.Watch(), bounded.within(0.05):\n"
+        "    while True: pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"Timeout" in done.stderr

@@ -76,10 +76,12 @@ class Shape:
         """
         strayed = self.scale.of(rows)
         white = strayed @ self.whitening
-        apart = self._apart(white, np.einsum("ij,ij->i", white, white))
-        neighbour = self.reference[np.argpartition(apart, self._nth, axis=1)[:, self._nth]]
-        off = white - neighbour
-        far, alone = self.distances(rows)
+        size = np.einsum("ij,ij->i", white, white)
+        apart = self._apart(white, size)
+        nearest = np.argpartition(apart, self._nth, axis=1)[:, self._nth]
+        off = white - self.reference[nearest]
+        far = _within_one(size, rows.shape[1])
+        alone = _within_one(apart[np.arange(len(rows)), nearest], rows.shape[1])
         share_far = _shared(strayed * (white @ self.whitening.T))
         share_alone = _shared((off @ np.linalg.inv(self.whitening)) * (off @ self.whitening.T))
         return np.asarray((self.far.of(far)[:, None] * share_far + self.alone.of(alone)[:, None] * share_alone) / 2.0)
