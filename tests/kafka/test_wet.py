@@ -103,7 +103,8 @@ def test_from_decisions_to_advice(bus: Bus) -> None:
     for logical, records_ in found.items():
         assert all(msgspec.json.decode(x.value).get("partition", x.partition) == x.partition for x in records_), logical
     states = [one.state for one in scores if one.partition == 1]
-    assert states == sorted(states, reverse=True), "warming up, then scored, never back"
+    spoke = next(at for at, one in enumerate(scores) if one.partition == 1 and one.expert == "forest")
+    assert {one.state for one in scores[spoke:]} == {"scored"}, "once the baseline is there, somebody always speaks"
     assert set(states[:50]) == {"warming"}
     assert set(states[300:]) == {"scored"}
     for score in scores:
