@@ -148,7 +148,7 @@ class SentinelWorker:
         )
 
     async def _restore(self, consumer: AIOKafkaConsumer) -> None:
-        """Hear the tail again, and say nothing about it: it was said when it came."""
+        """Hear the tail again. What was told of it stands there too; what was not, is told now."""
         tp = TopicPartition(self._topic, 0)
         consumer.assign([tp])
         reached = await consumer.committed(tp)
@@ -161,11 +161,13 @@ class SentinelWorker:
                 while await consumer.position(tp) < until:
                     for found in (await consumer.getmany(tp, timeout_ms=POLL_MS)).get(tp, []):
                         if found.offset < until:
-                            self._correlator.tick(found.timestamp)
+                            self._correlator.forget_over(found.timestamp)
                             self._hear(found, counts=False)
         except TimeoutError:
             log.warning("not all of the tail of %s was read within %.0f s, going on", self._topic, PAST_S)
         consumer.seek(tp, until)
+        if reached is None:
+            await consumer.commit({tp: until})
         log.info("%d incidents are open", self._correlator.open)
 
     async def _look(self, stop: asyncio.Event) -> None:
@@ -192,7 +194,9 @@ class SentinelWorker:
     def _hear(self, found: ConsumerRecord, *, counts: bool) -> None:
         """One record of `alerts`; incidents among them are our own words, and other kinds are not for us."""
         try:
-            if self._kind(found.value or b"").kind != "alert":
+            kind = self._kind(found.value or b"")
+            if kind.kind != "alert":
+                self._correlator.was_told(kind.id)
                 return
             alert = self._alert(found.value or b"")
         except UNREADABLE as fault:
@@ -215,6 +219,7 @@ class SentinelWorker:
 
 class _Kind(msgspec.Struct):
     kind: str
+    id: str = ""  # of an incident
 
 
 def heard(alert: Alert, at_ms: int) -> Heard:

@@ -162,6 +162,11 @@ class _Group:
             found.append((1, "more bad outcomes than usual"))
         return sum(points for points, _ in found), [why for points, why in found if points > 0]
 
+    @property
+    def matters(self) -> tuple[Severity, int]:
+        """What makes it worth another word when it changes."""
+        return self.severity, len(self.rules)
+
     def is_over(self, at_ms: int) -> bool:
         """Whether all of it has been resolved for a while, or nobody has said a word for long."""
         is_firing = any(one.is_firing for one in self.members.values())
@@ -258,12 +263,22 @@ class Correlator:
                 self._open.remove(group)
                 told.append(group.incident(is_open=False))
                 continue
-            matters = (group.severity, len(group.rules))
+            matters = group.matters
             is_due = group.severity == "page" or at_ms - group.first.at_ms >= GATHER_MS
             if is_due and group.told != matters:
                 group.told = matters
                 told.append(group.incident(is_open=True))
         return told
+
+    def was_told(self, name: str) -> None:
+        """Somebody before us told of the incident with this id, as far as we have heard of it."""
+        for group in self._open:
+            if group.id == name:
+                group.told = group.matters
+
+    def forget_over(self, at_ms: int) -> None:
+        """Incidents that are over by then are told by nobody: whoever was there has done it."""
+        self._open = [group for group in self._open if not group.is_over(at_ms)]
 
     def _best(self, alert: Heard) -> tuple[_Group | None, list[str]]:
         """The incident with most points, the newest of several; None where none has enough."""

@@ -135,7 +135,11 @@ def test_a_sentinel_begun_anew_comes_to_the_same_incident_and_tells_nothing_agai
     second = sentinel(topic)
     run(lambda: second._restore(Tail(topic.records)))
     assert second._correlator.open == 1
-    later = T0 + GATHER_MS + 1
+    assert second._correlator.tick(T0 + 2 * GATHER_MS) == []
+    third = sentinel(topic)  # the one before it died between hearing and telling
+    run(lambda: third._restore(Tail(topic.records[:1])))
+    assert [one.id for one in third._correlator.tick(T0 + 2 * GATHER_MS)] == [topic.incidents()[0].id]
+    later = T0 + 3 * GATHER_MS
     for one in (record(Heard(rule="InputDrift", at_ms=later, is_firing=False, labels={"feature": "gap"})),):
         second._hear(SimpleNamespace(value=encode(one), timestamp=later, topic="alerts", offset=9), counts=True)
     over = second._correlator.tick(later + SETTLED_MS)
