@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,14 +24,26 @@ from sidechain.agents.metrics import (
     registry,
 )
 from sidechain.agents.watching_metrics import OptimizerMetrics, Processor, SentinelMetrics
+from sidechain.agents.wet.panel_metrics import PanelSeries
+from sidechain.models.policy import Wet
+from sidechain.models.wet.experts.panel import CONSENSUS
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+
+
+def _wet(registered: CollectorRegistry) -> SimpleNamespace:
+    """What the wet worker tells under a pack that chooses no experts, its panel's series among the others."""
+    wet, panel = vars(WetMetrics(registered)), vars(PanelSeries(registered, (*Wet(vector=("a",)).experts, CONSENSUS)))
+    del wet["registered"], wet["panel"], panel["names"]
+    return SimpleNamespace(**wet, **{f"panel_{name}": series for name, series in panel.items()})
+
+
 METRICS = {
     "dry": DryMetrics,
     "tap": TapMetrics,
-    "wet": WetMetrics,
+    "wet": _wet,
     "aggregator": AggregatorMetrics,
     "shadow": ShadowMetrics,
     "drift": DriftMetrics,

@@ -6,7 +6,6 @@ variables filled in.
 
 import base64
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +15,9 @@ from importlib.metadata import distribution
 import pytest
 import yaml
 from jsonschema.validators import validator_for
+from typer.testing import CliRunner
 
+from sidechain.agents.cli import build
 from sidechain.agents.cli.commands import COMMANDS
 from sidechain.agents.config import load
 from sidechain.agents.local_kafka import free_port
@@ -292,7 +293,7 @@ def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, pack, tmp
 
 
 @pytest.mark.parametrize("path", ["deploy/runbook.md", "deploy/README.md"])
-def test_commands_in_the_documents_exist(path, sidechain):
+def test_commands_in_the_documents_exist(path):
     """Whoever is woken at night types them as they stand: each command, and each of its options."""
     text = (ROOT / path).read_text(encoding="utf-8").replace("\n", " ")
     written = set(re.findall(r"`sidechain ([a-z][^`]*)`", text))
@@ -300,6 +301,7 @@ def test_commands_in_the_documents_exist(path, sidechain):
     for words in written:
         known = [name for name in COMMANDS if words == name or words.startswith(f"{name} ")]
         assert known, f"sidechain {words}"
-        told = sidechain(*known[0].split(), "--help", env=os.environ | {"COLUMNS": "200"}).stdout
+        page = [*known[0].split(), "--help"]
+        told = CliRunner().invoke(build(page[:-1]), page, env={"COLUMNS": "200"}).stdout
         for option in re.findall(r"--[a-z-]+", words):
             assert f" {option} " in told, f"sidechain {words}: no {option}"
