@@ -35,7 +35,7 @@ PATIENCE_S = 30.0
 KINDS = ("decision", "duplicate", "rejected", "settlement", "refused-outcome", "policy", "list", "debit", "credit")
 LABEL_VALUES = 20  # of one label; more than a handful is a list somebody must mean to have
 SERIES = 200  # of one worker
-# A build has a version. An expert nobody has judged yet has no Brier score, which is not the same as 0; its word counts.
+# A build has a version. An expert nobody has judged yet has no Brier score, which is not 0, and its word counts.
 NEVER_ZERO = {
     "sidechain_build_info",
     "sidechain_expert_calibration_brier",
