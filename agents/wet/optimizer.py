@@ -13,6 +13,7 @@ from typing import Final
 
 from sidechain.agents.reader import Reader
 from sidechain.agents.watching_metrics import STAGES, OptimizerMetrics
+from sidechain.agents.wet.pauses import waited
 from sidechain.models.proposal import BadProposal, Draft, Evidence, Operation, read, sealed
 from sidechain.models.wet.bottleneck import EVERY_S, LOOKS, Bottleneck, Detector, Snapshot
 from sidechain.models.wet.forecast import Forecast
@@ -121,7 +122,7 @@ class OptimizerWorker:
         while not stop.is_set():
             await self.look(time.time_ns() // 1_000_000)
             due = max(due + LOOK_S, loop.time())  # a look that took longer is not made up for
-            await _waited(stop, due - loop.time())
+            await waited(stop, due - loop.time())
 
     async def look(self, at_ms: int) -> None:
         """One look, and what follows from it."""
@@ -169,13 +170,6 @@ class OptimizerWorker:
             metrics.lag[role].set(stage.lag_s if stage else 0)
             metrics.ahead[role].set(self.lookout.ahead_s(role))
         metrics.last_look.set(at_ms / 1_000)
-
-
-async def _waited(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), max(seconds, 0.0))
-    except TimeoutError:
-        return
 
 
 def table(looked: Lookout) -> Sequence[str]:

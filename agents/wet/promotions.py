@@ -21,6 +21,7 @@ from sidechain.agents import promoted
 from sidechain.agents.model_files import ModelFiles
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.reader import Reader
+from sidechain.agents.wet.pauses import waited
 from sidechain.models.wet.experts.champion import Champion, missing
 from sidechain.topics.records import ModelRecord
 
@@ -65,10 +66,10 @@ class Promotions:
                 async with Reader(self._options, self._topic) as reader:
                     while not stop.is_set():
                         await self._look(reader)
-                        await _waited(stop, LOOK_S)
+                        await waited(stop, LOOK_S)
             except (TimeoutError, KafkaError, EnvironmentProblem) as fault:
                 log.warning("%s cannot be read, the champion stays as it is: %s", self._topic, fault)
-                await _waited(stop, RETRY_S)
+                await waited(stop, RETRY_S)
 
     async def _look(self, reader: Reader) -> None:
         """Read what is new, and take the last word."""
@@ -117,10 +118,3 @@ class Promotions:
                 f"{model.name} reads {', '.join(lacking)}, and this pack has no such feature in its vector"
             )
         return Champion(model, labels)
-
-
-async def _waited(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

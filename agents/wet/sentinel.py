@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from sidechain.agents.watching_metrics import SentinelMetrics
 from sidechain.agents.wet.feed import START_S, UNREADABLE, Out, Publisher
 from sidechain.agents.wet.http import Address, NoAnswer, ask
+from sidechain.agents.wet.pauses import waited
 from sidechain.agents.wet.webhook import Webhook
 from sidechain.models.wet.alertmanager import of_prometheus
 from sidechain.models.wet.incidents import Correlator, Heard, Incident
@@ -177,7 +178,7 @@ class SentinelWorker:
             news = await self._sources.look(time.time_ns() // 1_000_000)
             await self._publisher.publish(0, [Out(self._topic, one.rule.encode(), encode(record(one))) for one in news])
             due = max(due + EVERY_S, loop.time())
-            await _waited(stop, due - loop.time())
+            await waited(stop, due - loop.time())
 
     async def _listen(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -267,10 +268,3 @@ def incident(one: Incident) -> IncidentRecord:
         triage=one.triage,
         links=one.links,
     )
-
-
-async def _waited(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), max(seconds, 0.0))
-    except TimeoutError:
-        return

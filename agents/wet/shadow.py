@@ -29,6 +29,7 @@ from sidechain.agents.reader import Reader
 from sidechain.agents.shadowed import newest
 from sidechain.agents.topic_inputs import TopicInputs
 from sidechain.agents.wet.feed import Out, Publisher
+from sidechain.agents.wet.pauses import waited
 from sidechain.models.candidate import Mismatch
 from sidechain.models.compare_fields import figures
 from sidechain.models.dry.records import InputRecord
@@ -93,7 +94,7 @@ class ShadowWorker:
                 await self._report(chain, REPORT_S)
             await self._measure()
             if not has_moved:
-                await _waited(stop, PAUSE_S)
+                await waited(stop, PAUSE_S)
         for chain in self._chains:
             await self._report(chain, 0)
 
@@ -245,10 +246,3 @@ def _next_of(line: bytes) -> dict[str, int]:
         return msgspec.json.decode(line, type=_Next).next_
     except (ValueError, RecursionError):
         return {}
-
-
-async def _waited(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

@@ -306,11 +306,10 @@ class TrainerWorker:
         try:
             with np.load(self._kept, allow_pickle=False) as arrays:
                 state = dict(arrays)
-            self.training.restore(state)
-            for topic, (partition, first, then) in zip(state["topics"], state["places"].tolist(), strict=True):
-                tp = TopicPartition(str(topic), partition)
-                self._first[tp], self._next[tp] = first, then
-            self._case_at = dict(state["cases"].tolist())
+            pairs = zip(state["topics"], state["places"].tolist(), strict=True)
+            places = {TopicPartition(str(topic), partition): place for topic, (partition, *place) in pairs}
+            cases = dict(state["cases"].tolist())
+            self.training.restore(state)  # last: what was learned without its places would be learned twice
         except FileNotFoundError:
             return
         except Exception as fault:  # noqa: BLE001 - a file of another release, of other features, or cut short
@@ -320,6 +319,9 @@ class TrainerWorker:
                 "what was known could not be read (%s); it lies in %s, and the topics are read anew", fault, aside
             )
             return
+        self._first = {tp: first for tp, (first, _) in places.items()}
+        self._next = {tp: then for tp, (_, then) in places.items()}
+        self._case_at = cases
         log.info(
             "%d outcomes and %d decisions without one known",
             self.training.examples.known,

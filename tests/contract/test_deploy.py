@@ -292,6 +292,25 @@ def test_what_runs_in_the_dry_image_needs_nothing_of_the_wet_one(name, pack, tmp
     assert "Traceback" not in done.stderr
 
 
+DOCUMENTS = (
+    "README.md",
+    "topics/README.md",
+    "models/packs/README.md",
+    "models/wet/README.md",
+    "deploy/README.md",
+    "deploy/runbook.md",
+    "tests/chaos/README.md",
+)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_what_a_document_points_to_is_there(path):
+    """A guarantee whose test has moved is a claim."""
+    beside = (ROOT / path).parent
+    pointed = re.findall(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)", (ROOT / path).read_text(encoding="utf-8"))
+    assert [one for one in pointed if not (beside / one).exists()] == []
+
+
 @pytest.mark.parametrize("path", ["deploy/runbook.md", "deploy/README.md"])
 def test_commands_in_the_documents_exist(path):
     """Whoever is woken at night types them as they stand: each command, and each of its options."""
