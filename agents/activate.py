@@ -18,7 +18,7 @@ from sidechain.agents.problems import AnswerIsNo, EnvironmentProblem, UsageProbl
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.policy import Policy
-from sidechain.topics.records import PolicyRecord
+from sidechain.topics.human import PolicyRecord
 
 BEGINNING: Final = -1  # instead of an offset: in force since the first entry
 

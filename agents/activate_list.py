@@ -17,7 +17,8 @@ from sidechain.agents.settings import Config
 from sidechain.models.dry.lists import Activation, is_rows, list_ref, read_activation
 from sidechain.models.list_file import ListText
 from sidechain.models.policy import Policy
-from sidechain.topics.records import ListRecord, RowsRecord, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.human import ListRecord, RowsRecord
 
 TAIL: Final = 256  # of a partition's last records, among which a decision says which lists it could ask
 

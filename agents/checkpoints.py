@@ -18,7 +18,8 @@ from sidechain.models.proof.checkpoint import Checkpoint, Origin
 from sidechain.models.proof.ledger import Ledger
 from sidechain.models.proof.merkle import EMPTY_ROOT
 from sidechain.models.proof.note import Malformed, Note, NotProved, SigningKey, VerifierKey
-from sidechain.topics.records import CheckpointRecord, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.dry import CheckpointRecord
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from sidechain.agents.proposals import Proposed
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.proposal import ModelFile
-from sidechain.topics.records import ModelRecord, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.human import ModelRecord
 
 SLOT: Final = "champion"
 VERSION: Final = 1

@@ -12,7 +12,7 @@ from sidechain.agents.settings import Config
 from sidechain.models.compare import Comparison
 from sidechain.models.compare_fields import comparison_of, fields
 from sidechain.models.verdict import Verdict, verdict
-from sidechain.topics.records import ShadowRecord
+from sidechain.topics.wet import ShadowRecord
 
 EXAMPLES: Final = 3
 _decode: Final = msgspec.json.Decoder(ShadowRecord).decode

@@ -27,7 +27,8 @@ from sidechain.agents.subjects import KEY_MAX_BYTES, signal_key, subject_names
 from sidechain.agents.wet.feed import UNREADABLE, Feed, Out, Publisher
 from sidechain.agents.wet.overflow import QueueGuard
 from sidechain.models.policy import EventSchema, Feature, Policy
-from sidechain.topics.records import Case, Tap, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import Case, Tap
 
 log = logging.getLogger(__name__)
 

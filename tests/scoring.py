@@ -8,7 +8,7 @@ import numpy as np
 from sidechain.agents.wet.anomaly import Scorer
 from sidechain.agents.wet.at_once import AtOnce
 from sidechain.models.policy import Wet
-from sidechain.topics.records import Case, Score, Tap
+from sidechain.topics.wet import Case, Score, Tap
 
 HOUR_MS = 3_600_000
 T0 = 807_256_800_000

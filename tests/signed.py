@@ -13,7 +13,8 @@ from sidechain.models.pack_file import load_pack
 from sidechain.models.proof.checkpoint import Checkpoint, Origin
 from sidechain.models.proof.ledger import Ledger
 from sidechain.models.proof.note import Note, SigningKey, sign
-from sidechain.topics.records import CheckpointRecord, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.dry import CheckpointRecord
 from tests.proofs import OLD, ROOT, certificate
 
 POLICY = load_pack("web")

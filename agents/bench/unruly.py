@@ -20,7 +20,7 @@ from sidechain.agents.cli import main
 from sidechain.agents.wet.anomaly import Scorer
 from sidechain.agents.wet.feed import Out
 from sidechain.agents.wet.risk import RiskAgent
-from sidechain.topics.records import Score, Tap
+from sidechain.topics.wet import Score, Tap
 
 log = logging.getLogger("sidechain.unruly")
 

@@ -27,7 +27,8 @@ from sidechain.models.proof.certificate import Certificate, Scope, certify
 from sidechain.models.proof.checkpoint import Origin
 from sidechain.models.proof.ledger import Ledger
 from sidechain.models.proof.note import SigningKey, VerifierKey, sign
-from sidechain.topics.records import CheckpointRecord, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.dry import CheckpointRecord
 
 LONGER: Final = 5  # times as many entries, for the memory
 BATCH: Final = 2_000

@@ -16,7 +16,7 @@ from sidechain.agents.promoted import promoted, promotion
 from sidechain.agents.proposals import Proposed, find, now_ms, proposed
 from sidechain.agents.settings import Config
 from sidechain.models.proposal import ModelFile
-from sidechain.topics.records import ModelRecord
+from sidechain.topics.human import ModelRecord
 
 By = Annotated[str, typer.Option(help="Who decides this.")]
 

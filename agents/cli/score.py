@@ -15,13 +15,13 @@ from sidechain.agents.pseudonym import read_secret
 from sidechain.agents.verify_files import lines_of
 from sidechain.models.decider import Decider
 from sidechain.models.interleaved import Outcomes
-from sidechain.topics.records import encode
+from sidechain.topics.codec import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from io import BufferedReader
 
-    from sidechain.topics.records import Score
+    from sidechain.topics.wet import Score
 
 
 def score(

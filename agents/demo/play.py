@@ -22,7 +22,7 @@ from sidechain.models import samples
 from sidechain.models.interleaved import Outcomes
 from sidechain.models.policy import Policy
 from sidechain.models.report.balances import Balances, Sums, together
-from sidechain.topics.records import Compensation, Metadata
+from sidechain.topics.wet import Compensation, Metadata
 
 DRAIN_S: Final = 120.0
 QUIET_S: Final = 3.0  # no new word from the wet side for this long: it has said what it has to say

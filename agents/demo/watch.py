@@ -11,7 +11,7 @@ import msgspec
 from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
-from sidechain.topics.records import Compensation, Metadata, Score
+from sidechain.topics.wet import Compensation, Metadata, Score
 
 LATEST: Final = 4
 

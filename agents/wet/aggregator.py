@@ -24,7 +24,8 @@ from sidechain.agents.subjects import signal_key
 from sidechain.agents.wet.feed import START_S, UNREADABLE, Out, Publisher
 from sidechain.models.policy import Policy
 from sidechain.models.wet import aggregate
-from sidechain.topics.records import Case, LearnedSignal, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import Case, LearnedSignal
 
 log = logging.getLogger(__name__)
 

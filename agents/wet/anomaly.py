@@ -31,7 +31,7 @@ from sidechain.models.wet.forest import ForestModel, matrix
 from sidechain.models.wet.reservoir import Reservoir
 from sidechain.models.wet.schedule import Schedule
 from sidechain.models.wet.waiting import Waiting
-from sidechain.topics.records import Case, Score, Tap
+from sidechain.topics.wet import Case, Score, Tap
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,9 @@ from sidechain.agents.wet.feed import START_S, UNREADABLE, Out, Publisher
 from sidechain.models.policy import Wet
 from sidechain.models.wet.drift import Alarm, InputDrift, PerformanceDrift
 from sidechain.models.wet.forest import matrix
-from sidechain.topics.records import Alert, Case, Score, Tap, encode
+from sidechain.topics.alerts import Alert
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import Case, Score, Tap
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from sidechain.agents.tap import Decision, Mask, entry_in
 from sidechain.agents.wet.anomaly import Scorer
 from sidechain.agents.wet.at_once import AtOnce
 from sidechain.models.policy import Policy
-from sidechain.topics.records import Case, Score, Tap
+from sidechain.topics.wet import Case, Score, Tap
 
 
 class Edge:

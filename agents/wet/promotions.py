@@ -23,7 +23,7 @@ from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.reader import Reader
 from sidechain.agents.wet.pauses import waited
 from sidechain.models.wet.experts.champion import Champion, missing
-from sidechain.topics.records import ModelRecord
+from sidechain.topics.human import ModelRecord
 
 log = logging.getLogger(__name__)
 

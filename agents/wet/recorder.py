@@ -14,7 +14,7 @@ from sidechain.models.wet.ensemble import Ensemble, Judged, Why
 from sidechain.models.wet.experts.contract import Batch
 from sidechain.models.wet.rationale import ORDINARY, SILENT, WARMING, rationale
 from sidechain.models.wet.selector import REASONS
-from sidechain.topics.records import Reason, Score, Tap
+from sidechain.topics.wet import Reason, Score, Tap
 
 DIGITS: Final = 9  # of a score's numbers: parts rounded so still sum to the score within 1e-6
 WHOLE_BP: Final = 10_000

@@ -20,7 +20,8 @@ from sidechain.agents.reader import Reader
 from sidechain.agents.wet.feed import UNREADABLE, Out
 from sidechain.models.policy import Policy
 from sidechain.models.wet import risk
-from sidechain.topics import records
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import Compensation, DecisionRef, Metadata, Score
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class RiskAgent:
         self._options = options
         self._risks: dict[int, risk.Risks] = {}
         self._asked: dict[int, OrderedDict[str, None]] = {}
-        self._decode = msgspec.json.Decoder(records.Score).decode
+        self._decode = msgspec.json.Decoder(Score).decode
 
     @property
     def entities(self) -> int:
@@ -106,7 +107,7 @@ class RiskAgent:
         tally.forgotten, tally.breaker_trips = risks.forgotten - forgotten, risks.breaker.trips - trips
         return out, tally
 
-    def _read(self, record: ConsumerRecord) -> records.Score | None:
+    def _read(self, record: ConsumerRecord) -> Score | None:
         try:
             return self._decode(record.value or b"")
         except UNREADABLE as fault:
@@ -115,7 +116,7 @@ class RiskAgent:
             return None
 
     def _metadata(self, told: risk.Metadata) -> Out:
-        record = records.Metadata(
+        record = Metadata(
             key=told.key,
             risk_bp=told.risk_bp,
             level=told.level,
@@ -126,13 +127,11 @@ class RiskAgent:
             rationale=told.rationale,
             reasons=told.reasons,
         )
-        return Out(self._names.metadata, told.key.encode(), records.encode(record))
+        return Out(self._names.metadata, told.key.encode(), encode(record))
 
     def _compensation(self, asked: risk.Compensation) -> Out:
-        decision = records.DecisionRef(
-            id=asked.decision_id, partition=asked.partition, seq=asked.seq, action=asked.action
-        )
-        record = records.Compensation(
+        decision = DecisionRef(id=asked.decision_id, partition=asked.partition, seq=asked.seq, action=asked.action)
+        record = Compensation(
             id=asked.id,
             key=asked.key,
             decision=decision,
@@ -143,7 +142,7 @@ class RiskAgent:
             reasons=asked.reasons,
             request=asked.request,
         )
-        return Out(self._names.compensations, asked.key.encode(), records.encode(record))
+        return Out(self._names.compensations, asked.key.encode(), encode(record))
 
     def _is_new(self, partition: int, asked: str) -> bool:
         known = self._asked[partition]
@@ -155,7 +154,7 @@ class RiskAgent:
         return True
 
     async def _restore_risks(self, risks: Mapping[int, risk.Risks]) -> None:
-        decode = msgspec.json.Decoder(records.Metadata).decode
+        decode = msgspec.json.Decoder(Metadata).decode
         async with Reader(self._options, self._names.metadata) as reader:
             async for batch in reader.to_end(list(risks)):
                 for record in batch:
@@ -169,7 +168,7 @@ class RiskAgent:
                     )
 
     async def _restore_asked(self, asked: Mapping[int, OrderedDict[str, None]]) -> None:
-        decode = msgspec.json.Decoder(records.Compensation).decode
+        decode = msgspec.json.Decoder(Compensation).decode
         async with Reader(self._options, self._names.compensations) as reader:
             starts = {one: max(0, end - REMEMBERED) for one, end in (await reader.ends(list(asked))).items()}
             async for batch in reader.to_end(list(asked), start=starts):

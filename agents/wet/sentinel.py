@@ -26,7 +26,8 @@ from sidechain.models.wet.alertmanager import of_prometheus
 from sidechain.models.wet.incidents import Correlator, Heard, Incident
 from sidechain.models.wet.readings import Scrape
 from sidechain.models.wet.watch import Watch
-from sidechain.topics.records import Alert, IncidentRecord, encode
+from sidechain.topics.alerts import Alert, IncidentRecord
+from sidechain.topics.codec import encode
 
 log = logging.getLogger(__name__)
 

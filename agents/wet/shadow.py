@@ -35,7 +35,8 @@ from sidechain.models.compare_fields import figures
 from sidechain.models.dry.records import InputRecord
 from sidechain.models.policy import Policy
 from sidechain.models.shadow import Shadow, StakeOf
-from sidechain.topics.records import ShadowRecord, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import ShadowRecord
 
 log = logging.getLogger(__name__)
 

@@ -40,7 +40,8 @@ from sidechain.models.wet.forest import matrix
 from sidechain.models.wet.inputs import columns, values
 from sidechain.models.wet.promotion import draft_of
 from sidechain.models.wet.training import Ended, Request, Training
-from sidechain.topics.records import Case, ModelRecord, Tap
+from sidechain.topics.human import ModelRecord
+from sidechain.topics.wet import Case, Tap
 
 log = logging.getLogger(__name__)
 

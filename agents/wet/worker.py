@@ -27,7 +27,7 @@ from sidechain.models.policy import Policy
 from sidechain.models.wet.experts.champion import ChampionSlot
 from sidechain.models.wet.inputs import columns
 from sidechain.models.wet.risk import MAX_ENTITIES
-from sidechain.topics.records import encode
+from sidechain.topics.codec import encode
 
 log = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from sidechain.models.policy import Wet
 from sidechain.models.wet.fit import fit
 from sidechain.models.wet.forest import ForestModel
 from sidechain.models.wet.ranking import rank
-from sidechain.topics.records import Tap
+from sidechain.topics.wet import Tap
 from tests.bench.adbench_read import Labelled, drawn, integers, labelled, shuffled, taps
 
 BATCH: Final = 1_000

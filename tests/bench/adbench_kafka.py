@@ -28,7 +28,7 @@ from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.produce import Keyed, produce
 from sidechain.agents.reader import Reader
 from sidechain.models.wet.ranking import rank
-from sidechain.topics.records import Score
+from sidechain.topics.wet import Score
 from tests.bench.adbench_read import ENTITIES, Labelled, integers, labelled, shuffled
 
 AT: Final = 1_700_000_000_000

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sidechain.topics.records import Tap
+from sidechain.topics.wet import Tap
 
 STEPS: Final = 10**9  # a feature's range in the first part, in steps: finer than the float32 a tree compares
 ENTITIES: Final = 1_000

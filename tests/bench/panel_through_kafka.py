@@ -31,7 +31,8 @@ from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load_pack
-from sidechain.topics.records import Case, Tap, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import Case, Tap
 
 WORKER = ("-m", "sidechain.agents", "worker", "wet")
 ENTITIES = 10_000

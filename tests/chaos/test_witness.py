@@ -14,7 +14,7 @@ from sidechain.models.pack_file import load, load_pack
 from sidechain.models.proof.checkpoint import Checkpoint, Origin
 from sidechain.models.proof.merkle import Frontier, leaves_of
 from sidechain.models.proof.note import sign
-from sidechain.topics.records import CheckpointRecord
+from sidechain.topics.dry import CheckpointRecord
 from tests.chaos.report import Outcome, written
 from tests.chaos.scene import Terms
 from tests.chaos.sender import Sender

@@ -21,7 +21,7 @@ from sidechain.models.proof import certificate, checkpoint, note
 from sidechain.models.proof.checkpoint import Checkpoint
 from sidechain.models.proof.merkle import Frontier, leaves_of
 from sidechain.models.proof.note import Malformed, NotProved, VerifierKey
-from sidechain.topics.records import CheckpointRecord, letter
+from sidechain.topics.dry import CheckpointRecord, letter
 
 LEAVES_HELD: Final = 200_000  # behind the last checkpoint; beyond it a checkpoint's root cannot be looked up
 FAULTS_KEPT: Final = 20

@@ -25,6 +25,7 @@ from sidechain.models.compare_fields import figures
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.accounts import BUDGET_PREFIXES
 from sidechain.models.dry.budget import REASONS as REASONS_OF_BUDGETS
+from sidechain.models.dry.budget.records import Transfer
 from sidechain.models.dry.entry import stated
 from sidechain.models.dry.governance import GOVERNED_PREFIXES
 from sidechain.models.dry.parse import REASONS
@@ -46,8 +47,9 @@ from sidechain.models.shadow import Shadow
 from sidechain.models.wet.aggregate import Case, Shares
 from sidechain.models.wet.incidents import GATHER_MS, SETTLED_MS, Correlator
 from sidechain.models.wet.selector import labels
-from sidechain.topics import records
+from sidechain.topics import alerts, dry, human, wet
 from sidechain.topics.catalog import catalog
+from sidechain.topics.codec import encode
 from tests.proofs import OLD, ROOT, certificate
 
 README = Path(__file__).resolve().parents[2] / "topics" / "README.md"
@@ -190,34 +192,34 @@ def test_the_digest_of_the_state_is_the_sum_the_page_defines():
 @pytest.mark.parametrize(
     ("topic", "type_"),
     [
-        ("control", records.PolicyRecord),
-        ("rows", records.RowsRecord),
-        ("list", records.ListRecord),
-        ("dry.transfers", records.Transfer),
-        ("wet.taps", records.Tap),
-        ("wet.cases", records.Case),
-        ("wet.signals", records.LearnedSignal),
-        ("wet.models", records.ModelRecord),
-        ("wet.scores", records.Score),
-        ("wet.metadata", records.Metadata),
-        ("wet.compensations", records.Compensation),
-        ("alerts", records.Alert),
-        ("incidents", records.IncidentRecord),
+        ("control", human.PolicyRecord),
+        ("rows", human.RowsRecord),
+        ("list", human.ListRecord),
+        ("dry.transfers", Transfer),
+        ("wet.taps", wet.Tap),
+        ("wet.cases", wet.Case),
+        ("wet.signals", wet.LearnedSignal),
+        ("wet.models", human.ModelRecord),
+        ("wet.scores", wet.Score),
+        ("wet.metadata", wet.Metadata),
+        ("wet.compensations", wet.Compensation),
+        ("alerts", alerts.Alert),
+        ("incidents", alerts.IncidentRecord),
     ],
 )
 def test_a_record_comes_back_as_it_was(topic, type_):
     """Byte for byte: field order, spacing and numbers."""
     written = lines("lists") if topic in ("rows", "list") else lines(topic)
     for line in (one for one in written if topic not in ("rows", "list") or f'"kind":"{topic}"'.encode() in one):
-        assert records.encode(msgspec.json.decode(line, type=type_)) == line
+        assert encode(msgspec.json.decode(line, type=type_)) == line
 
 
 def test_an_outcome_comes_back_as_it_was():
     """The last one is what the page calls unreadable."""
     *right, wrong = lines("outcomes")
-    assert [records.encode(msgspec.json.decode(line, type=records.Outcome)) for line in right] == right
+    assert [encode(msgspec.json.decode(line, type=human.Outcome)) for line in right] == right
     with pytest.raises(msgspec.ValidationError):
-        msgspec.json.decode(wrong, type=records.Outcome)
+        msgspec.json.decode(wrong, type=human.Outcome)
 
 
 def test_the_page_names_every_reason_an_outcome_can_be_refused_for():
@@ -229,7 +231,7 @@ def test_the_page_names_every_reason_an_outcome_can_be_refused_for():
 def test_the_kernel_writes_these_repairs():
     """A gap behind the example's last entry, and an epoch behind the gap."""
     _, _, fold = folded()
-    gap, epoch = (records.decode_entry(line) for line in lines("repairs"))
+    gap, epoch = (dry.decode_entry(line) for line in lines("repairs"))
     assert fold.gap("events", gap.to, at_ms=gap.at, by=gap.by, why=gap.why) == lines("repairs")[0]
     about = {"at_ms": epoch.at, "by": epoch.by, "why": epoch.why}
     begun = Fold.begin_epoch(fold.policy, 0, 1, stated(lines("repairs")[0], 5), fold.next, **about)
@@ -347,9 +349,7 @@ def test_a_candidate_beside_these_entries_comes_to_these_figures():
     assert (stated["entries"], stated["seq"], stated["head"]) == (one.entries, one.seq, entries()[2]["hash"])
     assert (stated["policy"], stated["digest"]) == (one.policy.ref, one.policy.digest)
     assert msgspec.json.encode(stated["figures"]) == msgspec.json.encode(figures(one.found, None))
-    assert (
-        records.encode(msgspec.json.decode(lines("wet.shadow")[0], type=records.ShadowRecord)) == lines("wet.shadow")[0]
-    )
+    assert encode(msgspec.json.decode(lines("wet.shadow")[0], type=wet.ShadowRecord)) == lines("wet.shadow")[0]
 
 
 def activated() -> bytes:
@@ -367,7 +367,7 @@ def test_a_proposal_is_named_by_what_it_says():
     assert found.change == proposals.to_policy(new, old)
     shown = {name: one for name, one in found.evidence[0].figures.items() if name != "chains"}
     assert shown == json.loads(lines("wet.shadow")[0])["figures"]
-    assert records.encode(found) == value
+    assert encode(found) == value
 
 
 def test_the_kernel_seals_which_proposal_a_policy_follows():
@@ -387,11 +387,11 @@ def test_the_kernel_seals_which_proposal_a_policy_follows():
 def test_an_entry_comes_back_as_it_was():
     blocks = ("dry.decisions", "settlements", "repairs", "listed", "budgeted", "governed", "transferred", "learned")
     for block in [*(lines(name) for name in blocks), lines("proposed")[1:]]:
-        found = [records.decode_entry(line) for line in block]
-        assert [type(one) for one in found] == [records.ENTRIES[one.kind] for one in found]
-        assert [records.encode(one) for one in found] == block
-    assert not records.decode_entry(lines("dry.decisions")[0]).used_signals
-    assert records.decode_entry(lines("dry.decisions")[4]).used_signals
+        found = [dry.decode_entry(line) for line in block]
+        assert [type(one) for one in found] == [dry.ENTRIES[one.kind] for one in found]
+        assert [encode(one) for one in found] == block
+    assert not dry.decode_entry(lines("dry.decisions")[0]).used_signals
+    assert dry.decode_entry(lines("dry.decisions")[4]).used_signals
 
 
 @pytest.mark.parametrize(
@@ -401,18 +401,18 @@ def test_an_entry_comes_back_as_it_was():
 )
 def test_an_unknown_entry_is_refused_rather_than_mistaken(line):
     with pytest.raises(msgspec.DecodeError):
-        records.decode_entry(line)
+        dry.decode_entry(line)
 
 
 def test_a_reader_passes_over_fields_it_does_not_know():
     tap = lines("wet.taps")[0]
     wider = tap[:-1] + b',"new":1}'
-    assert msgspec.json.decode(wider, type=records.Tap) == msgspec.json.decode(tap, type=records.Tap)
+    assert msgspec.json.decode(wider, type=wet.Tap) == msgspec.json.decode(tap, type=wet.Tap)
 
 
 def test_a_dead_letters_headers_are_typed():
     headers = [line.split(": ", 1) for line in BLOCKS["dry.deadletters"].partition("\n\n")[0].splitlines()]
-    letter = records.letter([(name, text.encode()) for name, text in headers])
+    letter = dry.letter([(name, text.encode()) for name, text in headers])
     rejected = entries()[2]
     assert (letter.topic, letter.partition, letter.offset) == tuple(rejected["source"])
     assert (letter.reason, letter.field, letter.digest) == (rejected["reason"], rejected["field"], rejected["digest"])
@@ -440,12 +440,12 @@ def test_what_is_learned_of_these_cases_is_what_the_page_says():
         sealed += chain.outcomes([Told(at, b"b-17", msgspec.json.encode(outcome))]).entries
     mask, shares = Mask(policy, b"sixteen bytes or more"), Shares(policy)
     cases = [mask.case(0, offset, entry_in(value)) for offset, (_, value) in enumerate(sealed)]
-    assert [records.encode(one) for _, one in cases] == lines("wet.cases")
+    assert [encode(one) for _, one in cases] == lines("wet.cases")
     assert [key for key, _ in cases] == [b"0/0", b"0/1", b"0/2", b"0/0", b"0/1"]
     for _, one in cases:
         shares.take(0, Case(one.offset, one.seq, one.at, one.of, one.label))
     [(subject, word)] = shares.told()
-    assert records.encode(learned_record(word)) == lines("wet.signals")[0]
+    assert encode(learned_record(word)) == lines("wet.signals")[0]
     table = SignalsTable({})
     table.take([Word(0, signal_key(*subject), lines("wet.signals")[0])])
     last = Fold(policy, 1).events([Line(0, b"b-23", events[3])], latest_of=table.latest_of)
@@ -499,13 +499,13 @@ def test_the_report_is_what_these_entries_come_to():
 
 def test_the_alerts_of_the_page_are_the_incident_of_the_page():
     """Heard at the times they state, told half a minute later and two minutes after the end."""
-    alerts = [msgspec.json.decode(line, type=records.Alert) for line in lines("alerts")]
+    page = [msgspec.json.decode(line, type=alerts.Alert) for line in lines("alerts")]
     correlator, told = Correlator(), []
-    for one in alerts:
+    for one in page:
         correlator.hear(heard(one, one.at))
         told += correlator.tick(one.at + GATHER_MS)
-    told += correlator.tick(alerts[-1].at + SETTLED_MS)
-    assert [records.encode(incident(one)) for one in told] == lines("incidents")
+    told += correlator.tick(page[-1].at + SETTLED_MS)
+    assert [encode(incident(one)) for one in told] == lines("incidents")
 
 
 def test_a_report_and_a_table_can_read_every_entry_of_the_page():
@@ -533,12 +533,12 @@ def test_the_page_lists_every_reason_and_every_kind():
     reasons = re.search(r"`reason` of `rejected` is one of (.*?);", TEXT, re.DOTALL)
     assert reasons is not None
     assert tuple(re.findall(r"`([a-z0-9-]+)`", reasons[1])) == REASONS
-    assert set(re.findall(r"^\| `([\w-]+)` \| (?:one |none)", TEXT, re.MULTILINE)) == set(records.ENTRIES)
+    assert set(re.findall(r"^\| `([\w-]+)` \| (?:one |none)", TEXT, re.MULTILINE)) == set(dry.ENTRIES)
 
 
 def test_the_table_of_kinds_names_each_kinds_own_fields():
     common = ["v", "seq", "prev", "kind", "id", "key", "at", "source", "digest", "next", "policy"]
-    for kind, type_ in records.ENTRIES.items():
+    for kind, type_ in dry.ENTRIES.items():
         row = re.search(rf"^\| `{kind}` \|.*\| (.*) \|$", TEXT, re.MULTILINE)
         assert row is not None
         own = re.findall(r"`(\w+)`(?:: `seq`)?", row[1])

@@ -11,7 +11,8 @@ from sidechain.agents.metrics import DriftMetrics, registry
 from sidechain.agents.wet.drift import DriftWorker, Watch
 from sidechain.models.policy import Wet
 from sidechain.models.wet.drift import InputDrift
-from sidechain.topics.records import Alert, encode
+from sidechain.topics.alerts import Alert
+from sidechain.topics.codec import encode
 from tests.bus import Bus, eventually, values
 from tests.unit.test_wet_drift import tap
 

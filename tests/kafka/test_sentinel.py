@@ -11,7 +11,8 @@ from sidechain.agents.watching_metrics import SentinelMetrics
 from sidechain.agents.wet.http import address
 from sidechain.agents.wet.sentinel import SentinelWorker, Sources
 from sidechain.agents.wet.webhook import Webhook
-from sidechain.topics.records import Alert, encode
+from sidechain.topics.alerts import Alert
+from sidechain.topics.codec import encode
 from tests.bus import Bus, eventually
 
 

@@ -23,7 +23,8 @@ from sidechain.models.wet.experts.champion import ChampionSlot
 from sidechain.models.wet.inputs import columns
 from sidechain.models.wet.training import Training
 from sidechain.models.wet.trial import Thresholds
-from sidechain.topics.records import Case, Tap, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import Case, Tap
 from tests.bus import PARTITIONS, Bus
 
 PACK = """\

@@ -19,7 +19,7 @@ from sidechain.agents.wet.worker import WetWorker
 from sidechain.models.dry import Fold
 from sidechain.models.policy import Policy, Wet
 from sidechain.topics.catalog import catalog
-from sidechain.topics.records import Compensation, Metadata, Score, Tap
+from sidechain.topics.wet import Compensation, Metadata, Score, Tap
 from tests.bus import PARTITIONS, SECRET, WAIT_S, Bus, advising, eventually, tapping, values, working
 from tests.support import FIELDS, T0, event, feature, policy, records
 

@@ -26,7 +26,7 @@ from sidechain.models.dry import fold
 from sidechain.models.policy import Policy, Signal, Wet
 from sidechain.models.proof.certificate import parse
 from sidechain.topics.catalog import catalog
-from sidechain.topics.records import Score, Tap
+from sidechain.topics.wet import Score, Tap
 from tests.proofs import OLD, ROOT, certificate
 from tests.simulation.app import App
 from tests.simulation.cluster import Cluster

@@ -13,7 +13,7 @@ from sidechain.models.wet.boosted import Boosted
 from sidechain.models.wet.experts.champion import Champion, ChampionSlot, missing
 from sidechain.models.wet.experts.contract import SCORED, STATES, WARMING
 from sidechain.models.wet.runtime import OWN, Runtime, around
-from sidechain.topics.records import Tap
+from sidechain.topics.wet import Tap
 from tests.experts import NAMES, grown, world
 
 

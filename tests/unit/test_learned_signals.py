@@ -22,7 +22,7 @@ from sidechain.models.explain import explain
 from sidechain.models.pack_file import load
 from sidechain.models.pack_reader import PackError
 from sidechain.models.policy import Learn, Policy, Wet
-from sidechain.topics.records import Case
+from sidechain.topics.wet import Case
 from tests.support import T0, records
 
 PACK = """\

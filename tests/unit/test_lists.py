@@ -334,7 +334,7 @@ def test_the_same_rows_in_any_order_have_one_digest_and_many_records():
 
 def test_an_activation_is_read_alike_by_cli_and_kernel():
     """The record type of the wire and that of the kernel have the same fields."""
-    from sidechain.topics.records import ListRecord
+    from sidechain.topics.human import ListRecord
 
     line = activation("a\n")
     assert msgspec.json.encode(msgspec.json.decode(line, type=ListRecord)) == line

@@ -21,7 +21,7 @@ from sidechain.models.wet.card import Card
 from sidechain.models.wet.promotion import draft_of
 from sidechain.models.wet.training import Challenger, Ended, Request
 from sidechain.models.wet.trial import Judged, Thresholds, Trial
-from sidechain.topics.records import ModelRecord
+from sidechain.topics.human import ModelRecord
 from tests.experts import NAMES, grown, world
 
 NOW = 808_000_000_000

@@ -12,7 +12,7 @@ from sidechain.agents.pseudonym import pseudonym
 from sidechain.agents.tap import Decision, Mask, entry_in
 from sidechain.models import Decider, samples
 from sidechain.models.pack_file import load_pack
-from sidechain.topics.records import Score
+from sidechain.topics.wet import Score
 from tests.scoring import scorer
 
 ROWS = 900

@@ -11,7 +11,8 @@ from sidechain.agents.wet.anomaly import FIRST_S, Scorer
 from sidechain.models.policy import Wet
 from sidechain.models.wet.fit import fit
 from sidechain.models.wet.forest import ForestModel
-from sidechain.topics.records import Score, Tap, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import Score, Tap
 
 WET = Wet(vector=("a", "b"), warmup=64, words={"a": "far out"}, experts=("forest",), explain_above_bp=0)
 

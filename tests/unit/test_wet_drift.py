@@ -8,7 +8,9 @@ from sidechain.agents.metrics import DRIFT_MEASURES, DRIFT_RULES, DriftMetrics
 from sidechain.agents.wet.drift import Watch, alert
 from sidechain.models.policy import Wet
 from sidechain.models.wet.drift import MEASURES, RULES, InputDrift
-from sidechain.topics.records import Alert, Case, Score, Tap, encode
+from sidechain.topics.alerts import Alert
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import Case, Score, Tap
 
 WET = Wet(vector=("a", "b"))
 

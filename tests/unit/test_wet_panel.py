@@ -14,7 +14,8 @@ from sidechain.agents.wet.panel_metrics import PanelMetrics, PanelSeries
 from sidechain.models.pack_file import load_pack
 from sidechain.models.policy import PANEL, Wet
 from sidechain.models.wet.selector import REASONS, labels
-from sidechain.topics.records import Score, encode
+from sidechain.topics.codec import encode
+from sidechain.topics.wet import Score
 from tests.scoring import at_work, cases, scorer, taps
 
 WET = Wet(vector=("a", "b", "c", "d"), warmup=200, words={"a": "unusual temporal cluster"})

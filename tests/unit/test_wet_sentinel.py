@@ -13,7 +13,8 @@ from sidechain.agents.wet.http import NoAnswer, address
 from sidechain.agents.wet.sentinel import AGAIN_MS, SentinelWorker, Sources, heard, incident, record
 from sidechain.models.wet.incidents import GATHER_MS, SETTLED_MS, Became, Heard
 from sidechain.models.wet.readings import Scrape
-from sidechain.topics.records import Alert, IncidentRecord, encode
+from sidechain.topics.alerts import Alert, IncidentRecord
+from sidechain.topics.codec import encode
 from tests.shown import samples
 from tests.silence import run
 
