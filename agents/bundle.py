@@ -18,9 +18,10 @@ from sidechain.agents.replay_behind import Behind, from_entry
 from sidechain.agents.snapshot import Snapshot, Standing
 from sidechain.agents.verify_files import Beside, lines_of, records_of, unmatched, verify_files
 from sidechain.models.dry import Line
-from sidechain.models.dry.chain import Fault, Replayer
+from sidechain.models.dry.chain import Fault
 from sidechain.models.dry.entry import CO_PARTITIONED
 from sidechain.models.dry.records import InputRecord
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
 from sidechain.models.pack_reader import PackError

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from sidechain.agents.proof import Topics
-from sidechain.models.dry.chain import Fault, Replayer
+from sidechain.models.dry.chain import Fault
 from sidechain.models.dry.entry import is_epoch
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.policy import Policy
 
 

@@ -28,9 +28,10 @@ from sidechain.agents.known_policies import (
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
 from sidechain.agents.topic_inputs import TopicInputs
-from sidechain.models.dry.chain import Fault, Replayer
+from sidechain.models.dry.chain import Fault
 from sidechain.models.dry.completeness import Completeness, Passage
 from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS, TRANSFERS
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.dry.state import POLICY_PREFIX
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from sidechain.agents.proof import Proof, Topics
 from sidechain.agents.snapshot import Snapshot, Standing
 from sidechain.agents.topic_inputs import TopicInputs
-from sidechain.models.dry.chain import Fault, Replayer
+from sidechain.models.dry.chain import Fault
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.list_rows import ListRows
 from sidechain.models.policy import Policy
 from sidechain.models.proof.replay_check import ReplayCheck

@@ -27,8 +27,8 @@ from sidechain.agents.reader import Reader
 from sidechain.agents.verify_files import lines_of
 from sidechain.agents.whole_folder import whole_folder
 from sidechain.models.dry import Fold, Line, StateMismatch
-from sidechain.models.dry.chain import InputOf, Replayer
 from sidechain.models.dry.head import Head
+from sidechain.models.dry.replay import InputOf, Replayer
 from sidechain.models.dry.state import HEAD_KEY, POLICY_PREFIX
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load

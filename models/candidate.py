@@ -22,12 +22,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from sidechain.models.compare import Judged, Pair, judged, names_of
-from sidechain.models.dry.chain import rows_of_inputs
 from sidechain.models.dry.entry import TRANSFERS, Decision, Duplicate, Rejected, Sealed
 from sidechain.models.dry.lists import Activation, Rows, RowsGone, Table
 from sidechain.models.dry.program import SealedSignals, SignalValue, UnknownSignal
 from sidechain.models.dry.records import InputRecord, Line
 from sidechain.models.dry.rehearsal import Rehearsal
+from sidechain.models.dry.replay import rows_of_inputs
 from sidechain.models.late_labels import Told
 from sidechain.models.policy import Policy
 

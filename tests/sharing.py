@@ -20,8 +20,9 @@ import msgspec
 from sidechain.models.cel import INT, STRING, Variable, check
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.budget import AccountPlan, BudgetPlan
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.entry import CO_PARTITIONED
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.dry.transferring import Sent
 from sidechain.models.policy import Budgeting, Policy, Reserve
 from tests.budget_world import Ledger

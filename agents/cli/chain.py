@@ -43,7 +43,7 @@ from sidechain.agents.replay_behind import replay_topics
 from sidechain.agents.settings import Config
 from sidechain.agents.snapshot import Snapshot
 from sidechain.agents.verify_files import lines_of, partition_of, records_of
-from sidechain.models.dry.chain import Replayer
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.explain import explain as sentences
 from sidechain.models.list_file import offline_control
 from sidechain.models.list_rows import ListRows

@@ -3,7 +3,7 @@
 Rule 1: everything that can change a decision is an argument: the record, the policy, what the wet side said.
 Rule 2: nothing here reads a clock, the environment or a random source, and nothing calls libm.
 Rule 3: how records are batched changes nothing; `changes()` only says what to write down so far.
-Replaying the inputs must yield the same bytes, because `chain.replay` compares bytes, not meanings.
+Replaying the inputs must yield the same bytes, because `replay.Replayer` compares bytes, not meanings.
 
 A `Fold` has no way back: when its output could not be committed, throw it away and restore one from the log.
 """

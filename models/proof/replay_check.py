@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sidechain.models.dry.chain import Fault, Replayer
+from sidechain.models.dry.chain import Fault
 from sidechain.models.dry.entry import Epoch, is_epoch
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.proof.chain_check import EpochCheck
 
 

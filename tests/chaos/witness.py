@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.policy import Policy
 from sidechain.models.proof import certificate, checkpoint, note
 from sidechain.models.proof.checkpoint import Checkpoint

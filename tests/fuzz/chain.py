@@ -20,8 +20,9 @@ import msgspec
 
 from sidechain.agents.lane.metadata import MetadataTable
 from sidechain.models.dry import Fold, Line
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.parse import REASONS
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 from tests.dumb_ledger import ledger

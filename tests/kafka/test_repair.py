@@ -14,7 +14,8 @@ from sidechain.agents.lane.problems import Remedy
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
+from sidechain.models.dry.replay import Replayer
 from tests.lanes import visible
 from tests.mending import DEED, EPOCHS, GAPS, LATER, REFUSED, Broken, Mended, broken_down, mend, put_right
 from tests.ruins import (

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidechain.models.dry import Fold, Line, SignalValue, state
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import Signal
 from tests.dumb_ledger import ledger

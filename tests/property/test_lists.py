@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from sidechain.models.cel import BOOL, INT, STRING, Variable, check, evaluator, table_of
 from sidechain.models.dry import Fold, Line
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
 from tests.doors import DOORS, LOST, LOST_RULE, chunk

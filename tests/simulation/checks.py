@@ -10,8 +10,9 @@ from aiokafka import TopicPartition
 from sidechain.agents.checkpoints import origin_of, read_record
 from sidechain.agents.lane.layout import LAYOUT_KEY
 from sidechain.models.dry import Fold
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.entry import CO_PARTITIONED, TOPICS
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.proof.checkpoint import parse
 from sidechain.models.proof.ledger import Ledger
 from sidechain.models.proof.note import parse as parse_note

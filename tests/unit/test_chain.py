@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from sidechain.models.dry import Fold, Line, SignalValue
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.policy import Signal
 from tests.support import T0, control, event, feature, line, loader, policy, rule
 

@@ -8,8 +8,8 @@ import pytest
 from sidechain.models.candidate import Candidate, Mismatch
 from sidechain.models.compare import NO_WEEK, Comparison, Flips, Hits, Judged, Pair, week_of
 from sidechain.models.dry import Fold, Line
-from sidechain.models.dry.chain import rows_of_inputs
 from sidechain.models.dry.entry import stated
+from sidechain.models.dry.replay import rows_of_inputs
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy, Signal, Typology
 from sidechain.models.verdict import STATED, verdict

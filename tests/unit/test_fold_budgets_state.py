@@ -9,8 +9,9 @@ import pytest
 
 from sidechain.models.dry import Fold, StateMismatch
 from sidechain.models.dry.accounts import BUDGETS_KEY
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.entry import stated
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.dry.state import HEAD_KEY
 from tests.desk import DAY, POLICY, T0, WITHOUT, Desk, changed, held, refused, run
 from tests.dumb_ledger import Wrong, ledger

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sidechain.models.dry import Fold, StateMismatch
-from sidechain.models.dry.chain import Replayer
 from sidechain.models.dry.entry import stated
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.dry.state import HEAD_KEY
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy

@@ -7,7 +7,7 @@ import pytest
 
 from sidechain.models import Decider
 from sidechain.models.dry import Fold, Line, StateMismatch
-from sidechain.models.dry.chain import Replayer
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.dry.settled import Settled
 from tests.support import T0, control, event, fold, line, loader, policy, records
 

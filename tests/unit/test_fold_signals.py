@@ -6,7 +6,7 @@ import pytest
 
 from sidechain.models.cel import STRING, Variable, check
 from sidechain.models.dry import Fold, SignalValue
-from sidechain.models.dry.chain import Replayer
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.policy import Signal
 from tests.support import T0, decided, event, policy, records, rule
 

@@ -17,7 +17,7 @@ from sidechain.agents.subjects import KEY_MAX_BYTES, signal_key, subject_names
 from sidechain.agents.tap import Decision, Mask, Settlement, entry_in
 from sidechain.models import Decider
 from sidechain.models.dry import Fold, SignalValue
-from sidechain.models.dry.chain import Replayer
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.explain import explain
 from sidechain.models.pack_file import load
 from sidechain.models.pack_reader import PackError

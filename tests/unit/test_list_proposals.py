@@ -9,8 +9,8 @@ import pytest
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proposals import Proposed, must_allow_list
 from sidechain.models.dry import Fold, Line
-from sidechain.models.dry.chain import Replayer
 from sidechain.models.dry.lists import Content, Table, list_ref
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load
 from sidechain.models.proposal import Draft, read, sealed, to_list

@@ -7,10 +7,10 @@ import pytest
 
 from sidechain.models import Decider
 from sidechain.models.dry import Fold, Line, StateMismatch
-from sidechain.models.dry.chain import Replayer
 from sidechain.models.dry.completeness import Booked, Completeness
 from sidechain.models.dry.entry import Broken
 from sidechain.models.dry.lists import KEY_MAX, LISTS_MAX, ROWS_MAX, Activation, Content, RowsGone, Table
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.list_file import CHUNK_BYTES, ListError, of_values, offline_control
 from sidechain.models.list_rows import ListRows
 from sidechain.models.pack_file import load

@@ -9,7 +9,7 @@ import pytest
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proposals import Proposed, must_allow, waiting
 from sidechain.models.dry import Fold
-from sidechain.models.dry.chain import Replayer
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.pack_file import load
 from sidechain.models.policy import Policy
 from sidechain.models.proposal import (

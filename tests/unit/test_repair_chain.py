@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from sidechain.models.dry import Fold
-from sidechain.models.dry.chain import Replayer, Verifier
+from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.entry import Broken, is_epoch, stated
+from sidechain.models.dry.replay import Replayer
 from sidechain.models.explain import explain
 from sidechain.models.policy import Policy
 from sidechain.models.proof.replay_check import ReplayCheck

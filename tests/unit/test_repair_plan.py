@@ -18,8 +18,8 @@ from sidechain.agents.repair_plan import (
 )
 from sidechain.models.dry import Fold, Line
 from sidechain.models.dry.budget import Transfer, encode_transfer
-from sidechain.models.dry.chain import Replayer
 from sidechain.models.dry.entry import Broken
+from sidechain.models.dry.replay import Replayer
 from tests.ruins import following, resealed
 from tests.sharing import PERIOD_MS, SHARING
 from tests.support import event, feature, policy, records
