@@ -10,12 +10,13 @@ A `Fold` has no way back: when its output could not be committed, throw it away 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from sidechain.models.dry.budget import Budgets, Moment, Spending
+from sidechain.models.dry.budget import Budgets
 from sidechain.models.dry.control import read_control
+from sidechain.models.dry.deciding import Deciding
 from sidechain.models.dry.entry import TRANSFERS, Broken, Next
 from sidechain.models.dry.governance import Governor
 from sidechain.models.dry.head import Head, StateMismatch, Tail, agreed, read_head
@@ -24,11 +25,11 @@ from sidechain.models.dry.memory import Memory
 from sidechain.models.dry.parse import Rejection
 from sidechain.models.dry.program import Program
 from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, Misplaced, cut, dead_letter, text_of
-from sidechain.models.dry.said import Latest, LatestOf, Said, nothing_said, unknown, weighed
-from sidechain.models.dry.settling import Place, judge
+from sidechain.models.dry.said import Latest, LatestOf, nothing_said, unknown
+from sidechain.models.dry.settling import judge
 from sidechain.models.dry.state import HEAD_KEY, Change
 from sidechain.models.dry.transferring import Sent, answer, as_sent
-from sidechain.models.dry.writer import Source, Writer
+from sidechain.models.dry.writer import Writer
 from sidechain.models.policy import Policy
 
 LoadPolicy = Callable[[bytes], Policy]  # a policy's text -> the policy; raises ValueError
@@ -65,11 +66,10 @@ class Fold:
         `share_among` may tell it before the first such decision.
         """
         self.keyed = keyed
-        self.watermark_ms = -1
         program = Program(policy)
         self.writer = Writer(partition, program.ref)
         self._memory = Memory(program, partition, partitions)
-        self._sent: list[Sent] = []
+        self._deciding = Deciding(program, self._memory, self.writer)
         self._take(program)
         self._seq_written = 0
 
@@ -106,7 +106,7 @@ class Fold:
                 f"to {self.state_digest}, and its head states {head.digest}"
             )
         self._memory.lists.fill(tables or {})
-        self._take_lists()
+        self._deciding.take_lists()
         return self
 
     @staticmethod
@@ -118,6 +118,11 @@ class Fold:
     def policy(self) -> Policy:
         """The policy in force."""
         return self._program.policy
+
+    @property
+    def watermark_ms(self) -> int:
+        """The partition's clock: the latest event time counted; -1 before the first event."""
+        return self._deciding.watermark_ms
 
     @property
     def partition(self) -> int:
@@ -175,8 +180,8 @@ class Fold:
         entries: list[tuple[bytes | None, bytes]] = []
         dead_letters: list[DeadLetter] = []
         parse, derive, ids = self._program.parse, self._program.derive, self._memory.ids
-        writer = self.writer
-        self._sent = []
+        decide, writer = self._deciding.decide, self.writer
+        sent = self._deciding.sent = []
         for record in records:
             value = record.value
             event = parse(value)
@@ -198,10 +203,10 @@ class Fold:
             if first is not None:
                 line = writer.duplicate(derived[0], derived[1], derived[2], source, digest, first)
             else:
-                line = self._decide(event, derived, source, digest, latest, latest_of)
+                line = decide(event, derived, source, digest, latest, latest_of)
                 ids.add(name, seq)
             entries.append((key, line))
-        return Folded(entries, dead_letters, self._sent)
+        return Folded(entries, dead_letters, sent)
 
     def outcomes(self, records: Sequence[InputRecord]) -> FoldedOutcomes:
         """Fold outcome records in, in order; each yields exactly one entry: a settlement or a refusal."""
@@ -209,8 +214,7 @@ class Fold:
         writer = self.writer
         for record in records:
             writer.next["outcomes"] = record.offset + 1
-            place = Place(writer.seq, writer.head_hash, writer.partition, writer.next, writer.policy)
-            judged = judge(record, place, self._memory.ids, self._spend)
+            judged = judge(record, writer.place, self._memory.ids, self._deciding.spend)
             folded.entries.append((judged.key, writer.append(judged.entry)))
             if judged.dead_letter is not None:
                 folded.dead_letters.append(judged.dead_letter)
@@ -228,8 +232,7 @@ class Fold:
         writer = self.writer
         for record in records:
             writer.next[TRANSFERS] = record.offset + 1
-            place = Place(writer.seq, writer.head_hash, writer.partition, writer.next, writer.policy)
-            answered = answer(record, place, self._memory.accounts.opened, self.watermark_ms)
+            answered = answer(record, writer.place, self._memory.accounts.opened, self.watermark_ms)
             folded.entries.append((answered.key, writer.append(answered.entry)))
             if answered.dead_letter is not None:
                 folded.dead_letters.append(answered.dead_letter)
@@ -274,6 +277,7 @@ class Fold:
         previous = self._program.ref
         program = Program(policy)
         self._memory.follow(program, at_ms)
+        self._deciding.follow(program)
         self._take(program)
         return self.writer.policy_change(policy.name, previous, offset, digest, at_ms=at_ms, by=by, proposal=proposal)
 
@@ -282,7 +286,7 @@ class Fold:
         name, lists = activation.list_name, self._memory.lists
         before = lists.standing(name)
         lists.put(activation, offset, table)
-        self._take_lists()
+        self._deciding.take_lists()
         replaces = None if before is None else list_ref(name, before.version, before.digest)
         return self.writer.list_change(activation, offset, digest, replaces)
 
@@ -366,96 +370,6 @@ class Fold:
         dead_letters: list[DeadLetter] = []
         return Folded([self._reject("control", record, Rejection("bad-control"), dead_letters)], dead_letters)
 
-    def _decide(
-        self,
-        event: Any,
-        derived: Any,
-        source: Source,
-        digest: str,
-        latest: Latest,
-        latest_of: LatestOf,
-    ) -> bytes:
-        program = self._program
-        identifier, key, at_ms, values, where, of, partition_where, partition_of = derived
-        if self.watermark_ms <= at_ms <= self.watermark_ms + self._max_step_ms:  # nearly every event
-            self.watermark_ms = counted_ms = at_ms
-            flags: tuple[str, ...] = ()
-        else:
-            counted_ms, flags = self._counted_at(at_ms)
-        by_key = self._memory.by_key
-        evicted = by_key.evicted
-        slots = by_key.slots(key, self.seq)
-        if by_key.evicted != evicted:
-            flags = (*flags, "evicted")
-        features = values + tuple(
-            [
-                update(slot, counted_ms, takes_part, value)
-                for update, slot, takes_part, value in zip(self._key_updates, slots, where, of, strict=False)
-            ]
-        )
-        if program.partition_steps:
-            slots = self._memory.by_partition.slots("", self.seq)
-            features += tuple(
-                [
-                    update(slot, counted_ms, takes_part, value)
-                    for update, slot, takes_part, value in zip(
-                        self._partition_updates, slots, partition_where, partition_of, strict=False
-                    )
-                ]
-            )
-        if program.signal_names:
-            said: Sequence[Said] = (latest(key),) * len(program.signal_names)
-            abouts: Sequence[str | None] = ()
-            if program.subjects is not None:
-                abouts = program.subjects(event)
-                said = [
-                    one if signal.of is None else None if about is None else latest_of(signal.name, about)
-                    for one, signal, about in zip(said, program.policy.signals, abouts, strict=True)
-                ]
-            signals, used = weighed(program, said, counted_ms, abouts)
-        else:
-            signals, used = (), self._no_signals
-        outcome = program.decide(program.fires(event, features, signals), event, features, signals)
-        spending = None
-        if self._memory.accounts.are_used:
-            at = Moment(self.writer.seq, self.watermark_ms)
-            outcome, spending = self._memory.accounts.decide(at, program, outcome, event, features, signals)
-            if spending is not None and (ask := spending.ask) is not None:
-                self._sent.append(as_sent(ask))
-        return self.writer.decision(
-            identifier,
-            key,
-            at_ms,
-            source,
-            digest,
-            outcome,
-            flags,
-            program.features_type(*features),
-            used,
-            spending,
-            self._lists_cited,
-        )
-
-    def _spend(self, decision: int, cost: int | None, label: str | None) -> Spending | None:
-        at = Moment(self.writer.seq, self.watermark_ms)
-        budgeting = self.policy.budgeting
-        return self._memory.accounts.settle(at, decision, cost, budgeting, is_bad=label == "bad")
-
-    def _counted_at(self, at_ms: int) -> tuple[int, tuple[str, ...]]:
-        """When the event counts, and how its time stands to the watermark.
-
-        An event further ahead than `max_step` is counted at the old watermark and moves it by `max_step` only, so that
-        one far-future timestamp drops nobody's windows.
-        """
-        watermark = self.watermark_ms
-        if at_ms < watermark:
-            return at_ms, ("late",) if self._program.is_late(at_ms, watermark) else ()
-        if watermark < 0 or at_ms <= watermark + self._max_step_ms:
-            self.watermark_ms = at_ms
-            return at_ms, ()
-        self.watermark_ms = watermark + self._max_step_ms
-        return watermark, ("ahead",)
-
     def _reject(
         self, topic: str, record: InputRecord, why: Rejection, dead_letters: list[DeadLetter]
     ) -> tuple[bytes | None, bytes]:
@@ -472,19 +386,6 @@ class Fold:
         self.writer.policy = program.ref
         if program.policy.shares_accounts:
             self.writer.next.setdefault(TRANSFERS, 0)
-        self._max_step_ms = program.policy.event.max_step_ms
-        self._key_updates = [one.update for one in program.key_steps]
-        self._partition_updates = [one.update for one in program.partition_steps]
-        self._no_signals = program.signals_type() if not program.signal_names else None
-        self._take_lists()
-
-    def _take_lists(self) -> None:
-        """What the policy's expressions ask, and decisions cite, as of the lists in force."""
-        declared, lists = self.policy.lists, self._memory.lists
-        for one in declared:
-            self._program.use_rows(one.name, lists.rows(one))
-        # Replaced, never changed: entries may not be encoded yet that cite it.
-        self._lists_cited = {one.name: lists.cited(one) for one in declared} if declared else msgspec.UNSET
 
     def _continue(self, tail: Tail, head: Head) -> None:
         writer = self.writer
@@ -492,4 +393,4 @@ class Fold:
         writer.head_hash = tail.hash
         writer.next = tail.next
         writer.epoch = head.epoch
-        self.watermark_ms = head.watermark_ms
+        self._deciding.watermark_ms = head.watermark_ms

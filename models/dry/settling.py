@@ -11,8 +11,9 @@ from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple
 
 from sidechain.models.dry.budget import Spending
-from sidechain.models.dry.entry import VERSION, Next, RefusedOutcome, Settlement
+from sidechain.models.dry.entry import RefusedOutcome, Settlement
 from sidechain.models.dry.parse import Rejection, parser
+from sidechain.models.dry.place import Place
 from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, Misplaced, cut, dead_letter, text_of
 from sidechain.models.dry.settled import COST, LABEL
 from sidechain.models.dry.state import Ids
@@ -65,16 +66,6 @@ def nothing_spent(_decision: int, _cost: int | None, _label: str | None) -> None
     """There are no accounts."""
 
 
-class Place(NamedTuple):
-    """Where the next entry of a chain stands."""
-
-    seq: int
-    prev: str
-    partition: int
-    next: Next  # with this record in it
-    policy: str
-
-
 class Judged(NamedTuple):
     """What one outcome record leads to. The entry of a settlement is already noted in the ids."""
 
@@ -122,9 +113,10 @@ def judge(record: InputRecord, place: Place, ids: Ids, spend: Spend = nothing_sp
     """The entry of one outcome record, and what goes with it. `spend`: asked when it settles a decision."""
     outcome = read_outcome(record.value)
     digest = None if record.value is None else sha256(record.value).hexdigest()
+    source = "outcomes", place.partition, record.offset
     length = len(record.value or b"")
     if outcome.__class__ is Rejection:
-        opening = _opening("refused-outcome", record, place, digest, None, text_of(record.key), None)
+        opening = place.opening("refused-outcome", source, digest, key=text_of(record.key))
         nothing = (None, None), None, None, None
         unread = RefusedOutcome(*opening, outcome.reason, outcome.field, length, *nothing)
         letter = dead_letter(record, "outcomes", place.partition, outcome, digest)
@@ -135,28 +127,11 @@ def judge(record: InputRecord, place: Place, ids: Ids, spend: Spend = nothing_sp
     says = outcome.label, outcome.cost_minor, outcome.by
     if ruling.decision is not None:
         ids.settle(ruling.decision, ruling.facts)
-        opening = _opening("settlement", record, place, digest, outcome.id, told, outcome.at)
+        opening = place.opening("settlement", source, digest, identifier=outcome.id, key=told, at_ms=outcome.at)
         spending = spend(ruling.decision, outcome.cost_minor, outcome.label)
         return Judged(key, Settlement(*opening, ruling.decision, *says, spending))
-    opening = _opening("refused-outcome", record, place, digest, outcome.id, told, outcome.at)
+    opening = place.opening("refused-outcome", source, digest, identifier=outcome.id, key=told, at_ms=outcome.at)
     named = outcome.partition, outcome.seq
     refused = RefusedOutcome(*opening, str(ruling.reason), None, length, named, *says)
     misplaced = Misplaced(outcome.partition, record) if ruling.reason == "wrong-partition" else None
     return Judged(key, refused, misplaced=misplaced)
-
-
-_Opening = tuple[int, int, str, str, Any, str | None, Any, tuple[str, int, int], Any, Next, str]
-
-
-def _opening(
-    kind: str,
-    record: InputRecord,
-    place: Place,
-    digest: str | None,
-    identifier: str | None,
-    key: str | None,
-    at_ms: int | None,
-) -> _Opening:
-    """The fields every entry begins with."""
-    source = "outcomes", place.partition, record.offset
-    return VERSION, place.seq, place.prev, kind, identifier, key, at_ms, source, digest, place.next, place.policy

@@ -9,13 +9,13 @@ partition, is rejected, with its bytes in the dead letters.
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from sidechain.models.dry.budget import Budgets, Moment, Transfer, encode_transfer, read_transfer
-from sidechain.models.dry.entry import TRANSFERS, VERSION, Credited, Debited, Rejected
+from sidechain.models.dry.entry import TRANSFERS, Credited, Debited, Rejected
 from sidechain.models.dry.parse import Rejection, ambiguous
+from sidechain.models.dry.place import Place
 from sidechain.models.dry.records import KEY_MAX_BYTES, DeadLetter, InputRecord, cut, dead_letter, text_of
-from sidechain.models.dry.settling import Place
 
 BAD: Final = Rejection("bad-transfer")
 
@@ -56,45 +56,18 @@ def answer(record: InputRecord, place: Place, opened: Callable[[], Budgets], now
     except (ValueError, RecursionError):
         transfer = None
     if transfer is None or digest is None or transfer.to != place.partition:
-        rejected = Rejected(
-            VERSION,
-            place.seq,
-            place.prev,
-            "rejected",
-            None,
-            key,
-            None,
-            source,
-            digest,
-            place.next,
-            place.policy,
-            BAD.reason,
-            BAD.field,
-            len(value or b""),
-        )
+        opening = place.opening("rejected", source, digest, key=key)
+        rejected = Rejected(*opening, BAD.reason, BAD.field, len(value or b""))
         return Answered(told, rejected, dead_letter=dead_letter(record, TRANSFERS, place.partition, BAD, digest))
     budgets, at = opened(), Moment(place.seq, now_ms)
-    kind: Literal["debit", "credit"] = "debit" if transfer.kind == "ask" else "credit"
-    opening = (
-        VERSION,
-        place.seq,
-        place.prev,
-        kind,
-        None,
-        key,
-        None,
-        source,
-        digest,
-        place.next,
-        place.policy,
-        budgets.partitions,
-        transfer,
-    )
+    kind = "debit" if transfer.kind == "ask" else "credit"
+    opening = place.opening(kind, source, digest, key=key)
+    about = budgets.partitions, transfer
     if kind == "debit":
         debit = budgets.debit(at, transfer)
-        return Answered(told, Debited(*opening, debit.amount, debit.reason), grant=debit.grant)
+        return Answered(told, Debited(*opening, *about, debit.amount, debit.reason), grant=debit.grant)
     credit = budgets.credit(at, transfer)
-    return Answered(told, Credited(*opening, credit.amount, credit.lapsed, credit.reason))
+    return Answered(told, Credited(*opening, *about, credit.amount, credit.lapsed, credit.reason))
 
 
 def _read(value: bytes | None) -> Transfer | None:

@@ -31,9 +31,8 @@ from sidechain.models.dry.entry import (
 )
 from sidechain.models.dry.lists import Activation
 from sidechain.models.dry.parse import Rejection
+from sidechain.models.dry.place import Place, Source
 from sidechain.models.dry.program import Outcome
-
-Source = tuple[str, int, int]  # logical topic, partition, offset
 
 
 class Writer:
@@ -47,6 +46,11 @@ class Writer:
         self.seq = 0  # of the entry in the making
         self.head_hash = GENESIS
         self.next: Next = {"events": 0, "outcomes": 0, "control": 0}
+
+    @property
+    def place(self) -> Place:
+        """Where the next entry stands."""
+        return Place(self.seq, self.head_hash, self.partition, self.next, self.policy)
 
     def append(self, sealed: Sealed) -> bytes:
         """The entry's bytes; the chain now ends with it."""
@@ -70,7 +74,7 @@ class Writer:
     ) -> bytes:
         """One event, decided. `lists`: what is in force of each that the policy asks, or UNSET."""
         return self.append(
-            Decision(
+            Decision(  # nearly every entry is one, so its opening is spelled out
                 VERSION,
                 self.seq,
                 self.head_hash,
@@ -94,43 +98,13 @@ class Writer:
 
     def duplicate(self, identifier: str, key: str, at_ms: int, source: Source, digest: str, first: int) -> bytes:
         """An event that entry `first` decided."""
-        return self.append(
-            Duplicate(
-                VERSION,
-                self.seq,
-                self.head_hash,
-                "duplicate",
-                identifier,
-                key,
-                at_ms,
-                source,
-                digest,
-                self.next,
-                self.policy,
-                first,
-            )
-        )
+        opening = self.place.opening("duplicate", source, digest, identifier=identifier, key=key, at_ms=at_ms)
+        return self.append(Duplicate(*opening, first))
 
     def rejected(self, key: str | None, source: Source, digest: str | None, why: Rejection, length: int) -> bytes:
         """An input of `length` bytes that cannot be decided."""
-        return self.append(
-            Rejected(
-                VERSION,
-                self.seq,
-                self.head_hash,
-                "rejected",
-                None,
-                key,
-                None,
-                source,
-                digest,
-                self.next,
-                self.policy,
-                why.reason,
-                why.field,
-                length,
-            )
-        )
+        opening = self.place.opening("rejected", source, digest, key=key)
+        return self.append(Rejected(*opening, why.reason, why.field, length))
 
     def policy_change(
         self,
@@ -145,74 +119,23 @@ class Writer:
     ) -> bytes:
         """The control record at `offset` has put the policy into force that `policy` now names."""
         self.next["control"] = offset + 1
-        return self.append(
-            PolicyChange(
-                VERSION,
-                self.seq,
-                self.head_hash,
-                "policy",
-                None,
-                name,
-                at_ms,
-                ("control", 0, offset),
-                digest,
-                self.next,
-                self.policy,
-                previous,
-                by,
-                msgspec.UNSET if proposal is None else proposal,
-            )
-        )
+        opening = self.place.opening("policy", ("control", 0, offset), digest, key=name, at_ms=at_ms)
+        return self.append(PolicyChange(*opening, previous, by, msgspec.UNSET if proposal is None else proposal))
 
     def list_change(self, activation: Activation, offset: int, digest: str, replaces: str | None) -> bytes:
         """The control record at `offset` has put this version of a list into force."""
         self.next["control"] = offset + 1
-        return self.append(
-            ListChange(
-                VERSION,
-                self.seq,
-                self.head_hash,
-                "list",
-                None,
-                f"{activation.name}/{activation.list_name}",
-                activation.at,
-                ("control", 0, offset),
-                digest,
-                self.next,
-                self.policy,
-                activation.ref,
-                activation.digest,
-                activation.rows,
-                replaces,
-                activation.by,
-                activation.proposal or msgspec.UNSET,
-            )
-        )
+        key = f"{activation.name}/{activation.list_name}"
+        opening = self.place.opening("list", ("control", 0, offset), digest, key=key, at_ms=activation.at)
+        content = activation.ref, activation.digest, activation.rows
+        proposal = activation.proposal or msgspec.UNSET
+        return self.append(ListChange(*opening, *content, replaces, activation.by, proposal))
 
     def gap(self, topic: str, to: int, *, at_ms: int, by: str, why: str) -> bytes:
         """Somebody decided to go on with offset `to` of `topic`."""
         due = self.next[topic]
         self.next[topic] = to
-        return self.append(
-            Gap(
-                VERSION,
-                self.seq,
-                self.head_hash,
-                "gap",
-                None,
-                None,
-                at_ms,
-                None,
-                None,
-                self.next,
-                self.policy,
-                topic,
-                due,
-                to,
-                by,
-                why,
-            )
-        )
+        return self.append(Gap(*self.place.opening("gap", at_ms=at_ms), topic, due, to, by, why))
 
     def begin_epoch(
         self,
@@ -229,23 +152,5 @@ class Writer:
         self.epoch = epoch
         counted = dict.fromkeys([*self.next, *[TRANSFERS][: TRANSFERS in following]])
         self.next = {topic: following.get(topic, 0) for topic in counted}
-        return self.append(
-            Epoch(
-                VERSION,
-                0,
-                GENESIS,
-                "epoch",
-                None,
-                None,
-                at_ms,
-                None,
-                None,
-                self.next,
-                self.policy,
-                epoch,
-                broken,
-                by,
-                why,
-                accounts_from,
-            )
-        )
+        opening = self.place._replace(seq=0, prev=GENESIS).opening("epoch", at_ms=at_ms)
+        return self.append(Epoch(*opening, epoch, broken, by, why, accounts_from))

@@ -107,6 +107,6 @@ def test_a_bug_of_ours_stops_instead_of_becoming_a_dead_letter():
     def planted(*_args):
         raise ZeroDivisionError("planted")
 
-    one._key_updates[0] = planted
+    one._deciding._key_updates[0] = planted
     with pytest.raises(ZeroDivisionError, match="planted"):
         one.events(records([event(0)]))

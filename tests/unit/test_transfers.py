@@ -18,7 +18,7 @@ from sidechain.agents.lane.transfers import Transfers
 from sidechain.models.dry import Line
 from sidechain.models.dry.budget import Budgets, Transfer, encode_transfer
 from sidechain.models.dry.entry import Credited, Debited, Rejected
-from sidechain.models.dry.settling import Place
+from sidechain.models.dry.place import Place
 from sidechain.models.dry.transferring import Answered, Sent, answer, as_sent
 from tests.budgeting import DAY, balances, take, two
 
