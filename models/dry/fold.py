@@ -67,7 +67,7 @@ class Fold:
         """
         self.keyed = keyed
         program = Program(policy)
-        self.writer = Writer(partition, program.ref)
+        self.writer = self._writing(partition, program.ref)
         self._memory = Memory(program, partition, partitions)
         self._deciding = Deciding(program, self._memory, self.writer)
         self._take(program)
@@ -380,6 +380,9 @@ class Fold:
         dead_letters.append(dead_letter(record, topic, source[1], why, digest))
         line = self.writer.rejected(text_of(record.key), source, digest, why, len(value or b""))
         return cut(record.key, KEY_MAX_BYTES), line
+
+    def _writing(self, partition: int, policy: str) -> Writer:
+        return Writer(partition, policy)
 
     def _take(self, program: Program) -> None:
         self._program = program

@@ -27,8 +27,11 @@ class Rehearsal(Fold):
         keyed: bool = True,
     ) -> None:
         """`told`: given every entry, in order."""
+        self._told = told
         super().__init__(policy, partition, partitions=partitions, keyed=keyed)
-        self.writer = _Telling(partition, policy.ref, told)
+
+    def _writing(self, partition: int, policy: str) -> Writer:
+        return _Telling(partition, policy, self._told)
 
 
 class _Telling(Writer):
