@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -17,12 +16,12 @@ from sidechain.agents.problems import UsageProblem
 from sidechain.agents.proof import Topics
 from sidechain.agents.reader import Reader
 from sidechain.agents.settings import Config
+from sidechain.models import utc
 from sidechain.models.dry.lists import Content, Table
 from sidechain.models.list_rows import ListRows as RowsAtHand
 from sidechain.models.policy import Policy
 from sidechain.models.proposal import RECORD_MAX_BYTES, BadProposal, ListRows, PolicyText, Proposal, read
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 PREFIX_LEAST: Final = 8  # digits of an id that a person may leave it at
 State = Literal["open", "expired", "activated"]
 
@@ -74,16 +73,8 @@ async def proposed(config: Config) -> tuple[list[Proposed], list[Unreadable]]:
 
 def waiting(found: Sequence[Proposed], at_ms: int) -> list[str]:
     """Those that somebody may activate still, a line each, in the order they were made."""
-    return [
-        f"{one.proposal.target} by {one.proposal.author}, until {utc(one.proposal.expires)} ({one.proposal.id[:12]})"
-        for one in found
-        if one.state(at_ms) == "open"
-    ]
-
-
-def utc(at_ms: int) -> str:
-    """A time as people read it."""
-    return (_EPOCH + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    still = [one.proposal for one in found if one.state(at_ms) == "open"]
+    return [f"{one.target} by {one.author}, until {utc.text(one.expires)} ({one.id[:12]})" for one in still]
 
 
 async def find(config: Config, name: str) -> Proposed:

@@ -8,7 +8,6 @@ rightly sealed, of this partition, and within the events there are.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -18,6 +17,7 @@ from sidechain.agents.lane.layout import LAYOUT_KEY, Layout
 from sidechain.agents.lane.log_ends import Span
 from sidechain.agents.lane.problems import Remedy
 from sidechain.agents.problems import UsageProblem
+from sidechain.models import utc
 from sidechain.models.dry import Fold
 from sidechain.models.dry.entry import CO_PARTITIONED, TRANSFERS, Broken, Next, body_and_hash
 from sidechain.models.dry.head import Head
@@ -25,7 +25,6 @@ from sidechain.models.dry.lists import LIST_PREFIX
 from sidechain.models.dry.state import POLICY_PREFIX, Change
 from sidechain.models.policy import Policy
 
-_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 INPUTS: Final = {"events", "outcomes", "control"}
 
 
@@ -139,7 +138,9 @@ def plan_epoch(
             f"no list is in force: {', '.join(lists)} must be activated again (`sidechain lists activate --again`)",
         )
     if policy.budgeting is not None:
-        since = "by now" if watermark_ms is None else f"by {_time(watermark_ms)}, where its clock stood"
+        since = "by now"
+        if watermark_ms is not None:
+            since = f"by {utc.text(watermark_ms, 'milliseconds')}, where its clock stood"
         says += (
             f"nobody knows what was spent: accounts have nothing in periods of event time that have begun {since}",
         )
@@ -234,13 +235,6 @@ def _is_possible(following: Next, events_end: int) -> bool:
 
 def _is_list(name: bytes) -> bool:
     return name.startswith(LIST_PREFIX)
-
-
-def _time(at_ms: int) -> str:
-    try:
-        return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds")
-    except OverflowError:  # any number may stand in a state that is damaged
-        return f"{at_ms} ms of event time"
 
 
 def _shown(value: object) -> object:

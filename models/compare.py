@@ -13,10 +13,11 @@ points, stakes integers in the field's unit.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from sidechain.models import utc
 from sidechain.models.dry.entry import Decision, Duplicate, Rejected, Sealed
 from sidechain.models.policy import ACTIONS
 
@@ -26,7 +27,6 @@ VERDICTS: Final = (*ACTIONS, *UNDECIDED)
 FULL_BP: Final = 10_000
 NO_WEEK: Final = "without a time"
 EARLIER: Final = "earlier"  # the weeks that are no longer told apart
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS: Final = 86_400_000
 
 
@@ -376,7 +376,7 @@ def week_of(at_ms: int | None) -> str:
 @lru_cache(maxsize=4_096)
 def _week(day: int) -> str:
     try:
-        year, week, _ = (_EPOCH + timedelta(days=day)).isocalendar()
+        year, week, _ = (utc.EPOCH + timedelta(days=day)).isocalendar()
     except OverflowError:
         return "after the year 9999"
     return f"{year}-W{week:02}"

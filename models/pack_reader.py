@@ -13,10 +13,11 @@ from collections.abc import Mapping as MappingType
 from collections.abc import Sequence as SequenceType
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
+from sidechain.models import utc
 from sidechain.models.cel import BOOL, DOUBLE, INT, STRING, CelError, Expression, Type, Variable, check
 from sidechain.models.yaml_positions import Mapping, Node, Scalar, Sequence, plain, position
 
@@ -25,7 +26,6 @@ MAX_TEXT: Final = 2_000  # characters of a title or a reason
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _STAND_IN: Final = {INT: "0", DOUBLE: "0.0", BOOL: "false", STRING: "''"}
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSING: Final = object()
 _MAX_PROBLEMS: Final = 100  # nobody reads more
 
@@ -227,7 +227,7 @@ class Section:
             except ValueError:
                 parsed = None
             if parsed is not None and parsed.tzinfo is not None:
-                return (parsed - _EPOCH) // timedelta(milliseconds=1)
+                return utc.ms(parsed)
         self.complain(
             name, f'"{name}" must be a time such as 1995-08-01T00:00:00Z or whole milliseconds, not {_shown(value)},'
         )

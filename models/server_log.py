@@ -8,13 +8,13 @@ milliseconds since 1970.
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
-MAX_LINE: Final = 65_536  # characters
+from sidechain.models import utc
 
+MAX_LINE: Final = 65_536  # characters
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _QUOTED: Final = r'"((?:[^"\\]|\\.)*)"'
 _COMMON: Final = rf"(\S+) (\S+) (\S+) \[([^\]]*)\] {_QUOTED} ([0-9]{{3}}) ([0-9]{{1,18}}|-)"
 _COMBINED: Final = rf"{_COMMON} {_QUOTED} {_QUOTED}"
@@ -66,4 +66,4 @@ def milliseconds(text: str) -> int | None:
         at = datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, second, tzinfo=zone)
     except ValueError:
         return None
-    return (at - _EPOCH) // timedelta(milliseconds=1)
+    return utc.ms(at)

@@ -11,12 +11,13 @@ import ast
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain, count, islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from sidechain.models import utc
 from sidechain.models.cel import HELPERS, lower
 from sidechain.models.pack_reader import closest
 from sidechain.models.pack_sources import LOG_COLUMNS, ROW
@@ -25,8 +26,6 @@ from sidechain.models.server_log import log_parser
 
 SNIFFED_LINES: Final = 20
 _TIME: Final = "_source_time_ms"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 # Python reads more, and other versions of it other things: what a file means must not depend on who reads it.
 _DATE_AND_TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?"
@@ -171,7 +170,7 @@ def time_ms(text: str | None) -> int | None:
         return None
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)
-    return (parsed - _EPOCH) // _MILLISECOND
+    return utc.ms(parsed)
 
 
 def _why_missing(source: Source, field: str, values: Values) -> str:

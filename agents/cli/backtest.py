@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +21,7 @@ from sidechain.agents.cli.output import Json, Progress, emit
 from sidechain.agents.cli.period import Since, Until, period_of
 from sidechain.agents.cli.policies import ListFiles, lists_of
 from sidechain.agents.problems import AnswerIsNo, UsageProblem
+from sidechain.models import utc
 from sidechain.models.compare import VERDICTS, Comparison, Flip, Flips, Hits, Share, share_bp
 from sidechain.models.compare_fields import fields
 from sidechain.models.dry import Line
@@ -29,7 +29,6 @@ from sidechain.models.list_file import offline_control
 from sidechain.models.pack_file import load_file
 from sidechain.models.verdict import Verdict, verdict
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ROWS = 12  # of a table for people; --json has all
 
 
@@ -228,12 +227,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _time(at_ms: int | None) -> str:
-    if at_ms is None:
-        return "-"
-    try:
-        return (_EPOCH + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except OverflowError:  # a pack may take any time for possible
-        return f"{at_ms} ms"
+    return "-" if at_ms is None else utc.text(at_ms)
 
 
 def _of_files(

@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
@@ -14,10 +14,10 @@ import typer
 from sidechain.agents.cli.output import Json, Progress, emit, say
 from sidechain.agents.cli.policies import policy_of
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
+from sidechain.models import utc
 from sidechain.models.packs.generators import GENERATORS, Generator, Item
 from sidechain.models.policy import EventSchema
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SEED_MAX: Final = 2**64 - 1
 _KEYS_MAX: Final = 1_000_000  # a kilobyte and a half each
 _STDOUT: Final = "-"
@@ -136,7 +136,7 @@ def _start(text: str, schema: EventSchema) -> int:
         parsed = None
     if parsed is None or parsed.tzinfo is None:
         raise UsageProblem(f"--start must be a time such as 2018-04-01T00:00:00Z, with its offset, not {text}")
-    at_ms = (parsed - _EPOCH) // timedelta(milliseconds=1)
+    at_ms = utc.ms(parsed)
     if not schema.earliest_ms <= at_ms <= schema.latest_ms:
         raise UsageProblem(
             f"--start must lie between {_shown(schema.earliest_ms)} and {_shown(schema.latest_ms)}, or the pack "
@@ -146,7 +146,7 @@ def _start(text: str, schema: EventSchema) -> int:
 
 
 def _shown(at_ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat().replace("+00:00", "Z")
+    return utc.text(at_ms, "auto")
 
 
 def _writing(file: Path) -> BinaryIO:

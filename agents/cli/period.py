@@ -5,12 +5,13 @@
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
 
 from sidechain.agents.problems import UsageProblem
+from sidechain.models import utc
 from sidechain.models.report.tally import Period
 
 Since = Annotated[
@@ -23,7 +24,6 @@ Last = Annotated[
 
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,8})(ms|s|m|h|d|w)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE_MS: Final = re.compile(r"-?[0-9]{1,15}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -56,12 +56,8 @@ def moment_ms(option: str, text: str) -> int:
         raise UsageProblem(f"{option} {text} is no time; write 2026-11-01, 2026-11-01T12:00:00Z or whole ms") from None
     if found.tzinfo is None:
         raise UsageProblem(f"{option} {text} has no offset from UTC; write {text}Z or {text}+01:00")
-    return _ms(found)
+    return utc.ms(found)
 
 
 def _moment(option: str, text: str | None) -> int | None:
     return None if text is None else moment_ms(option, text)
-
-
-def _ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -12,8 +12,9 @@ from sidechain.agents.cli.connection import Cluster, Connection
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.cli.period import duration_ms
 from sidechain.agents.problems import UsageProblem
-from sidechain.agents.proposals import Proposed, find, in_force, now_ms, propose, proposed, utc
+from sidechain.agents.proposals import Proposed, find, in_force, now_ms, propose, proposed
 from sidechain.agents.settings import Config
+from sidechain.models import utc
 from sidechain.models.pack_cases import run_cases
 from sidechain.models.pack_file import load_file
 from sidechain.models.policy import Policy
@@ -118,7 +119,7 @@ def list_(connection: Connection, json: Json = False) -> None:
         return
     for one in found:
         proposal = one.proposal
-        until = utc(proposal.expires)
+        until = utc.text(proposal.expires)
         emit(f"{proposal.id[:12]}  {one.state(now_ms()):10} {proposal.target:32} until {until}  by {proposal.author}")
     if not found:
         emit("nothing was proposed here")
@@ -179,8 +180,8 @@ def _lines(one: Proposed) -> Iterator[str]:
     proposal = one.proposal
     yield f"{proposal.id} ({one.state(now_ms())})"
     before = proposal.change.replaces or "nothing"
-    yield f"{proposal.target} instead of {before}, proposed by {proposal.author} at {utc(proposal.created)}"
-    yield f"it may be activated until {utc(proposal.expires)}"
+    yield f"{proposal.target} instead of {before}, proposed by {proposal.author} at {utc.text(proposal.created)}"
+    yield f"it may be activated until {utc.text(proposal.expires)}"
     yield ""
     yield f"Why: {proposal.why}"
     yield ""

@@ -4,9 +4,9 @@ Made from the document alone, so it says nothing that the JSON form does not; wh
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from sidechain.models import utc
 from sidechain.models.policy import ACTIONS
 from sidechain.models.report.document import SEAL_LENGTH, Document
 from sidechain.models.report.money_page import money
@@ -22,7 +22,6 @@ _UNKNOWN: Final = {
 }
 _AGES: Final = {"1s": "1 s", "1m": "1 min", "10m": "10 min", "1h": "1 h", "1d": "1 day", "older": "older"}
 _MARKS: Final = {"floor": "trust below its floor", "entropy": "uncertainty too wide"}
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def page(report: Document, sealed: bytes) -> str:
@@ -301,11 +300,7 @@ def _counts(named: Mapping[str, int]) -> str:
 
 
 def _time(at_ms: int | None) -> str:
-    """As RFC 3339 to the second; what no calendar has stays a number."""
-    try:
-        return (_EPOCH + timedelta(seconds=(at_ms or 0) // 1_000)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except OverflowError:
-        return f"{at_ms} ms"
+    return utc.text(at_ms or 0)
 
 
 def _bounds(span: Mapping[str, Any]) -> str:

@@ -5,18 +5,17 @@ chat, another Alertmanager) takes these. https://prometheus.io/docs/alerting/lat
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
+from sidechain.models import utc
 from sidechain.models.wet.incidents import Heard, Incident
 
 VERSION: Final = "4"
 NEVER: Final = "0001-01-01T00:00:00Z"  # Go's zero time: it has not ended
 JOB: Final = "sidechain-"
 TEXT_MOST: Final = 500  # characters of a label or a summary; alerts are told, not archived
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def message(incident: Incident) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def message(incident: Incident) -> dict[str, Any]:
 
 
 def _time(at_ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc.text(at_ms, "milliseconds")
 
 
 class _Alert(msgspec.Struct):

@@ -9,12 +9,12 @@ that overall as many are named as there are, but for rows that share that very s
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
+from sidechain.models import utc
 from sidechain.models.verdict import Word
 from sidechain.models.wet.training import Ended, Request
 from sidechain.models.wet.trial import FIRST, Figures, Judged, Week
@@ -22,7 +22,6 @@ from sidechain.models.wet.trial import FIRST, Figures, Judged, Week
 VERSION: Final = 1
 VALUES_MOST: Final = 6  # a group with as many values or fewer is told value by value, else by quarters
 BYTES_MOST: Final = 1_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,13 +220,14 @@ def _lines(card: Card) -> Iterator[str]:
     data, trial = card.data, card.trial
     yield f"# {card.model}"
     yield ""
-    yield f"`{card.file}`, SHA-256 `{card.digest}`, made {_time(card.made)} under policy `{card.policy}`."
+    yield f"`{card.file}`, SHA-256 `{card.digest}`, made {utc.text(card.made)} under policy `{card.policy}`."
     yield f"Fitted with seed {card.fit.seed}; in its place then: {card.fit.parent or 'nobody'}."
     yield ""
     yield "## Data"
     yield ""
-    yield f"{data.rows:,} decisions from {_time(data.earliest)} to {_time(data.latest)}, {data.bad:,} of them bad;"
-    yield f"outcomes known by {_time(data.until)}, and none of a later time."
+    earliest, latest = utc.text(data.earliest), utc.text(data.latest)
+    yield f"{data.rows:,} decisions from {earliest} to {latest}, {data.bad:,} of them bad;"
+    yield f"outcomes known by {utc.text(data.until)}, and none of a later time."
     for topic, partitions in data.topics.items():
         ranges = ", ".join(f"{one}: {first} to {last}" for one, (first, last) in partitions.items())
         yield f"- `{topic}`, offsets by partition: {ranges}"
@@ -278,9 +278,5 @@ def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.4f}"
 
 
-def _time(at_ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _day(at_ms: int) -> str:
-    return _time(at_ms)[:10]
+    return utc.text(at_ms)[:10]
