@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sidechain.agents.cli import build
 from tests import dumb_report
-from tests.contract.test_readme import BLOCKS, lines
+from tests.page import BLOCKS, lines
 from tests.reported import CHAINS, DEED, FIRST, GATES, JUNK, T0, exported
 from tests.ruins import resealed
 from tests.signed import ndjson, root_file
