@@ -74,6 +74,11 @@ def _bound(metric: Metric, *values: Sequence[str]) -> Mapping[str, Metric]:
     return {value: metric.labels(value) for group in values for value in group}
 
 
+def _seconds(registered: CollectorRegistry, role: str, text: str) -> Histogram:
+    """How long a role takes over whatever it does at once."""
+    return Histogram(f"sidechain_{role}_seconds", text, buckets=LATENCY_BUCKETS, registry=registered)
+
+
 class DryMetrics:
     """What the dry worker tells; one object a process."""
 
@@ -191,6 +196,7 @@ class TapMetrics(QueueMetrics):
             "sidechain_tap_unreadable_total", "Records among the decisions that are no entries.", registry=registered
         )
         self.lag = Gauge("sidechain_tap_lag_records", "Decisions the tap has not read yet.", registry=registered)
+        self.seconds = _seconds(registered, "tap", "Time to pass on one batch of decisions.")
 
 
 class WetMetrics(QueueMetrics):
@@ -259,6 +265,7 @@ class AggregatorMetrics:
         self.subjects = gauge("subjects", "Subjects of learned signals that are remembered.")
         self.decisions = gauge("decisions", "Decisions remembered whose outcome is to come.")
         self.lag = gauge("lag_records", "Cases the aggregator has not read yet.")
+        self.seconds = _seconds(registered, "aggregator", "Time to count one round of cases and tell of it.")
 
 
 class DriftMetrics:
@@ -283,6 +290,8 @@ class DriftMetrics:
             gauge("outcome_mean", "Means over recent outcomes, from 0 to 1, by measure.", ["measure"]), DRIFT_MEASURES
         )
         self.standing = gauge("alarms_standing", "Alarms that stand.")
+        self.records = counter("records_total", "Taps, scores and cases read.")
+        self.seconds = _seconds(registered, "drift", "Time to look at one round of records.")
         self.judged = counter("judged_total", "Scores whose outcome became known.")
         self.forgotten = counter("forgotten_total", "Scores forgotten before their outcome became known.")
         self.unreadable = counter("unreadable_total", "Records that are no taps, scores or cases.")
@@ -302,6 +311,7 @@ class ShadowMetrics:
         self.lag = Gauge(
             "sidechain_shadow_lag_records", "Entries the shadow has not looked at yet.", registry=registered
         )
+        self.seconds = _seconds(registered, "shadow", "Time over one chain's turn, under every candidate.")
         self.broken = Gauge(
             "sidechain_shadow_broken_chains",
             "Chains of which nothing counts at the moment, because they are broken.",
@@ -337,6 +347,8 @@ class TrainerMetrics:
         self.on_trial = gauge("trial_labels", "Labels of the trial under way, 0 when there is none.")
         self.champion = gauge("champion_version", "Version of the champion, 0 when there is none.")
         self.lag = gauge("lag_records", "Records the trainer has not read yet.")
+        self.records = counter("records_total", "Taps and cases read.")
+        self.seconds = _seconds(registered, "trainer", "Time to join one round of taps and cases, and to learn of it.")
         week = Gauge(
             "sidechain_trainer_week",
             "The newest week of decisions with outcomes of both kinds: average precision, AUROC, precision at 100.",

@@ -1,10 +1,12 @@
 """What each role of a worker is made of. Imported per role: the dry side never loads what the wet side needs."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from sidechain.agents.priority import step_back
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
@@ -12,6 +14,8 @@ from sidechain.agents.worker import Role, Setting
 from sidechain.models.policy import Policy
 
 log = logging.getLogger(__name__)
+
+_Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def dry(setting: Setting) -> Role:
@@ -93,17 +97,34 @@ def aggregator(setting: Setting) -> Role:
 
 
 def drift(setting: Setting) -> Role:
-    """Watches what comes in and how well it is scored, and says when it is not as it was."""
+    """Watches what comes in, how well it is scored, and metrics, and says when one is not as it was."""
     if find_spec("river") is None or find_spec("numpy") is None:
         raise EnvironmentProblem("the drift worker needs numpy and river: pip install 'sidechain[wet]'")
     from sidechain.agents.metrics import DriftMetrics
+    from sidechain.agents.watching_metrics import StreamMetrics
     from sidechain.agents.wet.drift import DriftWorker, Watch
+    from sidechain.agents.wet.metric_watch import MetricWorker
+    from sidechain.agents.wet.scrape import scraped, targets
+    from sidechain.models.wet.metric_watch import MetricWatch
+    from sidechain.models.wet.own_metrics import EDGES
 
-    config = setting.config
+    config, registered = setting.config, setting.registered
     step_back(config.wet_nice)
     wet = setting.policy.wet
-    metrics = DriftMetrics(setting.registered, wet.vector)
-    return Role(DriftWorker(Watch(wet), setting.options, config.topic, metrics).run)
+    scrape = partial(scraped, targets(config.metrics_targets)) if config.metrics_targets else None
+    models = DriftWorker(Watch(wet), setting.options, config.topic, DriftMetrics(registered, wet.vector))
+    metrics = MetricWorker(MetricWatch(EDGES), scrape, setting.options, config.topic, StreamMetrics(registered))
+    return Role(partial(_side_by_side, models.run, metrics.run))
+
+
+async def _side_by_side(one: _Run, other: _Run, stop: asyncio.Event) -> None:
+    """Both, until `stop`; what one of them raises ends the other, too."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one(stop))
+            group.create_task(other(stop))
+    except ExceptionGroup as faults:
+        raise faults.exceptions[0] from faults
 
 
 def trainer(setting: Setting) -> Role:

@@ -13,6 +13,7 @@ leave a second time too, for the aggregator: what the signal is of. Of cases non
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
@@ -223,6 +224,7 @@ class TapWorker:
     async def _tap(self, batches: Any) -> None:
         """Neither dry nor wet: the one place where both are in sight."""
         async for batch in batches:
+            began = time.perf_counter()
             entries = self._entries(batch.records)
             decisions = [one for _, one in entries if isinstance(one, Decision)]
             passed_bp = WHOLE_BP if self._guard is None else self._guard.passed_bp
@@ -232,6 +234,7 @@ class TapWorker:
             cases = [case for at, one in entries if (case := self._mask.case(batch.partition, at, one)) is not None]
             outs = [Out(self._topic, one.key.encode(), encode(one)) for one in taps]
             await batch.commit([*outs, *(Out(self._cases, key, encode(one)) for key, one in cases)])
+            self._metrics.seconds.observe(time.perf_counter() - began)
             for fate, count in Counter(fates).items():
                 self._metrics.taps[fate].inc(count)
             if self._guard is not None and (shed := fates.count("shed")):

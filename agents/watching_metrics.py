@@ -10,12 +10,14 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from sidechain.models.wet.bottleneck import CAUSES
+from sidechain.models.wet.own_metrics import OWN
 from sidechain.models.wet.readings import ROLES
 
 SCHEDSTAT: Final = Path("/proc/self/schedstat")
 STAGES: Final = tuple(one.name for one in ROLES)
 BECAME: Final = ("joined", "began", "repeated", "resolved", "too_many", "unknown")
 DELIVERED: Final = ("sent", "refused", "dropped")
+VALUES: Final = ("scored", "warming", "late", "too_many", "skipped")
 
 
 def processor_times() -> tuple[float, float | None]:
@@ -78,6 +80,48 @@ class QueueMetrics:
             "sidechain_fullest_records", "Records that wait in the partition with most.", registry=registered
         )
         self.partitions = Gauge("sidechain_partitions", "Partitions this worker reads.", registry=registered)
+
+
+class StreamMetrics:
+    """What is told of metrics that are scored: the pipeline's own one by one, users' as a whole."""
+
+    def __init__(self, registered: CollectorRegistry) -> None:
+        def counter(name: str, text: str, values: Iterable[str]) -> Mapping[str, Counter]:
+            made = Counter(f"sidechain_metric_{name}", text, ["result"], registry=registered)
+            return {value: made.labels(value) for value in values}
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"sidechain_metric_{name}", text, registry=registered)
+
+        self.values = counter("values_total", "Values of metrics heard, by what became of them.", VALUES)
+        self.anomalies = counter(
+            "anomalies_total", "Anomalies by what became of them; too many are held back.", ("told", "held_back")
+        )
+        self.looks = counter(
+            "looks_total", "Workers looked at for their figures, by what came.", ("answered", "silent")
+        )
+        scores = Gauge(
+            "sidechain_metric_score",
+            "How unlike all before the last minute of a stage was, from 0 to 1, by figure.",
+            ["stage", "figure"],
+            registry=registered,
+        )
+        self.scores = {name: scores.labels(own.stage, own.figure) for name, own in OWN.items()}
+        self.strangest = gauge("score_of_users", "The largest score of a last value among users' metrics.")
+        known = Gauge(
+            "sidechain_metric_series", "Metrics remembered, by whose they are.", ["source"], registry=registered
+        )
+        self.known = {one: known.labels(one) for one in ("own", "users")}
+        self.standing = gauge("anomalies_standing", "Metrics whose anomaly has begun and has not ended.")
+        self.forgotten = Counter(
+            "sidechain_metric_forgotten_total",
+            "Metrics forgotten because nobody had spoken of them for a day and others needed the room.",
+            registry=registered,
+        )
+        self.unreadable = Counter(
+            "sidechain_metric_unreadable_total", "Records that are no values of metrics.", registry=registered
+        )
+        self.lag = gauge("lag_records", "Values of metrics that have not been read yet.")
 
 
 class OptimizerMetrics:

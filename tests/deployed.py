@@ -23,7 +23,7 @@ from sidechain.agents.metrics import (
     WetMetrics,
     registry,
 )
-from sidechain.agents.watching_metrics import OptimizerMetrics, Processor, SentinelMetrics
+from sidechain.agents.watching_metrics import OptimizerMetrics, Processor, SentinelMetrics, StreamMetrics
 from sidechain.agents.wet.panel_metrics import PanelSeries
 from sidechain.models.policy import Wet
 from sidechain.models.wet.experts.panel import CONSENSUS
@@ -40,13 +40,19 @@ def _wet(registered: CollectorRegistry) -> SimpleNamespace:
     return SimpleNamespace(**wet, **{f"panel_{name}": series for name, series in panel.items()})
 
 
+def _drift(registered: CollectorRegistry) -> SimpleNamespace:
+    """What the drift worker tells, of models and of metrics."""
+    streams = {f"metric_{name}": series for name, series in vars(StreamMetrics(registered)).items()}
+    return SimpleNamespace(**vars(DriftMetrics(registered)), **streams)
+
+
 METRICS = {
     "dry": DryMetrics,
     "tap": TapMetrics,
     "wet": _wet,
     "aggregator": AggregatorMetrics,
     "shadow": ShadowMetrics,
-    "drift": DriftMetrics,
+    "drift": _drift,
     "trainer": TrainerMetrics,
     "optimizer": OptimizerMetrics,
     "sentinel": SentinelMetrics,

@@ -54,7 +54,7 @@ def score(
 
     stream, write = MetricStream(), _json if json else _csv()
     strange = unread = rows = 0
-    for row in _rows(file):
+    for row in rows_of(file):
         value = row.value
         if not math.isfinite(value):
             unread += 1
@@ -72,7 +72,7 @@ def score(
     say(f"{rows:,} values, {strange:,} of them strange" + (f"; {unread:,} rows without a number" if unread else ""))
 
 
-def _rows(file: Path) -> Iterator[Row]:
+def rows_of(file: Path) -> Iterator[Row]:
     """The rows behind the header. Raises `UsageProblem` for what is no such file."""
     lines = (_text(file, number, one) for number, one in enumerate(raw_lines(file), 1))
     table = csv.reader(lines)

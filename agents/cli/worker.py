@@ -57,12 +57,13 @@ def aggregator(options: WorkerOptions) -> None:
     _work("aggregator", options)
 
 
-def drift(options: WorkerOptions) -> None:
-    """Say when what comes in, or how well it is scored, is no longer what it was, until SIGTERM.
+def drift(metrics_targets: Targets = None, *, options: WorkerOptions) -> None:
+    """Say when what comes in, how well it is scored, or a metric is no longer what it was, until SIGTERM.
 
-    Alerts are all it writes. Every start looks back on the last records once more, and then says what stands.
+    Metrics are those written to `metrics`, by your programs or `sidechain metrics send`, and those of the workers
+    named. Alerts are all it says. Every start looks back on the last records, and then says what stands.
     """
-    _work("drift", options)
+    _work("drift", options, {"metrics_targets": metrics_targets})
 
 
 def trainer(options: WorkerOptions) -> None:

@@ -77,7 +77,8 @@ class AggregatorWorker:
                 while not stop.is_set():
                     got = await consumer.getmany(timeout_ms=POLL_MS, max_records=A_ROUND)
                     if got:
-                        await self._round(publisher, got)
+                        with self._metrics.seconds.time():
+                            await self._round(publisher, got)
                     self._measure(consumer)
             except KafkaError as fault:
                 if not is_fenced(fault):

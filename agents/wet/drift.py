@@ -128,7 +128,10 @@ class DriftWorker:
             log.info("%d alarms stand", len(self.watch.standing))
             while not stop.is_set():
                 got = await consumer.getmany(timeout_ms=POLL_MS, max_records=A_ROUND)
-                await self._say(publisher, self._take(got))
+                if got:
+                    with self._metrics.seconds.time():
+                        await self._say(publisher, self._take(got))
+                    self._metrics.records.inc(sum(map(len, got.values())))
                 self._measure(consumer)
 
     async def _look_back(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:

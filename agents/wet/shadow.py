@@ -91,7 +91,10 @@ class ShadowWorker:
         while not stop.is_set():
             has_moved = False
             for chain in self._chains:
-                has_moved |= await chain.advance(self._entries, stop, self._count)
+                began = time.perf_counter()
+                if await chain.advance(self._entries, stop, self._count):
+                    has_moved = True
+                    self._metrics.seconds.observe(time.perf_counter() - began)
                 await self._report(chain, REPORT_S)
             await self._measure()
             if not has_moved:

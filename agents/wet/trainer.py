@@ -132,10 +132,14 @@ class TrainerWorker:
             await self._assign(consumer)
             while not stop.is_set():
                 got = await consumer.getmany(timeout_ms=POLL_MS, max_records=A_ROUND)
+                began = loop.time()
                 # Taps first: a label that stands beside its decision finds it.
                 for tp in sorted(got, key=lambda one: one.topic != self._taps):
                     (self._decided if tp.topic == self._taps else self._settled)(tp, got[tp])
                 await self._learn()
+                if got:
+                    self._metrics.seconds.observe(loop.time() - began)
+                    self._metrics.records.inc(sum(map(len, got.values())))
                 self._measure(consumer)
                 if loop.time() - told_at > TELL_S:
                     told_at = loop.time()

@@ -38,7 +38,7 @@ SATURATED: Final = 0.85  # of a processor, each worker
 class Stage:
     """One stage within the last ten seconds, all its workers together."""
 
-    name: str  # the role: dry, tap, wet, aggregator, shadow
+    name: str  # the role: dry, tap, wet, aggregator, drift, trainer, shadow
     workers: int  # processes that answered
     rate: float  # records done a second
     lag: int  # records that wait

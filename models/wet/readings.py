@@ -28,15 +28,22 @@ class Role(NamedTuple):
     name: str
     done: str  # counter of records done
     lag: str  # gauge of records that wait
-    batch: str | None  # histogram of seconds over one batch
+    batch: str  # histogram of seconds over one batch
 
 
 ROLES: Final = (
     Role("dry", "sidechain_entries_total", "sidechain_lag_records", "sidechain_decision_seconds"),
-    Role("tap", "sidechain_taps_total", "sidechain_tap_lag_records", None),
+    Role("tap", "sidechain_taps_total", "sidechain_tap_lag_records", "sidechain_tap_seconds"),
     Role("wet", "sidechain_scores_total", "sidechain_wet_lag_records", "sidechain_score_seconds"),
-    Role("aggregator", "sidechain_aggregator_cases_total", "sidechain_aggregator_lag_records", None),
-    Role("shadow", "sidechain_shadow_inputs_total", "sidechain_shadow_lag_records", None),
+    Role(
+        "aggregator",
+        "sidechain_aggregator_cases_total",
+        "sidechain_aggregator_lag_records",
+        "sidechain_aggregator_seconds",
+    ),
+    Role("drift", "sidechain_drift_records_total", "sidechain_drift_lag_records", "sidechain_drift_seconds"),
+    Role("trainer", "sidechain_trainer_records_total", "sidechain_trainer_lag_records", "sidechain_trainer_seconds"),
+    Role("shadow", "sidechain_shadow_inputs_total", "sidechain_shadow_lag_records", "sidechain_shadow_seconds"),
 )
 FULLEST: Final = "sidechain_fullest_records"
 PARTITIONS: Final = "sidechain_partitions"
@@ -127,8 +134,6 @@ def _per_second(pair: tuple[Scrape, Scrape], name: str) -> float | None:
 
 
 def _slowest(share: float, role: Role, pairs: Sequence[tuple[Scrape, Scrape]]) -> float | None:
-    if role.batch is None:
-        return None
     found = [quantile(share, early.samples or {}, late.samples or {}, role.batch) for early, late in pairs]
     known = [one for one in found if one is not None and one < inf]
     return max(known, default=None)

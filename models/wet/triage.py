@@ -40,7 +40,7 @@ RULES: Final[Mapping[str, Known]] = MappingProxyType(
         "InputDrift": Known("drift", "wet"),
         "LabelDrift": Known("drift", "wet"),
         "PerformanceDrift": Known("drift", "wet"),
-        "MetricAnomaly": Known("drift"),
+        "MetricAnomaly": Known("metric"),
     }
 )
 
@@ -59,6 +59,8 @@ FIRST: Final[Mapping[str, str]] = MappingProxyType(
         " is still right.",
         "drift": "Compare the features named with the week before. A source that changed and a model that aged look"
         " alike until outcomes come.",
+        "metric": "See what else changed at that time, and whether the metric has come back: a new level is usual"
+        " once it has been seen, so one that stays is told once.",
     }
 )
 UNKNOWN: Final = "No cause is known for these rules; they came together in stage, entity or time."

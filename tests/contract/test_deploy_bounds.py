@@ -60,6 +60,7 @@ PACES = {
     "lane.log_ends.POLL_S",
     "wet.promotions.LOOK_S",
     "wet.promotions.RETRY_S",
+    "wet.metric_watch.LOOK_S",
     "wet.optimizer.LOOK_S",
     "wet.sentinel.EVERY_S",
     "wet.shadow.PAUSE_S",

@@ -24,6 +24,7 @@ from sidechain.models.wet.incidents import GATHER_MS, SETTLED_MS, Correlator
 from sidechain.models.wet.selector import labels
 from sidechain.topics import alerts, wet
 from sidechain.topics.codec import encode
+from sidechain.topics.metrics import metric_value
 from tests.page import BLOCKS, EVENT_OFFSETS, Told, activated, doors, entries, lines
 
 
@@ -114,6 +115,14 @@ def test_a_compensations_id_follows_from_its_decision():
     named = f"{decision['id']}|{decision['partition']}|{decision['seq']}".encode()
     assert asked["id"] == f"cmp-{sha256(named).hexdigest()[:32]}"
     assert decision["action"] == entries()[decision["seq"]]["action"]
+
+
+def test_a_metric_may_be_told_in_three_ways():
+    """The first is the one we write ourselves; the others say the same, a minute later each."""
+    told = [metric_value(b"doors.waiting_s", line) for line in lines("metrics")]
+    assert encode(told[0]) == lines("metrics")[0]
+    assert [one.at - told[0].at for one in told] == [0, 60_000, 120_000]
+    assert {one.metric for one in told} == {"doors.waiting_s"}
 
 
 def test_the_alerts_of_the_page_are_the_incident_of_the_page():

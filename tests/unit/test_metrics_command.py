@@ -1,15 +1,17 @@
-"""`sidechain metrics score`: rows in, the same rows with a score out; what is no number is told."""
+"""`sidechain metrics score` and `send`: rows in, scores out or values sent; what is no number is told."""
 
 import csv
 import gzip
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from sidechain.agents.cli import build
+from sidechain.agents.cli import build, metrics_send
+from sidechain.agents.produce import Keyed
 
 RUNNER = CliRunner()
 HEADER = "timestamp,value"
@@ -86,3 +88,39 @@ def test_what_is_no_such_file_is_said_in_a_sentence(tmp_path: Path, content: byt
     assert done.exit_code == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def sent(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> tuple[Result, list[bytes]]:
+    """`sidechain metrics send`, and what would stand on the topic."""
+    found: list[bytes] = []
+
+    async def produce(_options: object, topic: str, values: Iterable[Keyed], **_: object) -> int:
+        assert topic == "sidechain.web.metrics"
+        found.extend(one.value for one in values)
+        return len(found)
+
+    monkeypatch.setattr(metrics_send, "produce", produce)
+    words = ("metrics", "send", *map(str, words), "--pack", "web")
+    return RUNNER.invoke(build(["metrics", "send"]), list(words)), found
+
+
+def test_a_file_is_sent_row_by_row_and_what_is_no_value_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = series(tmp_path, "2014-04-01 00:00:00,1", "yesterday,2", "2014-04-01 00:10:00,none", "2014-04-01 00:15:00,3")
+    done, found = sent(monkeypatch, file, "--metric", "cpu")
+    assert done.exit_code == 0
+    assert found == [
+        b'{"metric":"cpu","at":1396310400000,"value":1.0}',
+        b'{"metric":"cpu","at":1396311300000,"value":3.0}',
+    ]
+    assert done.stdout == "2 values sent to sidechain.web.metrics\n"
+    assert "line 3: 'yesterday' is no time" in done.stderr
+    assert "2 rows without a time or a number" in done.stderr
+
+
+@pytest.mark.parametrize("metric", ["", "a\nb"])
+def test_a_metric_without_a_name_is_no_metric(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, metric: str) -> None:
+    done, found = sent(monkeypatch, series(tmp_path, "2014-04-01 00:00:00,1"), "--metric", metric)
+    assert (done.exit_code, found) == (2, [])
+    assert "is a name of 1 to 200 printable characters" in done.stderr
