@@ -19,6 +19,7 @@ from sidechain.models.dry.parse import REASONS
 from sidechain.models.dry.settling import VERDICTS
 from sidechain.models.policy import ACTIONS
 from sidechain.models.wet.aggregate import Became
+from sidechain.models.wet.remedies import EDGES_BP
 
 SCRAPE_S: Final = 10.0
 Metric = TypeVar("Metric", bound=MetricWrapperBase)
@@ -152,6 +153,10 @@ class DryMetrics:
         self.lanes = gauge("lanes", "Shards this worker decides at the moment.")
         self.lag = gauge("lag_records", "Input records not yet decided, over this worker's partitions.")
         self.fullest = gauge("fullest_records", "Records that wait in the partition with most.")
+        self.fullest_partition = gauge("fullest_partition", "The number of the partition with most.")
+        self.fullest_arrivals = gauge(
+            "fullest_arrivals_per_second", "Records a second that come to the partition with most, over half a minute."
+        )
         self.partitions = gauge("partitions", "Partitions this worker reads.")
         self.last_commit = gauge("last_commit_timestamp_seconds", "When this worker last committed a batch.")
         self.keys = gauge("state_keys", "Keys remembered, over this worker's partitions.")
@@ -220,6 +225,12 @@ class WetMetrics(QueueMetrics):
             "Compensations asked for, by what became of them.",
             "result",
             ("sent", "suppressed", "repeated"),
+        )
+        self.explain_seconds = Counter(
+            "sidechain_explain_seconds_total", "Time that went into full vectors of scores.", registry=registered
+        )
+        self.scores_from = counter(
+            "scores_from_total", "Scores of at least so many basis points, by edge.", "edge", map(str, EDGES_BP)
         )
         self.score_seconds = Histogram(
             "sidechain_score_seconds", "Time to score one micro-batch.", buckets=LATENCY_BUCKETS, registry=registered

@@ -155,7 +155,7 @@ def optimizer(setting: Setting) -> Role:
     step_back(config.wet_nice)
     worker = OptimizerWorker(
         setting.policy.name,
-        Given(config.batch_max_records, setting.policy.wet.sample_bp),
+        Given(config.batch_max_records, setting.policy.wet.sample_bp, setting.policy.wet.explain_above_bp),
         partial(scraped, targets(config.metrics_targets)),
         partial(propose, config),
         OptimizerMetrics(setting.registered),

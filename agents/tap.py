@@ -21,6 +21,7 @@ from zlib import crc32
 
 import msgspec
 
+from sidechain.agents.arrivals import tell
 from sidechain.agents.metrics import TapMetrics
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.pseudonym import Pseudonyms
@@ -257,7 +258,7 @@ class TapWorker:
 
     def _measure(self, feed: Feed) -> None:
         self._metrics.lag.set(feed.lag)
-        self._metrics.fullest.set(feed.fullest)
+        tell(self._metrics, feed.fullest)
         self._metrics.partitions.set(feed.partitions)
         self._metrics.taps["dropped"].inc(feed.skipped - self._skipped)
         self._skipped = feed.skipped

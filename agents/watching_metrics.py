@@ -79,6 +79,14 @@ class QueueMetrics:
         self.fullest = Gauge(
             "sidechain_fullest_records", "Records that wait in the partition with most.", registry=registered
         )
+        self.fullest_partition = Gauge(
+            "sidechain_fullest_partition", "The number of the partition with most.", registry=registered
+        )
+        self.fullest_arrivals = Gauge(
+            "sidechain_fullest_arrivals_per_second",
+            "Records a second that come to the partition with most, over half a minute.",
+            registry=registered,
+        )
         self.partitions = Gauge("sidechain_partitions", "Partitions this worker reads.", registry=registered)
 
 

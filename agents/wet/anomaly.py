@@ -87,7 +87,7 @@ class Scorer:
         made = {"forest": self._forest, **(given or {})} if self._forest is not None else given or {}
         self.ensemble = Ensemble(wet, experts_of(wet, seed, made), clock, seed, bounded)
         self.waiting = Waiting(self._columns, len(self.ensemble.names), max_step_ms)
-        self._record = Recorder(wet, self.ensemble)
+        self.record = Recorder(wet, self.ensemble)
         self._reservoir = Reservoir(len(self._names), seed)
         self._asked_of = 0  # rows of the sample that was asked for last
         self._schedule = Schedule(wet.warmup)
@@ -112,7 +112,7 @@ class Scorer:
         self._swap()
         batch = self._batch(taps)
         judged = self.ensemble.judge(batch)
-        scores = self._record.scores(taps, batch, judged, is_warming=self._forest is not None and self.model is None)
+        scores = self.record.scores(taps, batch, judged, is_warming=self._forest is not None and self.model is None)
         self._passed(taps, batch, judged)
         return scores
 

@@ -19,6 +19,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
+from sidechain.agents.arrivals import Arrivals, Fullest
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.wet.overflow import QueueGuard
 
@@ -161,7 +162,7 @@ class Feed:
         self.batches = app.channel(maxsize=16)
         self.lag = 0
         self.skipped = 0
-        self.fullest = 0  # records that wait in the partition with most
+        self.fullest = Fullest()
         self.partitions = 0
         self._topic = topic
         self._topics = (topic, *beside)
@@ -170,6 +171,7 @@ class Feed:
         self._max_lag = max_lag
         self._guard = guard
         self._opened = opened
+        self._arrivals = Arrivals()
         self._held: list[int] = []
         self._under_way: list[Batch] = []
         self._assigned = _Assigned()
@@ -244,8 +246,8 @@ class Feed:
             if self._max_lag is not None and (behind > self._max_lag or partition in over):
                 # Half of what may wait, or of what does, so that the next skip is not one record away.
                 places[partition] = self._skip(partition, position, end, min(behind, self._max_lag) // 2)
-        depths = [max(end - position, 0) for position, end in places.values()]
-        self.lag, self.fullest, self.partitions = sum(depths), max(depths, default=0), len(places)
+        self.fullest = self._arrivals.fullest(asyncio.get_running_loop().time(), places)
+        self.lag, self.partitions = sum(max(end - at, 0) for at, end in places.values()), len(places)
         if self._guard is not None and (self.skipped > skipped or self._guard.is_over):
             self._guard.dropped(self.skipped - skipped)
             await self._commit({TopicPartition(self._topic, one): place[0] for one, place in places.items()})

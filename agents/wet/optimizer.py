@@ -74,9 +74,7 @@ def proposal(found: Bottleneck, change: Remedy, ahead_s: float, pack: str, at_ms
         why=found.evidence,
         figures={**found.figures, "stage": found.stage, "cause": found.cause, "lag_s_in_a_minute": round(ahead_s, 1)},
     )
-    operation = Operation(
-        setting=f"{change.stage}.{change.what}", value=change.after, replaces=change.before, words=(change.why,)
-    )
+    operation = Operation(setting=change.setting, value=change.after, replaces=change.before, words=(change.why,))
     return sealed(
         Draft(
             pack=pack,
@@ -140,11 +138,11 @@ class OptimizerWorker:
         if change is None:
             self._metrics.proposals["none"].inc()
             return
-        if not self._cool.allows(change.name, at_ms):
+        if not self._cool.allows(change.setting, change.before, at_ms):
             self._metrics.proposals["held_back"].inc()
             return
         await self._propose(proposal(found, change, self.lookout.ahead_s(found.stage), self._pack, at_ms))
-        self._cool.remember(change.name, at_ms)
+        self._cool.remember(change.setting, change.before, at_ms)
         self._metrics.proposals["written"].inc()
         log.info("proposed %s instead of %s: %s", change.name, change.before, change.why)
 
@@ -156,8 +154,8 @@ class OptimizerWorker:
                         one = read(record.value)
                     except BadProposal:
                         continue
-                    if one.author == AUTHOR:
-                        self._cool.remember(one.target, one.created)
+                    if one.author == AUTHOR and isinstance(one.change, Operation):
+                        self._cool.remember(one.change.setting, one.change.replaces or "", one.created)
 
     def _measure(self, found: Bottleneck | None, at_ms: int) -> None:
         metrics = self._metrics

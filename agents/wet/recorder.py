@@ -5,6 +5,7 @@ the score; the others carry none, because most scores are looked at by nobody an
 """
 
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,11 +14,13 @@ from sidechain.models.policy import Wet
 from sidechain.models.wet.ensemble import Ensemble, Judged, Why
 from sidechain.models.wet.experts.contract import Batch
 from sidechain.models.wet.rationale import ORDINARY, SILENT, WARMING, rationale
+from sidechain.models.wet.remedies import EDGES_BP
 from sidechain.models.wet.selector import REASONS
 from sidechain.topics.wet import Reason, Score, Tap
 
 DIGITS: Final = 9  # of a score's numbers: parts rounded so still sum to the score within 1e-6
 WHOLE_BP: Final = 10_000
+EDGES: Final = np.array(EDGES_BP) / WHOLE_BP
 
 
 class Reasoned(NamedTuple):
@@ -35,13 +38,18 @@ class Recorder:
     """Writes down what one ensemble judged."""
 
     def __init__(self, wet: Wet, ensemble: Ensemble) -> None:
+        self.explained_s = 0.0  # seconds that went into reasons
+        self.scores_from = np.zeros(len(EDGES), dtype=np.int64)  # scores from each of EDGES_BP on
         self._ensemble = ensemble
         self._words = wet.words
         self._explain_above = wet.explain_above_bp / WHOLE_BP
 
     def scores(self, taps: Sequence[Tap], batch: Batch, judged: Judged, *, is_warming: bool) -> list[Score]:
         """One record for each tap, in order. `is_warming`: why nobody speaks, where nobody does."""
+        began = perf_counter()
         whys = self._reasoned(taps, batch, judged)
+        self.explained_s += perf_counter() - began
+        self.scores_from += (judged.score[judged.expert >= 0, None] >= EDGES).sum(axis=0)
         names = self._ensemble.names
         versions = [self._ensemble.model_name(at) for at in range(len(names))]
         columns = zip(

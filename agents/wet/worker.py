@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from aiokafka import ConsumerRecord
 
+from sidechain.agents.arrivals import tell
 from sidechain.agents.metrics import WetMetrics
 from sidechain.agents.model_files import ModelFiles
 from sidechain.agents.wet.anomaly import CHAMPION, Scorer
@@ -26,6 +27,7 @@ from sidechain.agents.wet.risk import Names, RiskAgent
 from sidechain.models.policy import Policy
 from sidechain.models.wet.experts.champion import ChampionSlot
 from sidechain.models.wet.inputs import columns
+from sidechain.models.wet.remedies import EDGES_BP
 from sidechain.models.wet.risk import MAX_ENTITIES
 from sidechain.topics.codec import encode
 
@@ -73,6 +75,7 @@ class WetWorker:
             bounded=within,
             signals=[one.name for one in policy.signals if one.learn is not None],
         )
+        self._explained = self.scorer.record.explained_s, self.scorer.record.scores_from.copy()  # as told
         names = self.scorer.ensemble.names
         if metrics.panel is None or metrics.panel.names != names:
             metrics.panel = PanelSeries(metrics.registered, names)
@@ -161,10 +164,20 @@ class WetWorker:
         unreadable = self.scorer.unreadable + self.risk.unreadable
         self._metrics.unreadable.inc(unreadable - self._unreadable)
         self._unreadable = unreadable
+        self._tell_explained()
         self._watch.alive()
         self._panel_metrics.tell()
         self._metrics.lag.set(self._taps.lag + self._scores.lag)
-        self._metrics.fullest.set(max(self._taps.fullest, self._scores.fullest))
+        tell(self._metrics, max(self._taps.fullest, self._scores.fullest))
         self._metrics.partitions.set(self._taps.partitions)
         self._metrics.entities.set(self.risk.entities)
         self._metrics.model_version.set(self.scorer.model.version if self.scorer.model else 0)
+
+    def _tell_explained(self) -> None:
+        """What full vectors cost, and how many scores there are from which threshold on."""
+        record = self.scorer.record
+        seconds, counts = self._explained
+        self._explained = record.explained_s, record.scores_from.copy()
+        self._metrics.explain_seconds.inc(record.explained_s - seconds)
+        for edge, count in zip(EDGES_BP, (record.scores_from - counts).tolist(), strict=True):
+            self._metrics.scores_from[str(edge)].inc(count)

@@ -14,7 +14,7 @@ waiting is the one to help. Why it is slow is told by what else it shows, the su
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from types import MappingProxyType
@@ -43,11 +43,16 @@ class Stage:
     rate: float  # records done a second
     lag: int  # records that wait
     hottest: int = 0  # of them, in the partition with most
+    partition: int = 0  # which one that is
+    arrivals: float | None = None  # records a second that come there
     partitions: int = 1  # that it reads
     p50_s: float | None = None  # seconds over one batch; None: it does not say, or did none
     p99_s: float | None = None
     cpu: float | None = None  # processor seconds used a second; None: it does not say
     waiting: float | None = None  # seconds a second it was ready to run and did not
+    a_batch: float | None = None  # records of one batch, on average
+    explaining: float | None = None  # seconds a second that go into full vectors of scores
+    explained: Mapping[int, float] = field(default_factory=dict)  # basis points -> scores a second from there on
     age_s: float | None = None  # how long the oldest record has waited; None: it does not say
 
     @property
@@ -127,6 +132,11 @@ def _told(past: Sequence[Stage], since_ms: int, at_ms: int) -> Bottleneck:
         "grown_per_s": round((now.lag - past[0].lag) / _SPAN_S, 1),
         "rate": round(_middle(past, lambda one: one.rate) or 0.0, 1),
         "hot": round(_middle(past, lambda one: one.hot) or 0.0, 3),
+        "partition": now.partition,
+        "arrivals": _rounded(_middle(past, lambda one: one.arrivals)),
+        "hot_grown_per_s": round((now.hottest - past[0].hottest) / _SPAN_S, 1),
+        "a_batch": _rounded(_middle(past, lambda one: one.a_batch)),
+        "explaining": _middle(past, lambda one: one.explaining),
         "cpu": _middle(past, lambda one: one.cpu),
         "waiting": _middle(past, lambda one: one.waiting),
         "p50_s": now.p50_s,
@@ -134,6 +144,7 @@ def _told(past: Sequence[Stage], since_ms: int, at_ms: int) -> Bottleneck:
         "workers": now.workers,
         "partitions": now.partitions,
         "held_up_s": (at_ms - since_ms) // 1_000,
+        **{f"explained_from_{edge}": round(rate, 3) for edge, rate in now.explained.items()},
     }
     return Bottleneck(
         stage=now.name, cause=cause, since_ms=since_ms, evidence=evidence, figures=MappingProxyType(figures)
@@ -165,12 +176,18 @@ def _why(cause: Cause, past: Sequence[Stage]) -> Sequence[str]:
         case "stopped":
             first = f"next to nothing was done for {_SPAN_S} s"
         case "hot-partition":
-            first = f"{now.hottest:,} of them, {now.hot:.0%}, wait in one of {now.partitions} partitions"
+            first = f"{now.hottest:,} of them, {now.hot:.0%}, wait in partition {now.partition} of {now.partitions}"
+            if now.arrivals is not None:
+                first += f"; {now.arrivals:,.0f} a second come there"
         case "starved" | "saturated":
             return [one for one in (processor, took) if one]
         case "slow":
             first = took
     return [one for one in (first, processor) if one]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _middle(past: Sequence[Stage], of: Callable[[Stage], float | None]) -> float | None:

@@ -46,7 +46,12 @@ ROLES: Final = (
     Role("shadow", "sidechain_shadow_inputs_total", "sidechain_shadow_lag_records", "sidechain_shadow_seconds"),
 )
 FULLEST: Final = "sidechain_fullest_records"
+FULLEST_PARTITION: Final = "sidechain_fullest_partition"
+FULLEST_ARRIVALS: Final = "sidechain_fullest_arrivals_per_second"
 PARTITIONS: Final = "sidechain_partitions"
+BATCHES: Final = "sidechain_batches_total"
+EXPLAINING: Final = "sidechain_explain_seconds_total"
+ABOVE: Final = "sidechain_scores_from_total"  # by `edge`, basis points
 AGE: Final = "sidechain_queue_age_seconds"
 CPU: Final = "sidechain_processor_seconds_total"
 CPU_WAIT: Final = "sidechain_processor_wait_seconds_total"
@@ -108,28 +113,44 @@ def snapshot(at_ms: int, before: Mapping[str, Scrape], now: Mapping[str, Scrape]
 
 def _stage(role: Role, pairs: Sequence[tuple[Scrape, Scrape]]) -> Stage:
     lags = [_shown(late, role.lag) or 0.0 for _, late in pairs]
+    hottest = max((late for _, late in pairs), key=lambda one: _shown(one, FULLEST) or 0.0)
+    batches = _sum(_per_second(pair, BATCHES) for pair in pairs)
+    rate = sum(_per_second(pair, role.done) or 0.0 for pair in pairs)
     return Stage(
         name=role.name,
         workers=len(pairs),
-        rate=sum(_per_second(pair, role.done) or 0.0 for pair in pairs),
+        rate=rate,
         lag=round(sum(lags)),
-        hottest=round(max((_shown(late, FULLEST) or 0.0 for _, late in pairs), default=0.0)),
+        hottest=round(_shown(hottest, FULLEST) or 0.0),
+        partition=round(_shown(hottest, FULLEST_PARTITION) or 0.0),
+        arrivals=_shown(hottest, FULLEST_ARRIVALS),
         partitions=max(1, round(sum(_shown(late, PARTITIONS) or 0.0 for _, late in pairs))),
         p50_s=_slowest(0.5, role, pairs),
         p99_s=_slowest(0.99, role, pairs),
         cpu=_sum(_per_second(pair, CPU) for pair in pairs),
         waiting=_sum(_per_second(pair, CPU_WAIT) for pair in pairs),
+        a_batch=rate / batches if batches else None,
+        explaining=_sum(_per_second(pair, EXPLAINING) for pair in pairs),
+        explained=_by_edge(pairs),
         age_s=max((value for _, late in pairs for value in (late.samples or {}).get(AGE, {}).values()), default=None),
     )
+
+
+def _by_edge(pairs: Sequence[tuple[Scrape, Scrape]]) -> Mapping[int, float]:
+    """Scores a second from each edge on; empty where nobody says."""
+    edges = {dict(have)["edge"] for _, late in pairs for have in (late.samples or {}).get(ABOVE, {})}
+    return {
+        int(edge): _sum(_per_second(pair, ABOVE, edge=edge) for pair in pairs) or 0.0 for edge in sorted(edges, key=int)
+    }
 
 
 def _shown(scrape: Scrape, name: str) -> float | None:
     return total(scrape.samples or {}, name)
 
 
-def _per_second(pair: tuple[Scrape, Scrape], name: str) -> float | None:
+def _per_second(pair: tuple[Scrape, Scrape], name: str, **labels: str) -> float | None:
     early, late = pair
-    rose = rise(early.samples or {}, late.samples or {}, name)
+    rose = rise(early.samples or {}, late.samples or {}, name, **labels)
     return None if rose is None else rose * 1_000 / (late.at_ms - early.at_ms)
 
 

@@ -3,6 +3,7 @@
 Nothing here changes anything. A stage that has stopped gets no proposal: it wants a look, which is an alert's business.
 """
 
+from math import ceil
 from typing import Final, Literal, NamedTuple
 
 from sidechain.models.wet.bottleneck import Bottleneck, Cause
@@ -14,6 +15,10 @@ SAME_MS: Final = 86_400_000  # before the same is proposed again
 BATCH_MOST: Final = 16_000
 SAMPLE_LEAST_BP: Final = 500
 SPARE: Final = 0.9  # of what a stage can do, what it should be given
+FULL: Final = 0.5  # of a batch: from there on its size may be what limits a partition
+HARDLY_MORE: Final = 1.2  # times what comes to a stage may seem to come to one partition: they are measured apart
+EXPLAIN_MOST_BP: Final = 8_400  # beyond, scores that add to a risk would have no vector
+EDGES_BP: Final = (0, 5_000, 6_000, 7_000, 7_500, 8_000, 8_100, 8_200, 8_300, EXPLAIN_MOST_BP)  # of scores counted
 
 
 class Given(NamedTuple):
@@ -21,6 +26,7 @@ class Given(NamedTuple):
 
     batch_size: int  # batch_max_records
     sample_bp: int  # the pack's wet.sample_bp
+    explain_above_bp: int = EXPLAIN_MOST_BP  # the pack's wet.explain_above
 
 
 class Remedy(NamedTuple):
@@ -35,7 +41,12 @@ class Remedy(NamedTuple):
     @property
     def name(self) -> str:
         """What it would set, `wet.workers=2`."""
-        return f"{self.stage}.{self.what}={self.after}"
+        return f"{self.setting}={self.after}"
+
+    @property
+    def setting(self) -> str:
+        """What it is about, `wet.workers`."""
+        return f"{self.stage}.{self.what}"
 
 
 def remedy(found: Bottleneck, given: Given) -> Remedy | None:
@@ -44,26 +55,68 @@ def remedy(found: Bottleneck, given: Given) -> Remedy | None:
     if found.cause == "stopped" or found.stage not in ("dry", "tap", "wet"):
         return None
     if found.cause == "hot-partition":
-        why = (
-            "More workers would not help, because a partition has one reader: send these keys elsewhere, or split them."
-        )
-        return Remedy(found.stage, "route", "by key", "spread", why)
+        return _batched(found, given, FULL) or _spread(found)
     if found.cause in _WANTS_WORKERS and workers < partitions:
         why = "Partitions are shared out anew; give it a processor of its own, or it shares the one there is."
         return Remedy(found.stage, "workers", str(workers), str(workers + 1), why)
     if found.stage == "dry":
-        after = min(2 * given.batch_size, BATCH_MOST)
-        why = "Larger batches need fewer transactions, and each of them takes longer."
-        return (
-            None if after == given.batch_size else Remedy("dry", "batch_size", str(given.batch_size), str(after), why)
-        )
+        return _batched(found, given, 0.0)
     if found.stage == "wet" and found.cause == "saturated":
-        why = "Scores below the threshold are told without their full vector, which costs more than the score."
-        return Remedy("wet", "threshold", "as it is", "higher", why)
+        return _explained(found, given) or _sampled(found, given)
     return _sampled(found, given)
 
 
 _WANTS_WORKERS: Final[frozenset[Cause]] = frozenset({"starved", "saturated"})
+
+
+def _batched(found: Bottleneck, given: Given, full: float) -> Remedy | None:
+    """Twice the batch, where batches are at least so full; a batch waits for its transaction, whatever is in it."""
+    after, a_batch = min(2 * given.batch_size, BATCH_MOST), float(found.figures.get("a_batch") or 0.0)
+    if found.stage != "dry" or after == given.batch_size or a_batch < full * given.batch_size:
+        return None
+    why = "Larger batches need fewer transactions, and each of them takes longer."
+    if a_batch:
+        why += f" At the moment {a_batch:,.0f} records are in one, on average, and {given.batch_size:,} may be."
+    return Remedy("dry", "batch_size", str(given.batch_size), str(after), why)
+
+
+def _spread(found: Bottleneck) -> Remedy | None:
+    """As much of what comes as its one reader keeps up with, by how its lag grew within the looks."""
+    figures, partition = found.figures, found.figures.get("partition")
+    comes = float(figures["rate"] or 0.0) + max(0.0, float(figures["grown_per_s"] or 0.0))
+    arrivals = float(figures.get("arrivals") or 0.0)
+    done = arrivals - float(figures.get("hot_grown_per_s") or 0.0)
+    if not 0.0 < SPARE * done < arrivals <= HARDLY_MORE * comes:
+        return None
+    now, fits, parts = min(1.0, arrivals / comes), SPARE * done / comes, ceil(arrivals / (SPARE * done))
+    why = (
+        f"{arrivals:,.0f} of {max(comes, arrivals):,.0f} records a second come to partition {partition}, and its one"
+        f" reader does {done:,.0f}; more workers would not help. Spread its keys by a finer one: events copied with"
+        " `sidechain rekey --field` to the topic of a pack that has that field as its key."
+    )
+    after = f"over {parts} partitions, {fits:.0%} of what comes to each at most, {now:.0%} now"
+    return Remedy(found.stage, "route", f"keys of partition {partition} together", after, why)
+
+
+def _explained(found: Bottleneck, given: Given) -> Remedy | None:
+    """The lowest threshold that frees as much of the processor as the stage lacks; None where none frees enough."""
+    rate, grown = float(found.figures["rate"] or 0.0), max(0.0, float(found.figures["grown_per_s"] or 0.0))
+    explaining, cpu = float(found.figures.get("explaining") or 0.0), float(found.figures.get("cpu") or 0.0)
+    own = max(edge for edge in EDGES_BP if edge <= given.explain_above_bp)  # where scores are counted from
+    now = float(found.figures.get(f"explained_from_{own}") or 0.0)
+    lacks = 1.0 - SPARE * rate / max(rate + grown, 1.0)
+    if not (cpu and now):
+        return None
+    for edge in EDGES_BP:
+        left = float(found.figures.get(f"explained_from_{edge}") or 0.0)
+        frees = explaining / cpu * (1.0 - left / now)
+        if given.explain_above_bp < edge and frees >= lacks:
+            why = (
+                f"Full vectors take {explaining / cpu:.0%} of its processor, and {left:,.1f} of {now:,.1f} a second are"
+                f" of scores from {edge} on: the others' would free {frees:.0%}, and {lacks:.0%} is lacking."
+            )
+            return Remedy("wet", "threshold", str(given.explain_above_bp), str(edge), why)
+    return None
 
 
 def _sampled(found: Bottleneck, given: Given) -> Remedy | None:
@@ -78,19 +131,23 @@ def _sampled(found: Bottleneck, given: Given) -> Remedy | None:
 
 
 class CoolDown:
-    """Says whether something may be proposed now. Bounded: what is older than SAME_MS is forgotten."""
+    """Says whether something may be proposed now. Bounded: what is older than SAME_MS is forgotten.
+
+    A change is the same as long as what it would replace is: its new value is computed, and another at each look.
+    """
 
     def __init__(self) -> None:
         self._last_ms: int | None = None
         self._proposed: dict[str, int] = {}
 
-    def remember(self, name: str, at_ms: int) -> None:
+    def remember(self, setting: str, before: str, at_ms: int) -> None:
         """It was proposed then, perhaps by whoever ran before us."""
+        name = f"{setting} {before}"
         self._proposed[name] = max(at_ms, self._proposed.get(name, at_ms))
         self._last_ms = max(at_ms, self._last_ms or at_ms)
 
-    def allows(self, name: str, at_ms: int) -> bool:
+    def allows(self, setting: str, before: str, at_ms: int) -> bool:
         """COOL_MS after the last proposal, and SAME_MS after the same one."""
         self._proposed = {one: when for one, when in self._proposed.items() if at_ms - when < SAME_MS}
         is_cool = self._last_ms is None or at_ms - self._last_ms >= COOL_MS
-        return is_cool and name not in self._proposed
+        return is_cool and f"{setting} {before}" not in self._proposed

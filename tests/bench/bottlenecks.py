@@ -7,7 +7,7 @@ what the workers serve, as `sidechain worker optimizer` looks. When all runs wel
 comes, and the first finding is held against it; it must come within five minutes.
 
 slow      the wet worker is replaced by one that takes a second over each batch
-hot       the keys move together: one partition gets nearly all, more than a worker with small batches decides
+hot       the keys move together: one partition gets nearly all, more than a worker decides in batches of eight
 starved   the wet worker shares one core with four programs that never rest
 healthy   nothing is done, for half an hour; nothing may be found
 
@@ -47,6 +47,9 @@ WORKER: Final = ("-m", "sidechain.agents", "worker")
 UNRULY: Final = ("-m", "sidechain.agents.bench.unruly", "slow", "worker", "wet")
 HOG: Final = "while True: pass"
 HOGS: Final = 4
+# Of a worker's batches: five hundred a second fit in on a busy machine, and HOT times the rate on no quiet one.
+SMALL: Final = 8
+HOT: Final = 6
 EXPECTED: Final = {
     "slow": ("wet", "slow"),
     "hot": ("dry", "hot-partition"),
@@ -63,7 +66,7 @@ class Run:
         self._here = here
         self._rate = rate
         self._stack = stack
-        self.settings = {"prefix": f"{fault}.", **({"batch_max_records": "4"} if fault == "hot" else {})}
+        self.settings = {"prefix": f"{fault}.", **({"batch_max_records": str(SMALL)} if fault == "hot" else {})}
         self._ports = {role: free_port() for role in ROLES}
         self._children: dict[str, Child] = {}
 
@@ -73,7 +76,10 @@ class Run:
         for role in ROLES:
             self._start(role, (*WORKER, role))
         healthy_s = HEALTHY_S if self.fault == "healthy" else healthy_s
-        self._send("steady", self._rate, healthy_s + WITHIN_S)
+        if self.fault == "hot":  # written before anybody looks: it takes its time
+            self._write("hot", HOT * self._rate, WITHIN_S, "hot.example")
+        self._write("steady", self._rate, healthy_s + WITHIN_S)
+        self._send("steady", self._rate)
         lookout = Lookout()
         before = await self._until(lookout, healthy_s)
         if before is not None or self.fault == "healthy":
@@ -112,13 +118,16 @@ class Run:
         made = self._here.process(f"{self.fault}-{role}", words, **self.settings, metrics_port=str(self._ports[role]))
         self._children[role] = self._stack.enter_context(made)
 
-    def _send(self, name: str, rate: float, seconds: float, host: str | None = None) -> None:
-        policy = load_pack(PACK)
-        file = self._here.folder / f"{self.fault}-{name}.ndjson"
-        with file.open("wb") as out:
-            for line in _events(policy, int(rate * seconds), name, host):
+    def _file(self, name: str) -> Path:
+        return self._here.folder / f"{self.fault}-{name}.ndjson"
+
+    def _write(self, name: str, rate: float, seconds: float, host: str | None = None) -> None:
+        with self._file(name).open("wb") as out:
+            for line in _events(load_pack(PACK), int(rate * seconds), name, host):
                 out.write(line + b"\n")
-        words = ("-m", "sidechain.agents", "produce", str(file), "--rate", str(rate))
+
+    def _send(self, name: str, rate: float) -> None:
+        words = ("-m", "sidechain.agents", "produce", str(self._file(name)), "--rate", str(rate))
         self._stack.enter_context(self._here.process(f"{self.fault}-{name}", words, **self.settings))
 
     def _slow(self) -> None:
@@ -126,7 +135,7 @@ class Run:
         self._start("wet", UNRULY)
 
     def _hot(self) -> None:
-        self._send("hot", 10 * self._rate, WITHIN_S, "hot.example")
+        self._send("hot", HOT * self._rate)
 
     def _starved(self) -> None:
         core = {(os.cpu_count() or 1) - 1}

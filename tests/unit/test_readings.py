@@ -2,6 +2,7 @@
 
 import pytest
 
+from sidechain.agents.arrivals import OVER_S, STEP_S, Arrivals, Fullest
 from sidechain.models.wet.readings import Scrape, quantile, rise, snapshot, total
 from tests.shown import samples
 
@@ -89,3 +90,36 @@ def test_a_total_heeds_labels():
     assert total(shown, "sidechain_taps_total", result="sent") == 3
     assert total(shown, "sidechain_taps_total") == 5
     assert total(shown, "sidechain_else") is None
+
+
+def test_a_stage_says_where_it_is_hot_and_what_full_vectors_cost():
+    """Of two workers the one with the fullest partition; scores and seconds of both."""
+    before = look(0, "a:1", scores_total=0, explain_seconds_total=0, scores_from_total={"edge=8000": 0, "edge=8100": 0})
+    before |= look(0, "b:1", scores_total=0, batches_total=0)
+    after = look(
+        10,
+        "a:1",
+        scores_total=100,
+        fullest_records=7,
+        fullest_partition=3,
+        fullest_arrivals_per_second=2.5,
+        explain_seconds_total=4,
+        scores_from_total={"edge=8000": 50, "edge=8100": 10},
+    )
+    after |= look(10, "b:1", scores_total=100, fullest_records=6, fullest_partition=1, batches_total=5)
+    [stage] = snapshot(T0, before, after).stages
+    assert (stage.hottest, stage.partition, stage.arrivals) == (7, 3, 2.5)
+    assert (stage.explaining, stage.explained, stage.a_batch) == (0.4, {8_000: 5.0, 8_100: 1.0}, 40.0)
+
+
+def test_a_rate_of_arrival_is_taken_over_half_a_minute():
+    """Of the partition with most that waits; nothing before there is a second look."""
+    arrivals = Arrivals()
+    looks = [(at, {0: (0, 100 + at), 1: (50 * at, 50 * at + 300)}) for at in range(0, 100, 10)]
+    found = [arrivals.fullest(float(at), places) for at, places in looks]
+    assert found[0] == Fullest(300, 1, 0.0)
+    assert found[1] == Fullest(300, 1, 50.0)
+    assert found[-1] == Fullest(300, 1, 50.0)
+    assert len(arrivals._past) <= OVER_S / STEP_S + 1
+    assert arrivals.fullest(100.0, {}) == Fullest()
+    assert arrivals.fullest(110.0, {4: (0, 9)}) == Fullest(9, 4, 0.0)

@@ -94,7 +94,7 @@ def test_what_runs_over_loses_its_older_half_and_the_place_is_committed_at_once(
     assert scene.consumer.positions == {TAPS[0]: 0, TAPS[1]: 1_100, TopicPartition("cases", 0): 0}
     assert scene.consumer.committed == [{TAPS[0]: 0, TAPS[1]: 1_100}]
     assert (scene.feed.skipped, scene.value(scene.metrics.shed), scene.value(scene.metrics.forced)) == (1_100, 1_100, 1)
-    assert (scene.feed.lag, scene.feed.fullest, scene.feed.partitions) == (540, 500, 2)
+    assert (scene.feed.lag, scene.feed.fullest.depth, scene.feed.partitions) == (540, 500, 2)
     scene.look(40, 500)
     assert len(scene.consumer.committed) == 1, "no more than needed"
 
