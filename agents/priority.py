@@ -21,3 +21,14 @@ def step_back(nice: int) -> None:
     os.nice(nice)
     with contextlib.suppress(OSError):  # no such file: no such groups, or a system that has only `nice`
         GROUP.write_text(str(nice), encoding="ascii")
+
+
+def one_thread() -> None:
+    """Linear algebra in this process stays on the processor it was asked on.
+
+    Its threads spin between two calls, on a processor the dry side may want; for batches of some hundred rows they gain
+    nothing. Libraries loaded later are not reached: call it behind the imports. Needs the extra `wet`.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    threadpool_limits(1)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sidechain.agents.priority import step_back
+from sidechain.agents.priority import one_thread, step_back
 from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 from sidechain.agents.worker import Role, Setting
 from sidechain.models.policy import Policy
@@ -55,6 +55,8 @@ def tap(setting: Setting) -> Role:
         config.topic_prefix,
         TapMetrics(setting.registered),
         max_lag=config.tap_max_lag,
+        gather_ms=config.wet_gather_ms,
+        share=config.share,
     )
     return Role(worker.run)
 
@@ -69,6 +71,7 @@ def wet(setting: Setting) -> Role:
 
     config = setting.config
     step_back(config.wet_nice)
+    one_thread()
     metrics = WetMetrics(setting.registered)
     files = ModelFiles(config.models_folder)
     worker = WetWorker(
@@ -80,6 +83,8 @@ def wet(setting: Setting) -> Role:
         metrics,
         files,
         max_lag=config.wet_max_lag,
+        gather_ms=config.wet_gather_ms,
+        share=config.share,
     )
     return Role(worker.run)
 
@@ -137,6 +142,7 @@ def trainer(setting: Setting) -> Role:
 
     config = setting.config
     step_back(config.wet_nice)
+    one_thread()
     files, metrics = ModelFiles(config.models_folder), TrainerMetrics(setting.registered)
     worker = TrainerWorker(setting.policy, files, setting.options, config.topic, config.topic_prefix, metrics)
     return Role(worker.run)

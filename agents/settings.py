@@ -4,6 +4,7 @@ Durations end in `_s`, sizes in `_bytes`, secrets in `_file`: a secret is read f
 stands in a setting, an argument or an environment variable.
 """
 
+import os
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -67,6 +68,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     tap_max_lag: Count = 100_000  # records the tap may lag before it skips ahead
     wet_max_lag: Count = 100_000  # taps of a partition that may wait; then the older half of them is dropped
     wet_nice: Annotated[int, Meta(ge=0, le=19)] = 10  # how far tap and wet worker step back for others on the machine
+    wet_share: Annotated[float, Meta(gt=0, le=1)] | None = None  # of one processor, for each; None: see `share`
+    wet_gather_ms: Annotated[int, Meta(ge=0, le=5_000)] = 200  # how long records may wait for others at each step
     pseudonym_key_file: Path | None = None
     models: Path | None = None  # folder of models and their cards; None: `models` in the data folder
 
@@ -129,6 +132,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def models_folder(self) -> Path:
         """Where models and their cards are kept: the trainer writes there, the wet worker reads."""
         return self.models or self.data / "models"
+
+    @property
+    def share(self) -> float:
+        """Of one processor: what the tap, and what the wet worker, may use, if not set an eighth of the machine."""
+        return min(len(os.sched_getaffinity(0)) / 8, 1.0) if self.wet_share is None else self.wet_share
 
     @property
     def loopback(self) -> bool:

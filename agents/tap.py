@@ -26,8 +26,9 @@ from sidechain.agents.metrics import TapMetrics
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.pseudonym import Pseudonyms
 from sidechain.agents.subjects import KEY_MAX_BYTES, signal_key, subject_names
-from sidechain.agents.wet.feed import UNREADABLE, Feed, Out, Publisher
+from sidechain.agents.wet.feed import GATHER_MS, UNREADABLE, Batch, Feed, Out, Publisher
 from sidechain.agents.wet.overflow import QueueGuard
+from sidechain.agents.wet.pace import Pace
 from sidechain.models.policy import EventSchema, Feature, Policy
 from sidechain.topics.codec import encode
 from sidechain.topics.wet import Case, Tap
@@ -191,10 +192,13 @@ class TapWorker:
         *,
         max_lag: int | None = None,
         max_records: int = 2_000,
+        gather_ms: int = GATHER_MS,
+        share: float = 1.0,
     ) -> None:
         """`options`: aiokafka's connection settings. `name`: topic of a logical name. `group`: prefix of the group.
 
         `max_lag`: records it may be behind per partition before it skips ahead; None: it never skips.
+        `gather_ms`, `share`: see `Feed`, `Pace`.
         """
         self._mask = Mask(policy, secret)
         self._metrics = metrics
@@ -210,9 +214,11 @@ class TapWorker:
             max_lag=max_lag,
             guard=self._guard,
             max_records=max_records,
+            gather_ms=gather_ms,
+            pace=Pace(share),
         )
         self._skipped = 0
-        app.agent(self._feed.batches, name="tap", on_error=self._feed.fail)(self._tap)
+        app.agent(self._feed.rounds, name="tap", on_error=self._feed.fail)(self._tap)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the Faust app is running by then. Raises what the agent raised."""
@@ -222,25 +228,28 @@ class TapWorker:
         finally:
             await self._publisher.stop()
 
-    async def _tap(self, batches: Any) -> None:
+    async def _tap(self, rounds: Any) -> None:
         """Neither dry nor wet: the one place where both are in sight."""
-        async for batch in batches:
-            began = time.perf_counter()
-            entries = self._entries(batch.records)
-            decisions = [one for _, one in entries if isinstance(one, Decision)]
-            passed_bp = WHOLE_BP if self._guard is None else self._guard.passed_bp
-            fates = [self._mask.fate(batch.partition, one, passed_bp) for one in decisions]
-            passed = [one for one, fate in zip(decisions, fates, strict=True) if fate == "sent"]
-            taps = [tap for one in passed if (tap := self._mask.tap(batch.partition, one)) is not None]
-            cases = [case for at, one in entries if (case := self._mask.case(batch.partition, at, one)) is not None]
-            outs = [Out(self._topic, one.key.encode(), encode(one)) for one in taps]
-            await batch.commit([*outs, *(Out(self._cases, key, encode(one)) for key, one in cases)])
-            self._metrics.seconds.observe(time.perf_counter() - began)
-            for fate, count in Counter(fates).items():
-                self._metrics.taps[fate].inc(count)
-            if self._guard is not None and (shed := fates.count("shed")):
-                self._guard.dropped(shed)
-            self._metrics.cases.inc(len(cases))
+        async for batches in rounds:
+            await asyncio.gather(*(self._pass(batch) for batch in batches))
+
+    async def _pass(self, batch: Batch) -> None:
+        began = time.perf_counter()
+        entries = self._entries(batch.records)
+        decisions = [one for _, one in entries if isinstance(one, Decision)]
+        passed_bp = WHOLE_BP if self._guard is None else self._guard.passed_bp
+        fates = [self._mask.fate(batch.partition, one, passed_bp) for one in decisions]
+        passed = [one for one, fate in zip(decisions, fates, strict=True) if fate == "sent"]
+        taps = [tap for one in passed if (tap := self._mask.tap(batch.partition, one)) is not None]
+        cases = [case for at, one in entries if (case := self._mask.case(batch.partition, at, one)) is not None]
+        outs = [Out(self._topic, one.key.encode(), encode(one)) for one in taps]
+        await batch.commit([*outs, *(Out(self._cases, key, encode(one)) for key, one in cases)])
+        self._metrics.seconds.observe(time.perf_counter() - began)
+        for fate, count in Counter(fates).items():
+            self._metrics.taps[fate].inc(count)
+        if self._guard is not None and (shed := fates.count("shed")):
+            self._guard.dropped(shed)
+        self._metrics.cases.inc(len(cases))
 
     def _entries(self, records: Any) -> list[tuple[int, Decision | Settlement]]:
         """What may pass of these entries, each with its offset."""

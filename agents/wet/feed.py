@@ -1,8 +1,12 @@
-"""How records reach a wet agent, and how its answers leave: whole partition batches in and out, at least once.
+"""How records reach a wet agent, and how its answers leave: whole rounds in and out, at least once.
 
-A feed is a plain group consumer and a channel. One round: fetch, put each partition's records into the channel as one
-`Batch`, wait until the agent has committed every one of them, commit the offsets. Offsets follow the answers, so after
-a crash records come again, never not at all; what reads the answers takes repetition (ids, versions, compaction).
+A feed is a plain group consumer and a channel. One round: fetch, put what came into the channel as one list with a
+`Batch` for each partition, wait until the agent has committed every one of them, commit the offsets. Offsets follow the
+answers, so after a crash records come again, never not at all; what reads the answers takes repetition (ids, versions,
+compaction).
+
+Rounds are few and large: the broker holds a fetch back for `gather_ms` unless much waits already. Each round costs the
+broker a fetch, a write for every partition and a commit, which the dry side would wait behind.
 
 Bounds: one round is under way at a time, so at most `max_records` records are held; an agent that does not answer
 within BATCH_S ends the worker; a feed that may skip (`max_lag`) jumps forward and counts instead of falling behind.
@@ -22,6 +26,8 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInPro
 from sidechain.agents.arrivals import Arrivals, Fullest
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.wet.overflow import QueueGuard
+from sidechain.agents.wet.pace import Pace
+from sidechain.agents.wet.pauses import waited
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +35,8 @@ BATCH_S: Final = 120.0  # an agent that takes longer over one round is stuck
 START_S: Final = 60.0
 POLL_MS: Final = 200
 BATCH_BYTES: Final = 512 * 1024
+GATHER_MS: Final = 200
+GATHER_BYTES: Final = 512 * 1024  # what is worth a round at once
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)  # what msgspec raises for bytes that are no such record
 
 
@@ -134,6 +142,11 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
         self.generation += 1
 
 
+def gathering(gather_ms: int) -> dict[str, int]:
+    """Options of a consumer that would rather have much at once than little at a time."""
+    return {"fetch_min_bytes": GATHER_BYTES, "fetch_max_wait_ms": gather_ms} if gather_ms > 0 else {}
+
+
 async def _nothing(partitions: Sequence[int]) -> None:
     """The default of `opened`: an agent that holds nothing per partition."""
 
@@ -151,15 +164,17 @@ class Feed:
         group: str,
         max_records: int = 2_000,
         max_lag: int | None = None,
+        gather_ms: int = GATHER_MS,
+        pace: Pace | None = None,
         beside: Sequence[str] = (),
         guard: QueueGuard | None = None,
         opened: Callable[[Sequence[int]], Awaitable[None]] = _nothing,
     ) -> None:
-        """`app`: the Faust app. `max_lag`: further behind than this, skip. `beside`: topics with as many partitions, of
-        which the same ones are held. `guard`: told how much waits of `topic`, and asked what is to go. `opened`: told
-        after every rebalance which partitions are held now, before their first batch: others may have had them
-        meanwhile."""
-        self.batches = app.channel(maxsize=16)
+        """`app`: the Faust app. `max_lag`: further behind than this, skip. `gather_ms`: how long records may wait for
+        others, 0: not at all. `pace`: when to rest. `beside`: topics with as many partitions, of which the same ones
+        are held. `guard`: told how much waits of `topic`, and asked what is to go. `opened`: told after every rebalance
+        which partitions are held now, before their first batch: others may have had them meanwhile."""
+        self.rounds = app.channel(maxsize=1)  # of lists of batches
         self.lag = 0
         self.skipped = 0
         self.fullest = Fullest()
@@ -170,6 +185,7 @@ class Feed:
         self._max_records = max_records
         self._max_lag = max_lag
         self._guard = guard
+        self._pace = pace
         self._opened = opened
         self._arrivals = Arrivals()
         self._held: list[int] = []
@@ -182,12 +198,13 @@ class Feed:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             max_poll_records=max_records,
+            **gathering(gather_ms),
             # By range, equal numbers are given to one and the same; the other is what members of before still speak.
             partition_assignment_strategy=(RangePartitionAssignor, RoundRobinPartitionAssignor),
         )
 
-    async def run(self, stop: asyncio.Event, rounds: Callable[["Feed"], None] = lambda _: None) -> None:
-        """Feed the agent until `stop`; `rounds` is told after each round, for metrics."""
+    async def run(self, stop: asyncio.Event, told: Callable[["Feed"], None] = lambda _: None) -> None:
+        """Feed the agent until `stop`; `told` after each round, for metrics."""
         try:
             await asyncio.wait_for(self._consumer.start(), START_S)
             there = await self._consumer.topics()
@@ -205,7 +222,9 @@ class Feed:
                     await self._opened(self._held)
                 await self._round({tp: records for tp, records in got.items() if tp.partition in self._held})
                 await self._measure()
-                rounds(self)
+                told(self)
+                if self._pace is not None and (rest_s := self._pace.rest_s()) > 0.0:
+                    await waited(stop, rest_s)
         finally:
             await self._consumer.stop()
 
@@ -221,8 +240,7 @@ class Feed:
             return
         try:
             async with asyncio.timeout(BATCH_S):
-                for batch in self._under_way:
-                    await self.batches.put(batch)
+                await self.rounds.put(self._under_way)
                 await asyncio.gather(*(batch.done for batch in self._under_way))
         except TimeoutError:
             raise AgentStuckError(f"the agent on {self._topic} did not answer within {BATCH_S:.0f} s") from None

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
 from aiokafka import ConsumerRecord
@@ -17,13 +18,14 @@ from sidechain.agents.metrics import WetMetrics
 from sidechain.agents.model_files import ModelFiles
 from sidechain.agents.wet.anomaly import CHAMPION, Scorer
 from sidechain.agents.wet.bounded import Watch, within
-from sidechain.agents.wet.feed import Feed, Out, Publisher
+from sidechain.agents.wet.feed import GATHER_MS, Feed, Out, Publisher
 from sidechain.agents.wet.fitter import Fitter
 from sidechain.agents.wet.overflow import QueueGuard
+from sidechain.agents.wet.pace import Pace
 from sidechain.agents.wet.panel_metrics import PanelMetrics, PanelSeries
 from sidechain.agents.wet.past import Past
 from sidechain.agents.wet.promotions import Promotions
-from sidechain.agents.wet.risk import Names, RiskAgent
+from sidechain.agents.wet.risk import Names, RiskAgent, Tally
 from sidechain.models.policy import Policy
 from sidechain.models.wet.experts.champion import ChampionSlot
 from sidechain.models.wet.inputs import columns
@@ -37,7 +39,7 @@ MAX_LAG: Final = 100_000
 
 
 class WetWorker:
-    """Wires the two agents into a Faust app. Channels carry partition batches; all logic is in the agents' files."""
+    """Wires the two agents into a Faust app. Channels carry rounds of batches; all logic is in the agents' files."""
 
     def __init__(
         self,
@@ -50,11 +52,13 @@ class WetWorker:
         files: ModelFiles | None = None,
         *,
         max_lag: int = MAX_LAG,
+        gather_ms: int = GATHER_MS,
+        share: float = 1.0,
     ) -> None:
         """`options`: aiokafka's connection settings. `name`: topic of a logical name. `group`: prefix of the groups.
 
         `files`: where promoted models lie; None: nobody can be champion. `max_lag`: taps of a partition that may wait
-        before the older half of them is dropped.
+        before the older half of them is dropped. `gather_ms`, `share`: see `Feed`, `Pace`.
         """
         self._metrics = metrics
         self._unreadable = 0  # as told to the metrics
@@ -82,10 +86,13 @@ class WetWorker:
         self._panel_metrics = PanelMetrics(metrics.panel, self.scorer)
         self._past = Past({name("wet.taps"): self._prime, name("wet.cases"): self._settle}, options)
         self.risk = RiskAgent(policy, Names(name("wet.metadata"), name("wet.compensations")), options)
+        pace = Pace(share)
         self._taps = Feed(
             app,
             self._publisher,
             options,
+            gather_ms=gather_ms,
+            pace=pace,
             topic=name("wet.taps"),
             beside=[name("wet.cases")],
             max_lag=max_lag,
@@ -97,14 +104,16 @@ class WetWorker:
             app,
             self._publisher,
             options,
+            gather_ms=gather_ms,
+            pace=pace,
             topic=name("wet.scores"),
             # Watched and never cut short: what was thought is told.
             guard=QueueGuard(metrics, "scores", max_lag, table=lambda: (self.risk.fullest, MAX_ENTITIES)),
             group=f"{group}wet.risk",
             opened=self.risk.open,
         )
-        app.agent(self._taps.batches, name="anomaly", on_error=self._taps.fail)(self._anomaly)
-        app.agent(self._scores.batches, name="risk", on_error=self._scores.fail)(self._risk)
+        app.agent(self._taps.rounds, name="anomaly", on_error=self._taps.fail)(self._anomaly)
+        app.agent(self._scores.rounds, name="risk", on_error=self._scores.fail)(self._risk)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the Faust app is running by then. Raises what an agent raised."""
@@ -126,20 +135,30 @@ class WetWorker:
             group.create_task(self._taps.run(stop, self._measure))
             group.create_task(self._scores.run(stop, self._measure))
 
-    async def _anomaly(self, batches: Any) -> None:
-        """Wet. Scores what was tapped."""
+    async def _anomaly(self, rounds: Any) -> None:
+        """Wet. Scores what was tapped: a round at once, because asking an expert costs the same for few rows."""
         loop, topic, cases = asyncio.get_running_loop(), self._name("wet.scores"), self._name("wet.cases")
-        async for batch in batches:
-            if batch.topic == cases:
-                self._settle(batch.records)
-                await batch.commit(())
+        async for batches in rounds:
+            for batch in batches:
+                if batch.topic == cases:
+                    self._settle(batch.records)
+                    await batch.commit(())
+            tapped = [batch for batch in batches if batch.topic != cases]
+            if not tapped:
                 continue
             await self.scorer.ready()
             began = loop.time()
-            scores = self.scorer.score(self.scorer.read(batch.records))
-            await batch.commit(Out(topic, one.key.encode(), encode(one)) for one in scores)
+            taps = [self.scorer.read(batch.records) for batch in tapped]
+            scores = iter(self.scorer.score(list(chain.from_iterable(taps))))
+            told = [list(islice(scores, len(one))) for one in taps]
+            await asyncio.gather(
+                *(
+                    batch.commit(Out(topic, one.key.encode(), encode(one)) for one in some)
+                    for batch, some in zip(tapped, told, strict=True)
+                )
+            )
             self._metrics.score_seconds.observe(loop.time() - began)
-            for state, count in Counter(one.state for one in scores).items():
+            for state, count in Counter(one.state for some in told for one in some).items():
                 self._metrics.scores[state].inc(count)
 
     def _prime(self, records: Sequence[ConsumerRecord]) -> None:
@@ -148,17 +167,21 @@ class WetWorker:
     def _settle(self, records: Sequence[ConsumerRecord]) -> None:
         self.scorer.settle(self.scorer.read_cases(records))
 
-    async def _risk(self, batches: Any) -> None:
+    async def _risk(self, rounds: Any) -> None:
         """Wet. Turns scores into advice for the next decision."""
-        async for batch in batches:
-            out, tally = self.risk.fold(batch.partition, batch.records)
-            await batch.commit(out)
-            for level in tally.levels:
-                self._metrics.metadata[level].inc()
-            for result in tally.compensations:
-                self._metrics.compensations[result].inc()
-            self._metrics.forgotten.inc(tally.forgotten)
-            self._metrics.breaker_trips.inc(tally.breaker_trips)
+        async for batches in rounds:
+            folded = [(batch, *self.risk.fold(batch.partition, batch.records)) for batch in batches]
+            await asyncio.gather(*(batch.commit(out) for batch, out, _ in folded))
+            for _, _, tally in folded:
+                self._count(tally)
+
+    def _count(self, tally: Tally) -> None:
+        for level in tally.levels:
+            self._metrics.metadata[level].inc()
+        for result in tally.compensations:
+            self._metrics.compensations[result].inc()
+        self._metrics.forgotten.inc(tally.forgotten)
+        self._metrics.breaker_trips.inc(tally.breaker_trips)
 
     def _measure(self, _: Feed) -> None:
         unreadable = self.scorer.unreadable + self.risk.unreadable
