@@ -42,6 +42,7 @@ DRIFT_MEASURES = ("score of what was bad", "score of what was not bad", "share o
 TAKEOVER_RESULTS = ("genesis", "restored", "continued", "failed")
 RESERVATIONS = ("reserved", "settled", "expired")
 GOVERNED_ANSWERS = (*get_args(Answer), "insight", "enough")
+MULTIPLIERS = ("complexity", "trust", "entropy", "emergency")
 SIGNAL_STATES = ("value", "absent", "stale", "future", "bounds")
 # Edges around what is promised: 45 ms from intended send to a read_committed reader.
 LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -123,6 +124,12 @@ class DryMetrics:
         self.governed = _bound(
             counter("governance_answers_total", "Requests answered by governance, by answer.", ["answer"]),
             GOVERNED_ANSWERS,
+        )
+        self.multipliers = _bound(
+            counter(
+                "governance_multipliers_total", "Requests whose cost a multiplier changed, by which.", ["multiplier"]
+            ),
+            MULTIPLIERS,
         )
         self.tripwire = _bound(
             counter("tripwire_costs_total", "Costs the tripwire has seen, by what they did to it.", ["event"]),

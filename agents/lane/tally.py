@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, get_args
 
 from sidechain.agents.lane.pipeline import Committed
-from sidechain.agents.metrics import GOVERNED_ANSWERS, RESERVATIONS, SIGNAL_STATES, UNREADABLE, DryMetrics
+from sidechain.agents.metrics import GOVERNED_ANSWERS, MULTIPLIERS, RESERVATIONS, SIGNAL_STATES, UNREADABLE, DryMetrics
 from sidechain.models.dry.budget import REASONS as BUDGET_REASONS
 from sidechain.models.dry.governance import Event as TripwireEvent
 from sidechain.models.dry.state import KEY_PREFIX
@@ -25,6 +25,7 @@ _RESERVED: Final = {"reserved": b'"reserved":{"parts":'} | {
 }
 _GOVERNED: Final = {answer: b',"governed":{"answer":"%b"' % answer.encode() for answer in GOVERNED_ANSWERS}
 _WATCHED: Final = {event: b',"governed":{"event":"%b"' % event.encode() for event in get_args(TripwireEvent)}
+_MULTIPLIED: Final = {name: b'["%b",' % name.encode() for name in MULTIPLIERS}
 _FOUND: Final = {state: b'{"unknown":"%b"' % state.encode() for state in SIGNAL_STATES} | {"value": b',"model":"'}
 
 
@@ -81,6 +82,8 @@ def _count_reservations(metrics: DryMetrics, said: bytes) -> None:
     if b',"governed":{' in said:
         for answer, written in _GOVERNED.items():
             metrics.governed[answer].inc(said.count(written))
+        for name, written in _MULTIPLIED.items():
+            metrics.multipliers[name].inc(said.count(written))
         for event, written in _WATCHED.items():
             metrics.tripwire[event].inc(said.count(written))
 

@@ -36,6 +36,9 @@ RULES: Final[Mapping[str, Known]] = MappingProxyType(
         "SidechainBottleneck": Known("backlog"),
         "SidechainDowngraded": Known("governance", "dry"),
         "SidechainDrift": Known("drift", "wet"),
+        "SidechainExpertLeftAlone": Known("model", "wet"),
+        "SidechainTrainerLosing": Known("model", "trainer"),
+        "SidechainMetricAnomaly": Known("metric"),
         "SidechainIncidentUntold": Known("process", "sentinel"),
         "InputDrift": Known("drift", "wet"),
         "LabelDrift": Known("drift", "wet"),
@@ -59,6 +62,8 @@ FIRST: Final[Mapping[str, str]] = MappingProxyType(
         " is still right.",
         "drift": "Compare the features named with the week before. A source that changed and a model that aged look"
         " alike until outcomes come.",
+        "model": "The worker's log names the expert or the fit, and the error. What it was given last is where to"
+        " begin; others speak meanwhile, so nothing is urgent.",
         "metric": "See what else changed at that time, and whether the metric has come back: a new level is usual"
         " once it has been seen, so one that stays is told once.",
     }

@@ -120,6 +120,12 @@ RULES: Final = (
         _rose("sidechain_taps_total", "decisions were never shown to the wet side", result="dropped"),
         keeps_ms=RECENT_MS,
     ),
+    Rule(
+        "SidechainExpertLeftAlone",
+        "ticket",
+        _rose("sidechain_expert_trips_total", "times an expert failed until it was left alone"),
+        keeps_ms=RECENT_MS,
+    ),
     Rule("SidechainOverflow", "ticket", _overflow),
     Rule("SidechainBottleneck", "ticket", _bottleneck),
 )

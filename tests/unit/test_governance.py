@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidechain.agents.metrics import MULTIPLIERS
 from sidechain.models.dry.governance import (
     CorruptTripwire,
     Governance,
@@ -281,3 +282,9 @@ def test_everything_an_entry_could_hold_is_integers_and_names():
         b'[{"cost":5,"multipliers":[["complexity",15000]]},'
         b'{"answer":"approve","why":"within_budget","cost":100,"level":"normal"}]'
     )
+
+
+def test_the_series_of_multipliers_are_those_that_can_apply():
+    """Their names stand with the metrics once more, so that each has its series before it ever applied."""
+    asked = Request(base=100, is_complex=None, trust_bp=None, entropy_bp=None, is_emergency=True)
+    assert tuple(name for name, _ in charge(Governance(), asked).multipliers) == MULTIPLIERS

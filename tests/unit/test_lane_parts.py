@@ -25,7 +25,7 @@ from sidechain.agents.lane.pipeline import Committed, Output
 from sidechain.agents.lane.problems import Refused, Revoked, is_fenced, is_passing
 from sidechain.agents.lane.standing import Standing
 from sidechain.agents.lane.tally import count
-from sidechain.agents.metrics import DryMetrics
+from sidechain.agents.metrics import MULTIPLIERS, DryMetrics
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.models.dry import Fold, SignalValue
 from sidechain.models.dry.entry import stated
@@ -181,6 +181,7 @@ def test_what_governance_said_is_counted() -> None:
     lies = ',"governed":{"answer":"refuse"'
     desk.event(1_000, parts=1, entropy=0, risk=0, urgent=False, prompt=lies)
     desk.event(90_000, parts=1, entropy=0, risk=0, urgent=False, prompt="b")
+    desk.event(1_000, parts=1, entropy=0, risk=0, urgent=True, prompt='["trust",')
     for cost in (1_000, 5_000):
         asked = desk.event(1_000, parts=1, entropy=0, risk=0, urgent=False, prompt=f"c{cost}")
         desk.outcome(asked["id"], cost)
@@ -195,6 +196,10 @@ def test_what_governance_said_is_counted() -> None:
     ):
         found = counted(registered, name, **{label: value})
         assert found == sum(one.get(label) == value for one in entries), value
+    for name in MULTIPLIERS:
+        found = counted(registered, "governance_multipliers_total", multiplier=name)
+        assert found == sum(name in dict(one.get("multipliers", ())) for one in entries), name
+    assert counted(registered, "governance_multipliers_total", multiplier="emergency") == 1
     assert counted(registered, "governance_answers_total", answer="approve") > 0
     assert counted(registered, "tripwire_costs_total", event="breach") == 1
 
