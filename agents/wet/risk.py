@@ -1,9 +1,9 @@
 """Scores in, advice out: the risk of each entity for the next decision, and compensations where one came too late.
 
-What is held about a partition's entities is rebuilt from wet.metadata when the partition arrives, and the ids of the
-compensations already asked for from the tail of theirs. Both are bounded in time and count: if the topics are slow
-the agent starts with less, and says so. A compensation's id depends on its decision alone, so the rare repetition
-that gets through is the same request, not a second one.
+What is held about a partition's entities is rebuilt from wet.metadata when the partition arrives, and which
+compensations were asked for already, and when, from the tail of theirs. Both are bounded in time and count: if the
+topics are slow the agent starts with less, and says so. A compensation's id depends on its decision alone, so the rare
+repetition that gets through is the same request, not a second one.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class RiskAgent:
             if held:  # more workers than partitions: one of them holds none
                 async with asyncio.timeout(RESTORE_S):
                     await self._restore_risks(risks)
-                    await self._restore_asked(asked)
+                    await self._restore_asked(asked, risks)
         except TimeoutError:
             log.warning("not all of the past was read within %.0f s, going on with what is known", RESTORE_S)
         self._risks, self._asked = risks, asked
@@ -167,13 +167,18 @@ class RiskAgent:
                         told.key, told.risk_bp, told.level, told.as_of, told.rationale, told.reasons
                     )
 
-    async def _restore_asked(self, asked: Mapping[int, OrderedDict[str, None]]) -> None:
+    async def _restore_asked(
+        self, asked: Mapping[int, OrderedDict[str, None]], risks: Mapping[int, risk.Risks]
+    ) -> None:
         decode = msgspec.json.Decoder(Compensation).decode
         async with Reader(self._options, self._names.compensations) as reader:
             starts = {one: max(0, end - REMEMBERED) for one, end in (await reader.ends(list(asked))).items()}
             async for batch in reader.to_end(list(asked), start=starts):
                 for record in batch:
                     try:
-                        asked[record.partition][decode(record.value or b"").id] = None
+                        told = decode(record.value or b"")
                     except UNREADABLE:
                         self.unreadable += 1
+                        continue
+                    asked[record.partition][told.id] = None
+                    risks[record.partition].breaker.restore(told.as_of)

@@ -125,7 +125,7 @@ class Webhook:
 
     def _headers(self) -> dict[str, str]:
         """Read anew for each message: a secret may be changed under us."""
-        headers = {"Content-Type": "application/json", "User-Agent": "sidechain"}
+        headers = {"Content-Type": "application/json"}
         if self._secret_file is not None:
             try:
                 secret = self._secret_file.read_text(encoding="ascii").strip()

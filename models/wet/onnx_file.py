@@ -20,7 +20,7 @@ from sidechain.models.wet.onnx_parts import OF_INT, OF_TEXT, attribute, file, fl
 from sidechain.models.wet.protobuf import content, fields, read_singles, read_wholes, text, whole
 
 FORMAT: Final = 1
-BYTES_MOST: Final = 64 * 1024 * 1024
+BYTES_MOST: Final = 8 * 1024 * 1024  # sixteen times our largest; what is read takes fifty times that at worst
 
 
 class Content(NamedTuple):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidechain.models.policy import Wet
 from sidechain.models.wet.breaker import Breaker
@@ -190,9 +192,11 @@ def test_the_same_decision_asks_under_the_same_id() -> None:
     [
         ([0, 0, 0, 0], [1, 1, 1, 1], False),  # a burst of four, as many as a minute allows
         ([0, 0, 0, 0, 0], [1, 1, 1, 1, 0], True),  # the fifth trips it
-        ([0, 0, 0, 0, 0, 29_999], [1, 1, 1, 1, 0, 0], True),  # not half full yet
-        ([0, 0, 0, 0, 0, 30_000], [1, 1, 1, 1, 0, 1], False),  # half full: recovered
-        ([0, 0, 0, 0, 0, 30_000, 30_000, 30_000], [1, 1, 1, 1, 0, 1, 1, 0], True),
+        ([0, 0, 0, 0, 0, 59_999], [1, 1, 1, 1, 0, 0], True),  # all four are within a minute
+        ([0, 0, 0, 0, 0, 60_000], [1, 1, 1, 1, 0, 1], False),  # none is
+        ([0, 0, 30_000, 30_000, 30_000, 60_000], [1, 1, 1, 1, 0, 1], False),  # half of them are not: recovered
+        ([0, 1, 1, 1, 1, 60_000], [1, 1, 1, 1, 0, 0], True),  # one is not: not yet
+        ([0, 0, 1, 1, 1, 60_000, 60_000, 60_000], [1, 1, 1, 1, 0, 1, 1, 0], True),
         ([0, 15_000, 30_000, 45_000, 60_000, 75_000], [1, 1, 1, 1, 1, 1], False),  # a steady pace never trips it
         ([60_000, 0, 0, 0, 0], [1, 1, 1, 1, 0], True),  # time does not run backwards
     ],
@@ -204,6 +208,46 @@ def test_the_breaker_trips_and_recovers(asks: list[int], passed: list[int], trip
         breaker.hear(START + at)
         seen.append(int(breaker.allows()))
     assert (seen, breaker.is_tripped) == (passed, tripped)
+
+
+@pytest.mark.parametrize(
+    ("before", "passed"),
+    [
+        ([], 4),
+        ([0, 0, 0], 1),  # three within the minute before
+        ([-60_000, -60_000, -59_999], 3),  # the first two are a minute old
+        ([0] * 9, 0),  # more than there may be: another number was in force
+        ([30_000] * 3, 1),  # we read again what was read before
+        ([9 * 60_000] * 4, 0),  # of a time that has not come ...
+    ],
+)
+def test_what_passed_before_a_restart_counts(before: list[int], passed: int) -> None:
+    """For the minute they are in."""
+    breaker = Breaker(4)
+    for one in before:
+        breaker.restore(START + one)
+    breaker.hear(START)
+    assert sum(breaker.allows() for _ in range(6)) == passed
+    breaker.hear(START + 120_000)
+    assert breaker.allows()  # ... holds nothing up for longer than two minutes
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 6)), max_size=60),
+    restarts=st.dictionaries(st.integers(0, 59), st.integers(0, 90_000), max_size=3),
+)
+def test_no_minute_has_more_than_allowed(steps: list[tuple[int, int]], restarts: dict[int, int]) -> None:
+    """Whatever is asked when, however often the worker begins anew, and however far back: counted over every minute."""
+    breaker, now, passed = Breaker(4), START, list[int]()
+    for number, (later, asks) in enumerate(steps):
+        now += later
+        if number in restarts:
+            breaker, now = Breaker(4), now - restarts[number]
+            for one in passed:
+                breaker.restore(one)
+        breaker.hear(now)
+        passed += [now for _ in range(asks) if breaker.allows()]
+    assert all(sum(begin <= one < begin + MINUTE for one in passed) <= 4 for begin in passed)
 
 
 def test_a_pack_that_allows_no_compensation_gets_none() -> None:
