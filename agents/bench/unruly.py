@@ -1,9 +1,14 @@
-"""A wet worker that misbehaves on purpose: the command line with the scorer or the risk agent replaced.
+"""A wet worker that misbehaves on purpose: the command line with a scorer, an expert or the risk agent replaced.
 
-    python -m sidechain.agents.bench.unruly slow|lying worker wet --pack …
+    python -m sidechain.agents.bench.unruly slow|lying|nan|raising|hanging|certain|critical worker wet --pack …
 
-slow    every batch of taps takes a second, and nothing else of the process runs meanwhile
-lying   scores and risks are drawn by lot: of any size, from any time, also what is no record at all
+slow      every batch of taps takes a second, and nothing else of the process runs meanwhile
+lying     scores and risks are drawn by lot: of any size, from any time, also what is no record at all
+nan       an expert of the panel scores everything not-a-number
+raising   it raises instead of scoring
+hanging   it never comes back by itself, and takes all the processor time it gets
+certain   it calls everything as bad as can be, from the first row on
+critical  the forest does, sure of itself, after it was right for a while: what a model that goes wrong looks like
 
 Measurements and tests run it in place of `worker wet`; nothing of the worker itself knows about it.
 """
@@ -14,12 +19,17 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+
+import numpy as np
 
 from sidechain.agents.cli import main
 from sidechain.agents.wet.anomaly import Scorer
 from sidechain.agents.wet.feed import Out
 from sidechain.agents.wet.risk import RiskAgent
+from sidechain.models.wet.experts.contract import SCORED, Batch, Opinion
+from sidechain.models.wet.experts.fitted import FittedForest
+from sidechain.models.wet.experts.geometric import Geometric
 from sidechain.topics.wet import Score, Tap
 
 log = logging.getLogger("sidechain.unruly")
@@ -31,6 +41,8 @@ YEAR_MS: Final = 365 * 86_400_000
 EXTREMES: Final = (0.0, 0.9999)  # what lies between would cancel out, and nothing would be said
 RISKS: Final = (-(2**63), -1, 10_001, 2**53)  # beyond what a policy allows, and beyond what a record may hold
 NO_RECORDS: Final = (b"", b"\xff\xfe", b"[1,2]", b"{}", b'{"risk_bp":"9","model":"m","as_of":1}', b"null")
+PLANTED: Final = "geometric"  # whom nan, raising, hanging and certain replace: an expert that every pack asks
+RIGHT_ROWS: Final = 24_000  # what the forest scores before it goes wrong
 
 
 def slow() -> None:
@@ -71,7 +83,65 @@ def _lie(tap: Tap, score: float) -> Score:
     return Score(**stated, model=MODEL, state="scored", score=score, base=score, reasons=(), rationale="by lot")
 
 
-WAYS: Final[dict[str, Callable[[], None]]] = {"slow": slow, "lying": lying}
+def nan() -> None:
+    """Score everything not-a-number."""
+    _plant(lambda batch: _sure(np.full(len(batch), np.nan)))
+
+
+def raising() -> None:
+    """Raise."""
+
+    def raises(_: Batch) -> NoReturn:
+        raise ZeroDivisionError("planted")
+
+    _plant(raises)
+
+
+def hanging() -> None:
+    """Never come back."""
+
+    def hangs(_: Batch) -> NoReturn:
+        while True:
+            pass
+
+    _plant(hangs)
+
+
+def certain() -> None:
+    """Call everything as bad as can be."""
+    _plant(lambda batch: _sure(np.ones(len(batch))))
+
+
+def critical(right_rows: int = RIGHT_ROWS) -> None:
+    """The same, as the baseline, after so many rows that were scored as they should be."""
+    score, rows = FittedForest.score, 0
+
+    def scored(self: FittedForest, batch: Batch) -> Opinion:
+        nonlocal rows
+        rows += len(batch)
+        return score(self, batch) if self.model is None or rows <= right_rows else _sure(np.ones(len(batch)))
+
+    FittedForest.score = scored  # type: ignore[method-assign]
+
+
+def _plant(says: Callable[[Batch], Opinion]) -> None:
+    Geometric.score = lambda _, batch: says(batch)  # type: ignore[method-assign,assignment]
+
+
+def _sure(score: np.ndarray) -> Opinion:
+    rows = len(score)
+    return Opinion(score, np.ones(rows), np.zeros(rows, dtype=np.int64), np.full(rows, SCORED, dtype=np.uint8))
+
+
+WAYS: Final[dict[str, Callable[[], None]]] = {
+    "slow": slow,
+    "lying": lying,
+    "nan": nan,
+    "raising": raising,
+    "hanging": hanging,
+    "certain": certain,
+    "critical": critical,
+}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from sidechain.agents.bench.stream import stream as measure_stream
 from sidechain.agents.bench.takeover import takeover as measure_takeover
 from sidechain.agents.bench.throughput import throughput
 from sidechain.agents.bench.verifying import verifying
-from sidechain.agents.bench.wet import P99_RATIO, THROUGHPUT_RATIO
+from sidechain.agents.bench.wet import P99_RATIO, THROUGHPUT_RATIO, modes
 from sidechain.agents.bench.wet import wet as measure_wet
 from sidechain.agents.cli.output import Json, emit, say
 from sidechain.agents.problems import AnswerIsNo
@@ -68,30 +68,53 @@ def wet(
     seconds: Annotated[float, typer.Option(min=1, help="Of each latency, without warm-up.")] = 20,
     events: Annotated[int, typer.Option(min=1_000, help="Events of each throughput.")] = 200_000,
     nice: Annotated[int, typer.Option(min=0, max=19, help="How far tap and wet worker step back.")] = 10,
+    only: Annotated[str, typer.Option(metavar="WAYS", help="Ways to go wrong, with commas: a round each [all].")] = "",
+    minutes: Annotated[float, typer.Option(min=1, help="Given up when it is not over by then.")] = 60,
     pack: Annotated[str, typer.Option(help="A pack with a sample, and with something wet in it.")] = "network",
     json: Json = False,
 ) -> None:
-    """Throughput and latency of the dry side with the wet side on, of those without it; then slow, lying, killed.
+    """Throughput and latency of the dry side with the wet side on, of those without it, and with one that goes wrong:
+    slow, lying, killed, and a model that is nan, raising, hanging, certain, or takes everything for critical.
 
-    A minute a round, two rounds a pair, three more at the end. Exit 1 when the wet side costs more than a tenth of
-    the throughput or a quarter of the p99.
+    A minute a round, two rounds a pair, one for each way to go wrong. Exit 1 when the wet side costs more than a tenth
+    of the throughput or a quarter of the p99, or one that goes wrong costs that much beside one at work; when a model
+    that fails is not left alone, or another is; or when more compensations go out in a minute than the pack allows.
     """
-    figures = asyncio.run(measure_wet(pack, rate, seconds, events, rounds, nice, say))
+    unruly = modes(only)
+    figures = asyncio.run(
+        measure_wet(pack, rate, seconds, events, rounds, nice, say, unruly=unruly, within_s=minutes * 60)
+    )
     if json:
         emit(figures, json)
     else:
         for mode, row in figures["modes"].items():
             emit(
-                f"wet {mode + ':':<8}{row['events_per_s']:>9,.0f} decisions/s, "
-                f"p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms"
+                f"wet {mode + ':':<10}{row['events_per_s']:>9,.0f} decisions/s, p50 {row['p50_ms']:.1f} ms, "
+                f"p99 {row['p99_ms']:.1f} ms; of off {row['throughput_of_off']:.2f} and {row['p99_of_off']:.2f}"
+                + (
+                    ""
+                    if mode == "off"
+                    else f", of on {row['throughput_of_on']:.2f} and {row['p99_of_on']:.2f}{_did(row)}"
+                )
             )
         emit(
             f"with, of without, medians of {rounds} pairs: throughput {figures['throughput_ratio']:.3f} "
             f"(at least {THROUGHPUT_RATIO}), p99 {figures['p99_ratio']:.3f} (at most {P99_RATIO})"
         )
+        emit(f"compensations a partition may send within a minute: {figures['compensations_per_minute']}")
         emit(_machine(figures["machine"]))
     if not figures["is_met"]:
-        raise AnswerIsNo("the wet side costs the dry side more than it may")
+        raise AnswerIsNo("; ".join(figures["broken"]))
+
+
+def _did(row: dict[str, Any]) -> str:
+    """What a wet side did: turns that failed and how often experts were left alone, compensations and breakers."""
+    failed, left = sum(row["faults"].values()), sum(row["trips"].values())
+    return (
+        f"; {failed} turns failed, {left} times left alone; {row['compensations']:,} compensations, "
+        f"{row['most_in_a_minute']} within a minute at most, {row['held_back']:,} held back, "
+        f"{row['breaker_trips']} breaker trips"
+    )
 
 
 def verify(
