@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from sidechain.topics.wet import Reason
+
 Severity = Literal["page", "ticket"]  # wakes somebody, or waits for the morning
 
 
@@ -11,7 +13,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """`alerts`: something wants somebody's attention, or wants it no more. Key: `rule`.
 
     {"kind":"alert","rule":"InputDrift","at":807256861000,"severity":"ticket","state":"firing","summary":"…",
-     "labels":{"stage":"wet","feature":"refused_10m"},"evidence":{"psi":0.31,"edge":0.25}}
+     "labels":{"stage":"wet","feature":"refused_10m"},"evidence":{"psi":0.31,"edge":0.25},"score":0.31,"base":0.0,
+     "reasons":[["above 0",0.29],["up to 0",0.02]],"rationale":"above 0 +0.29, up to 0 +0.02"}
     """
 
     kind: str = "alert"
@@ -24,6 +27,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         str, str
     ]  # what tells this alert from others of its rule: stage, instance, feature, entity (a pseudonym)
     evidence: dict[str, Any]  # the figures behind it
+    # What its rule goes by: base and the sum of the reasons is the score, within 1e-6. None in older records.
+    score: float | None = None
+    base: float | None = None
+    reasons: tuple[Reason, ...] = ()  # what the score is made of, the weightiest first
+    rationale: str = ""
 
 
 class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):

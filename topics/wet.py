@@ -94,7 +94,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """`wet.metadata`: the latest risk of one entity, for whoever decides about it next. Key: `key`.
 
     {"key":"p:…","risk_bp":8700,"level":"raised","model":"forest-3:ab12cd34","as_of":807256804000,
-     "expires_at":807260404000,"id":"req-00017","rationale":"…","reasons":[["errors_5m",0.52]]}
+     "expires_at":807260404000,"id":"req-00017","rationale":"…","reasons":[["errors_5m",0.52]],"score":0.93,
+     "base":0.41,"explained":"req-00017"}
     """
 
     key: str
@@ -105,7 +106,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int  # event time after which it says nothing any more, ms
     id: str  # the event that led here
     rationale: str
-    reasons: tuple[Reason, ...]
+    reasons: tuple[Reason, ...]  # of the entity's latest score that had any
+    score: float | None = None  # that score: base and the sum of the reasons, within 1e-6; None in older records
+    base: float | None = None
+    explained: str | None = None  # the event whose score that is
 
 
 class DecisionRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +126,7 @@ class Compensation(msgspec.Struct, frozen=True, kw_only=True):
 
     {"id":"cmp-<32 hex>","key":"p:…","decision":{"id":"req-00017","partition":0,"seq":41,"action":"allow"},
      "risk_bp":9700,"model":"forest-3:ab12cd34","as_of":807256804000,"rationale":"…","reasons":[["errors_5m",0.52]],
-     "request":"recheck"}
+     "request":"recheck","score":0.93,"base":0.41,"explained":"req-00017"}
     """
 
     id: str  # the first 32 hex digits of SHA-256 of "<decision id>|<partition>|<seq>", behind "cmp-"
@@ -134,6 +138,9 @@ class Compensation(msgspec.Struct, frozen=True, kw_only=True):
     rationale: str
     reasons: tuple[Reason, ...]
     request: str  # what the pack asks for
+    score: float | None = None  # what the reasons add up to, as in the metadata
+    base: float | None = None
+    explained: str | None = None
 
 
 class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -204,6 +204,10 @@ def alert(alarm: Alarm, at_ms: int) -> Alert:
         summary=alarm.summary,
         labels={"stage": "wet", label: alarm.of},
         evidence=dict(alarm.evidence),
+        score=alarm.why.score,
+        base=alarm.why.base,
+        reasons=alarm.why.reasons,
+        rationale=alarm.why.rationale,
     )
 
 

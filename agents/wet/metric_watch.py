@@ -25,6 +25,7 @@ from sidechain.models.wet.bottleneck import EVERY_S
 from sidechain.models.wet.metric_watch import MetricWatch, Told
 from sidechain.models.wet.own_metrics import OWN, Minutes
 from sidechain.models.wet.readings import Scrape, snapshot
+from sidechain.models.wet.reasoning import of_parts
 from sidechain.topics.alerts import Alert
 from sidechain.topics.codec import encode
 from sidechain.topics.metrics import MetricValue, MetricValueError, metric_value
@@ -201,7 +202,7 @@ class MetricWorker:
 
 def alert(one: Told, at_ms: int) -> Alert:
     """The alarm as it stands on the topic."""
-    own = OWN.get(one.metric)
+    own, why = OWN.get(one.metric), of_parts([(one.metric, float(one.evidence.get("score", one.is_firing)))])
     return Alert(
         rule="MetricAnomaly",
         at=at_ms,
@@ -210,4 +211,8 @@ def alert(one: Told, at_ms: int) -> Alert:
         summary=one.summary,
         labels={**({"stage": own.stage} if own else {}), "metric": one.metric},
         evidence=dict(one.evidence),
+        score=why.score,
+        base=why.base,
+        reasons=why.reasons,
+        rationale=why.rationale,
     )

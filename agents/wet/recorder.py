@@ -15,6 +15,7 @@ from sidechain.models.wet.ensemble import Ensemble, Judged, Why
 from sidechain.models.wet.experts.contract import Batch
 from sidechain.models.wet.rationale import ORDINARY, SILENT, WARMING, rationale
 from sidechain.models.wet.remedies import EDGES_BP
+from sidechain.models.wet.risk import explained_from
 from sidechain.models.wet.selector import REASONS
 from sidechain.topics.wet import Reason, Score, Tap
 
@@ -42,7 +43,7 @@ class Recorder:
         self.scores_from = np.zeros(len(EDGES), dtype=np.int64)  # scores from each of EDGES_BP on
         self._ensemble = ensemble
         self._words = wet.words
-        self._explain_above = wet.explain_above_bp / WHOLE_BP
+        self._explain_above = explained_from(wet)
 
     def scores(self, taps: Sequence[Tap], batch: Batch, judged: Judged, *, is_warming: bool) -> list[Score]:
         """One record for each tap, in order. `is_warming`: why nobody speaks, where nobody does."""

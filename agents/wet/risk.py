@@ -20,6 +20,7 @@ from sidechain.agents.reader import Reader
 from sidechain.agents.wet.feed import UNREADABLE, Out
 from sidechain.models.policy import Policy
 from sidechain.models.wet import risk
+from sidechain.models.wet.reasoning import Reasoning
 from sidechain.topics.codec import encode
 from sidechain.topics.wet import Compensation, DecisionRef, Metadata, Score
 
@@ -124,8 +125,11 @@ class RiskAgent:
             as_of=told.as_of,
             expires_at=told.expires_at,
             id=told.id,
-            rationale=told.rationale,
-            reasons=told.reasons,
+            rationale=told.why.rationale,
+            reasons=told.why.reasons,
+            score=told.why.score,
+            base=told.why.base,
+            explained=told.why.of,
         )
         return Out(self._names.metadata, told.key.encode(), encode(record))
 
@@ -138,9 +142,12 @@ class RiskAgent:
             risk_bp=asked.risk_bp,
             model=asked.model,
             as_of=asked.as_of,
-            rationale=asked.rationale,
-            reasons=asked.reasons,
+            rationale=asked.why.rationale,
+            reasons=asked.why.reasons,
             request=asked.request,
+            score=asked.why.score,
+            base=asked.why.base,
+            explained=asked.why.of,
         )
         return Out(self._names.compensations, asked.key.encode(), encode(record))
 
@@ -163,9 +170,7 @@ class RiskAgent:
                     except UNREADABLE:
                         self.unreadable += 1
                         continue
-                    risks[record.partition].restore(
-                        told.key, told.risk_bp, told.level, told.as_of, told.rationale, told.reasons
-                    )
+                    restored(risks[record.partition], told)
 
     async def _restore_asked(
         self, asked: Mapping[int, OrderedDict[str, None]], risks: Mapping[int, risk.Risks]
@@ -182,3 +187,9 @@ class RiskAgent:
                         continue
                     asked[record.partition][told.id] = None
                     risks[record.partition].breaker.restore(told.as_of)
+
+
+def restored(risks: risk.Risks, told: Metadata) -> None:
+    """Go on from what a metadata record says."""
+    why = Reasoning(told.score, told.base, told.reasons, told.rationale, told.explained)
+    risks.restore(told.key, told.risk_bp, told.level, told.as_of, why)

@@ -25,6 +25,7 @@ from sidechain.agents.wet.webhook import Webhook
 from sidechain.models.wet.alertmanager import of_prometheus
 from sidechain.models.wet.incidents import Correlator, Heard, Incident
 from sidechain.models.wet.readings import Scrape
+from sidechain.models.wet.reasoning import of_figures
 from sidechain.models.wet.watch import Watch
 from sidechain.topics.alerts import Alert, IncidentRecord
 from sidechain.topics.codec import encode
@@ -238,7 +239,8 @@ def heard(alert: Alert, at_ms: int) -> Heard:
 
 
 def record(one: Heard) -> Alert:
-    """The same the other way."""
+    """The same the other way, with what its rule went by."""
+    why = of_figures(one.rule, one.evidence, is_firing=one.is_firing)
     return Alert(
         rule=one.rule,
         at=one.at_ms,
@@ -247,6 +249,10 @@ def record(one: Heard) -> Alert:
         summary=one.summary,
         labels=dict(one.labels),
         evidence=dict(one.evidence),
+        score=why.score,
+        base=why.base,
+        reasons=why.reasons,
+        rationale=why.rationale,
     )
 
 

@@ -5,6 +5,7 @@ chat, another Alertmanager) takes these. https://prometheus.io/docs/alerting/lat
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -66,6 +67,7 @@ def _time(at_ms: int) -> str:
 class _Alert(msgspec.Struct):
     labels: dict[str, str]
     state: str
+    value: str = ""  # a number as text
     annotations: dict[str, str] = {}
 
 
@@ -100,8 +102,17 @@ def _heard(alerts: Iterable[_Alert], at_ms: int) -> Iterator[Heard]:
             severity="page" if severity in ("page", "critical") else "ticket",
             summary=one.annotations.get("summary", "")[:TEXT_MOST],
             labels={**labels, **_stage(labels)},
-            evidence={},
+            evidence=_value(one.value),
         )
+
+
+def _value(text: str) -> dict[str, float]:
+    """What the rule's expression came to; nothing where that is no number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return {}
+    return {"value": value} if isfinite(value) else {}
 
 
 def _stage(labels: Mapping[str, str]) -> dict[str, str]:

@@ -16,11 +16,14 @@ Memory is bounded: the reference while it is collected, then counts; ADWIN keeps
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from river.drift import ADWIN
+
+from sidechain.models.wet.reasoning import Reasoning, of_parts
 
 Matrix = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -46,6 +49,7 @@ class Alarm:
     is_firing: bool
     summary: str
     evidence: Mapping[str, float]
+    why: Reasoning  # what the index, or the mean, is made of
 
 
 def psi(expected: Matrix, actual: Matrix) -> float:
@@ -53,9 +57,14 @@ def psi(expected: Matrix, actual: Matrix) -> float:
 
     0 for equal shares. An empty bin counts as half a row, so that the index stays finite.
     """
+    return float(terms(expected, actual).sum())
+
+
+def terms(expected: Matrix, actual: Matrix) -> Matrix:
+    """What each bin adds to the index; never below 0 but for what empty bins are taken for."""
     e = np.maximum(expected, FEWEST) / expected.sum()
     a = np.maximum(actual, FEWEST) / actual.sum()
-    return float(((a - e) * np.log(a / e)).sum())
+    return np.asarray((a - e) * np.log(a / e))
 
 
 class InputDrift:
@@ -120,7 +129,9 @@ class InputDrift:
             return None
         self.moved[name] = not self.moved[name]
         figures = {"psi": round(found, 6), "edge": MOVED, "rows": float(self._window)}
-        return Alarm("InputDrift", name, self.moved[name], text, figures)
+        parts = terms(self._expected[at], self._actual[at]).tolist()
+        why = of_parts(zip(_bins(self._edges[at]), parts, strict=True))
+        return Alarm("InputDrift", name, self.moved[name], text, figures, why)
 
 
 def _tenths(column: Matrix) -> Matrix:
@@ -131,6 +142,15 @@ def _tenths(column: Matrix) -> Matrix:
     edges = np.unique(np.quantile(known, np.arange(1, TENTHS) / TENTHS))
     # A bin takes values up to and including its edge: an edge at the largest value would leave the last bin empty.
     return np.asarray(edges[edges < known.max()])
+
+
+def _bins(edges: Matrix) -> list[str]:
+    """What to call them: `up to 3`, `3 to 10`, `above 10`, `unknown`."""
+    ends = [f"{one:.12g}" for one in edges.tolist()]
+    if not ends:
+        return ["known", "unknown"]
+    between = [f"{low} to {high}" for low, high in pairwise(ends)]
+    return [f"up to {ends[0]}", *between, f"above {ends[-1]}", "unknown"]
 
 
 def _counts(column: Matrix, edges: Matrix) -> Matrix:
@@ -173,7 +193,8 @@ class _Watched:
 
     def _alarm(self, text: str, before: float) -> Alarm:
         figures = {"before": round(before, 6), "now": round(self.mean, 6), "outcomes": float(self._adwin.width)}
-        return Alarm(self._rule, self._name, self.is_firing, text, figures)
+        why = of_parts([(self._name, self.mean - before)], before)
+        return Alarm(self._rule, self._name, self.is_firing, text, figures, why)
 
 
 BAD: Final = "score of what was bad"

@@ -9,8 +9,8 @@ not the probability that something is wrong, because an entity's events are not 
 
 Levels have hysteresis: raised at `raise_at_bp` or above, and then until `clear_at_bp` or below. A risk that is not
 confirmed for `ttl_ms` of event time ends by itself. Whatever is told carries the reasons of the latest score that had
-any: an ordinary one has none, and what it leads to still rests on the others. Everything here follows from the last
-metadata record, so a restarted agent continues where the topic stands.
+any, and says which one that is: an ordinary one has none, and what it leads to still rests on the others. Everything
+here follows from the last metadata record, so a restarted agent continues where the topic stands.
 """
 
 import math
@@ -21,6 +21,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from sidechain.models.policy import Wet
 from sidechain.models.wet.breaker import Breaker
+from sidechain.models.wet.reasoning import Reason, Reasoning
 
 Level = Literal["normal", "raised", "critical"]
 
@@ -53,9 +54,11 @@ class Scored(Protocol):
     @property
     def score(self) -> float | None: ...
     @property
+    def base(self) -> float | None: ...
+    @property
     def rationale(self) -> str: ...
     @property
-    def reasons(self) -> tuple[tuple[str, float], ...]: ...
+    def reasons(self) -> tuple[Reason, ...]: ...
 
 
 class Standing(NamedTuple):
@@ -66,8 +69,7 @@ class Standing(NamedTuple):
     as_of: int = 0  # event time of the latest score, ms
     told_bp: int = 0  # risk in the last metadata record
     told_at: int = 0  # ... and its as_of
-    rationale: str = ""  # of the latest score that came with reasons; kept while the level is not normal
-    reasons: tuple[tuple[str, float], ...] = ()
+    why: Reasoning | None = None  # of the latest score that came with reasons; kept while the level is not normal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +83,7 @@ class Metadata:
     as_of: int
     expires_at: int
     id: str
-    rationale: str
-    reasons: tuple[tuple[str, float], ...]
+    why: Reasoning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,8 +99,7 @@ class Compensation:
     risk_bp: int
     model: str
     as_of: int
-    rationale: str
-    reasons: tuple[tuple[str, float], ...]
+    why: Reasoning
     request: str
 
 
@@ -136,6 +136,19 @@ def evidence_of(risk: int) -> float:
     return min(max(math.log(share / (1.0 - share)) - PRIOR, 0.0), EVIDENCE_MOST)
 
 
+def explained_from(wet: Wet) -> float:
+    """The score from which on a record needs its reasons: as the pack says, but whatever raises anybody has some.
+
+    A score that adds evidence is one of them in every pack; where no evidence at all raises everybody, all are.
+    """
+    return wet.explain_above_bp / 10_000 if is_calm(wet) else 0.0
+
+
+def is_calm(wet: Wet) -> bool:
+    """Whether an entity that nothing was held against is normal."""
+    return level_after("normal", risk_bp(0.0), wet) == "normal"
+
+
 def level_after(level: Level, risk: int, wet: Wet) -> Level:
     """The level that `risk` leads to from `level`; edges belong to the rule that names them."""
     if risk >= wet.critical_at_bp:
@@ -166,16 +179,22 @@ def step(
         level != "normal" and (abs(risk - standing.told_bp) >= MOVED_BP or 2 * (at - standing.told_at) >= wet.ttl_ms)
     )
     told_bp, told_at = (risk, at) if tell else (standing.told_bp, standing.told_at)
-    why = score if score.reasons else standing
     after = Standing(evidence, level, max(standing.as_of, at), told_bp, told_at)
+    if level == "normal" and not tell:
+        return after, None, None
+    why = _of(score) if score.reasons or standing.why is None else standing.why
     if level != "normal":
-        after = after._replace(rationale=why.rationale, reasons=why.reasons)
+        after = after._replace(why=why if why.reasons else None)
     metadata = _metadata(after, score, why, risk, wet) if tell else None
     is_due = level == "critical" and score.action in LET_THROUGH
     return after, metadata, _compensation(after, score, why, risk, wet) if is_due else None
 
 
-def _metadata(standing: Standing, score: Scored, why: Scored | Standing, risk: int, wet: Wet) -> Metadata:
+def _of(score: Scored) -> Reasoning:
+    return Reasoning(score.score, score.base, score.reasons, score.rationale, score.id)
+
+
+def _metadata(standing: Standing, score: Scored, why: Reasoning, risk: int, wet: Wet) -> Metadata:
     return Metadata(
         key=score.key,
         risk_bp=risk,
@@ -184,12 +203,11 @@ def _metadata(standing: Standing, score: Scored, why: Scored | Standing, risk: i
         as_of=standing.as_of,
         expires_at=standing.as_of + wet.ttl_ms,
         id=score.id,
-        rationale=why.rationale or score.rationale,
-        reasons=why.reasons,
+        why=why,
     )
 
 
-def _compensation(standing: Standing, score: Scored, why: Scored | Standing, risk: int, wet: Wet) -> Compensation:
+def _compensation(standing: Standing, score: Scored, why: Reasoning, risk: int, wet: Wet) -> Compensation:
     return Compensation(
         id=compensation_id(score.id, score.partition, score.seq),
         key=score.key,
@@ -200,8 +218,7 @@ def _compensation(standing: Standing, score: Scored, why: Scored | Standing, ris
         risk_bp=risk,
         model=score.model or "",
         as_of=standing.as_of,
-        rationale=why.rationale or score.rationale,
-        reasons=why.reasons,
+        why=why,
         request=wet.compensate,
     )
 
@@ -241,23 +258,17 @@ class Risks:
         self._standings: OrderedDict[str, Standing] = OrderedDict()
         self._seq = -1
         self._clock = Clock(max_step_ms)
-        self._calm = level_after("normal", risk_bp(0.0), wet) == "normal"
+        self._calm = is_calm(wet)
 
     def __len__(self) -> int:
         return len(self._standings)
 
-    def restore(
-        self,
-        key: str,
-        risk: int,
-        level: Level,
-        as_of: int,
-        rationale: str = "",
-        reasons: tuple[tuple[str, float], ...] = (),
-    ) -> None:
+    def restore(self, key: str, risk: int, level: Level, as_of: int, why: Reasoning | None = None) -> None:
         """Continue from a metadata record."""
         if level != "normal":
-            self._keep(key, Standing(evidence_of(risk), level, as_of, risk, as_of, rationale, reasons))
+            self._keep(
+                key, Standing(evidence_of(risk), level, as_of, risk, as_of, why if why and why.reasons else None)
+            )
         else:
             self._standings.pop(key, None)
 

@@ -58,7 +58,7 @@ def _stalled(at_ms: int, before: Samples, now: Samples) -> Iterator[Held]:
     lag, last = total(now, "sidechain_lag_records"), total(now, "sidechain_last_commit_timestamp_seconds")
     if lag and last is not None and (silent := at_ms / 1_000 - last) > STALLED_S:
         yield Held(
-            f"{lag:,.0f} records wait and nothing is committed", {}, {"lag": lag, "silent_s": round(min(silent, 1e9))}
+            f"{lag:,.0f} records wait and nothing is committed", {}, {"silent_s": round(min(silent, 1e9)), "lag": lag}
         )
 
 

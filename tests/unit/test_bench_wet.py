@@ -114,7 +114,7 @@ def test_a_planted_expert_fails_as_it_is_called(way: str, trips: int) -> None:
     """And nobody else; for one that hangs see `test_wet_faults`."""
     unruly.WAYS[way]()
     made = scorer(WET)
-    scores = at_work(made, WET, 2_000, size=100, labelled=False)
+    scores = at_work(made, WET, 800, size=50, labelled=False)
     assert scores[-1].state == "scored"
     assert made.ensemble.panel.trips == Counter(geometric=trips, forest=0, heuristic=0, retrieval=0, consensus=0)
 

@@ -16,6 +16,7 @@ from sidechain.models.wet.risk import (
     Standing,
     compensation_id,
     evidence_of,
+    explained_from,
     level_after,
     risk_bp,
     step,
@@ -38,6 +39,7 @@ class Score:
     action: str = "allow"
     partition: int = 2
     model: str | None = "forest-1:00000000"
+    base: float | None = 0.599
     rationale: str = "far from own history: gap_s 1 (usually 10-90)"
     reasons: tuple[tuple[str, float], ...] = (("gap_s", 0.4),)
 
@@ -152,6 +154,40 @@ def test_a_raised_risk_is_told_again_when_it_moved_or_half_its_time_has_passed(
     after, metadata, _ = step(standing, Score(score=neutral), WET)
     assert risk_bp(after.evidence) == 9_000
     assert (metadata is not None) is tells
+
+
+ORDINARY = {"reasons": (), "base": None, "rationale": "ordinary, not explained"}
+
+
+def test_whatever_is_told_says_which_score_it_rests_on() -> None:
+    """Raised, critical, asked for, after a restart and at its end: the latest score that had reasons, whole."""
+    risks = Risks(WET, MINUTE)
+    scores = [Score(seq=seq) for seq in range(4)]
+    scores += [Score(seq=4, score=0.95, base=0.55), *(Score(seq=seq, score=0.2, **ORDINARY) for seq in range(5, 20))]
+    seen = []
+    for one in scores:
+        if one.seq == 8:
+            risks, before = Risks(WET, MINUTE), risks
+            risks.restore("p:a", 9_000, "raised", START, before.standing("p:a").why)
+        seen.append(risks.fold(one))
+    told = [one.metadata for one in seen if one.metadata]
+    assert [one.level for one in told][-1] == "normal"
+    asked = [one.compensation for one in seen if one.compensation]
+    assert len(told) >= 6
+    assert len(asked) >= 2
+    for one in (*told, *asked):
+        assert one.why.score == pytest.approx(one.why.base + sum(part for _, part in one.why.reasons), abs=1e-6)
+        assert one.why.rationale == Score().rationale
+    assert [one.why.of for one in told][-3:] == ["req-4"] * 3
+    assert told[-1].id not in ("req-3", "req-4"), "what led here is another one"
+
+
+@pytest.mark.parametrize(("raise_at_bp", "above"), [(8_000, 0.82), (101, 0.82), (100, 0.0)])
+def test_where_no_evidence_raises_everybody_every_score_has_reasons(raise_at_bp: int, above: float) -> None:
+    """The risk of nobody in particular is 100 basis points."""
+    wet = Wet(raise_at_bp=raise_at_bp, clear_at_bp=50, critical_at_bp=9_500, explain_above_bp=8_200)
+    assert explained_from(wet) == above
+    assert weight(explained_from(Wet(explain_above_bp=8_400))) < 0.0
 
 
 def test_a_normal_risk_is_never_told() -> None:
@@ -299,7 +335,7 @@ def test_a_restart_continues_from_the_last_metadata_record() -> None:
     """Evidence is derived from the risk that was told."""
     before, after = Risks(WET, MINUTE), Risks(WET, MINUTE)
     told = [one.metadata for one in map(before.fold, [Score(seq=seq) for seq in range(3)]) if one.metadata][-1]
-    after.restore(told.key, told.risk_bp, told.level, told.as_of)
+    after.restore(told.key, told.risk_bp, told.level, told.as_of, told.why)
     assert after.standing("p:a").evidence == pytest.approx(before.standing("p:a").evidence, abs=0.005)
     nexts = [risks.fold(Score(seq=3)).metadata for risks in (before, after)]
     assert nexts[0] == nexts[1]
