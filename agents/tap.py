@@ -217,6 +217,7 @@ class TapWorker:
             gather_ms=gather_ms,
             pace=Pace(share),
         )
+        metrics.share.set(share)
         self._skipped = 0
         app.agent(self._feed.rounds, name="tap", on_error=self._feed.fail)(self._tap)
 

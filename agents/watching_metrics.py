@@ -79,6 +79,11 @@ class QueueMetrics:
         self.fullest = Gauge(
             "sidechain_fullest_records", "Records that wait in the partition with most.", registry=registered
         )
+        self.share = Gauge(
+            "sidechain_processor_share_ratio",
+            "The share of one processor this worker allows itself.",
+            registry=registered,
+        )
         self.fullest_partition = Gauge(
             "sidechain_fullest_partition", "The number of the partition with most.", registry=registered
         )

@@ -87,6 +87,7 @@ class WetWorker:
         self._past = Past({name("wet.taps"): self._prime, name("wet.cases"): self._settle}, options)
         self.risk = RiskAgent(policy, Names(name("wet.metadata"), name("wet.compensations")), options)
         pace = Pace(share)
+        metrics.share.set(share)
         self._taps = Feed(
             app,
             self._publisher,

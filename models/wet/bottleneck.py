@@ -8,7 +8,7 @@ waiting is the one to help. Why it is slow is told by what else it shows, the su
     stopped         nothing was done, most of the time
     hot-partition   nearly all that waits is in one partition of several: more workers would not help
     starved         it wants a processor and does not get one
-    saturated       it uses all of the processor that one process can
+    saturated       it uses all of the processor that one process can, or that it allows itself
     slow            none of these: it waits for something, or takes long over each record
 """
 
@@ -31,7 +31,7 @@ DRAINED_S: Final = 1_800.0  # a backlog that will be gone by then, at the pace i
 HOT: Final = 0.75  # of what waits, in one partition
 _SPAN_S: Final = EVERY_S * (LOOKS - 1)
 WAITING: Final = 0.3  # of a second, each second, ready to run and not running
-SATURATED: Final = 0.85  # of a processor, each worker
+SATURATED: Final = 0.85  # of a processor, or of what it allows itself, each worker
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +49,7 @@ class Stage:
     p50_s: float | None = None  # seconds over one batch; None: it does not say, or did none
     p99_s: float | None = None
     cpu: float | None = None  # processor seconds used a second; None: it does not say
+    allowed: float | None = None  # processors it allows itself; None: one for each worker
     waiting: float | None = None  # seconds a second it was ready to run and did not
     a_batch: float | None = None  # records of one batch, on average
     explaining: float | None = None  # seconds a second that go into full vectors of scores
@@ -138,6 +139,7 @@ def _told(past: Sequence[Stage], since_ms: int, at_ms: int) -> Bottleneck:
         "a_batch": _rounded(_middle(past, lambda one: one.a_batch)),
         "explaining": _middle(past, lambda one: one.explaining),
         "cpu": _middle(past, lambda one: one.cpu),
+        "allowed": _allowed(now),
         "waiting": _middle(past, lambda one: one.waiting),
         "p50_s": now.p50_s,
         "p99_s": now.p99_s,
@@ -154,21 +156,28 @@ def _told(past: Sequence[Stage], since_ms: int, at_ms: int) -> Bottleneck:
 def _cause(past: Sequence[Stage]) -> Cause:
     cpu, waiting = _middle(past, lambda one: one.cpu), _middle(past, lambda one: one.waiting)
     workers = max(past[-1].workers, 1)
+    allowed = _allowed(past[-1])
     if _middle(past, lambda one: one.rate) == 0:
         return "stopped"
     if (_middle(past, lambda one: one.hot) or 0.0) >= HOT:
         return "hot-partition"
     if waiting is not None and waiting >= WAITING * workers:
         return "starved"
-    if cpu is not None and cpu >= SATURATED * workers:
+    if cpu is not None and cpu >= SATURATED * allowed:
         return "saturated"
     return "slow"
+
+
+def _allowed(now: Stage) -> float:
+    return now.allowed or max(now.workers, 1)
 
 
 def _why(cause: Cause, past: Sequence[Stage]) -> Sequence[str]:
     now = past[-1]
     cpu, waiting = _middle(past, lambda one: one.cpu), _middle(past, lambda one: one.waiting)
     used = "" if cpu is None else f"it uses {cpu:.2f} of a processor"
+    if used and _allowed(now) < now.workers:
+        used += f", of {_allowed(now):.3g} it allows itself,"
     wanted = "" if waiting is None else f"is kept waiting for one {waiting:.0%} of the time"
     processor = " and ".join(filter(None, (used, wanted)))
     took = "" if now.p99_s is None else f"a batch takes {now.p50_s or 0.0:.3g} s, one in a hundred {now.p99_s:.3g} s"

@@ -54,6 +54,7 @@ EXPLAINING: Final = "sidechain_explain_seconds_total"
 ABOVE: Final = "sidechain_scores_from_total"  # by `edge`, basis points
 AGE: Final = "sidechain_queue_age_seconds"
 CPU: Final = "sidechain_processor_seconds_total"
+SHARE: Final = "sidechain_processor_share_ratio"
 CPU_WAIT: Final = "sidechain_processor_wait_seconds_total"
 
 
@@ -128,6 +129,7 @@ def _stage(role: Role, pairs: Sequence[tuple[Scrape, Scrape]]) -> Stage:
         p50_s=_slowest(0.5, role, pairs),
         p99_s=_slowest(0.99, role, pairs),
         cpu=_sum(_per_second(pair, CPU) for pair in pairs),
+        allowed=sum(_shown(late, SHARE) or 1.0 for _, late in pairs),  # who says nothing limits nothing
         waiting=_sum(_per_second(pair, CPU_WAIT) for pair in pairs),
         a_batch=rate / batches if batches else None,
         explaining=_sum(_per_second(pair, EXPLAINING) for pair in pairs),

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 from sidechain.models.wet.bottleneck import Bottleneck, Cause
 
-What = Literal["workers", "batch_size", "tap_sampling", "threshold", "route"]
+What = Literal["workers", "share", "batch_size", "tap_sampling", "threshold", "route"]
 
 COOL_MS: Final = 300_000  # between two proposals
 SAME_MS: Final = 86_400_000  # before the same is proposed again
@@ -56,6 +56,8 @@ def remedy(found: Bottleneck, given: Given) -> Remedy | None:
         return None
     if found.cause == "hot-partition":
         return _batched(found, given, FULL) or _spread(found)
+    if found.cause == "saturated" and (more := _allowed(found, workers)) is not None:
+        return more
     if found.cause in _WANTS_WORKERS and workers < partitions:
         why = "Partitions are shared out anew; give it a processor of its own, or it shares the one there is."
         return Remedy(found.stage, "workers", str(workers), str(workers + 1), why)
@@ -67,6 +69,22 @@ def remedy(found: Bottleneck, given: Given) -> Remedy | None:
 
 
 _WANTS_WORKERS: Final[frozenset[Cause]] = frozenset({"starved", "saturated"})
+
+
+def _allowed(found: Bottleneck, workers: int) -> Remedy | None:
+    """As much of a processor for each worker as what comes needs, in steps of a twentieth; at most one."""
+    allowed, cpu = float(found.figures.get("allowed") or workers), float(found.figures["cpu"] or 0.0)
+    rate, grown = float(found.figures["rate"] or 0.0), max(0.0, float(found.figures["grown_per_s"] or 0.0))
+    if allowed >= workers or not rate:
+        return None
+    needs = cpu * (rate + grown) / rate / workers / SPARE
+    after = min(1.0, ceil(20 * max(needs, allowed / workers + 0.01)) / 20)
+    why = (
+        f"It allows itself {allowed / workers:.3g} of a processor (`wet_share`) and does {rate:,.0f} of"
+        f" {rate + grown:,.0f} records a second with it; that much is needed for all. Decisions may wait longer for the"
+        " processor then: see whether they do."
+    )
+    return Remedy(found.stage, "share", f"{allowed / workers:.3g}", f"{after:.3g}", why)
 
 
 def _batched(found: Bottleneck, given: Given, full: float) -> Remedy | None:

@@ -59,7 +59,13 @@ def test_what_is_looked_at_without_a_prometheus_exists():
     told = {one for role in readings.ROLES for one in (role.done, role.lag)} | {*watch.UNREADABLE, readings.CPU}
     told |= {readings.FULLEST, readings.PARTITIONS, readings.AGE, readings.CPU_WAIT, "sidechain_overflow_level"}
     told |= {f"{role.batch}_bucket" for role in readings.ROLES} | {"sidechain_bottleneck", readings.ABOVE}
-    told |= {readings.FULLEST_PARTITION, readings.FULLEST_ARRIVALS, readings.BATCHES, readings.EXPLAINING}
+    told |= {
+        readings.FULLEST_PARTITION,
+        readings.FULLEST_ARRIVALS,
+        readings.BATCHES,
+        readings.EXPLAINING,
+        readings.SHARE,
+    }
     assert told <= stored_names()
     severities = {(rule["alert"], rule["labels"]["severity"]) for rule in RULES}
     assert {(one.name, one.severity) for one in watch.RULES} <= severities

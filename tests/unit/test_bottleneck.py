@@ -86,6 +86,8 @@ def test_what_counts_as_held_up(past, is_found):
         ({"waiting": WAITING - 0.01}, "slow"),
         ({"cpu": SATURATED}, "saturated"),
         ({"cpu": SATURATED - 0.01}, "slow"),
+        ({"cpu": 0.25 * SATURATED, "allowed": 0.25}, "saturated"),  # of what it allows itself
+        ({"cpu": 0.25 * SATURATED - 0.01, "allowed": 0.25}, "slow"),
         ({"cpu": SATURATED, "waiting": WAITING}, "starved"),
         ({"cpu": 1.0, "waiting": 1.0, "hottest": 1_000, "partitions": 2}, "hot-partition"),
         ({"cpu": 1.0, "waiting": 1.0, "rate": 0.0}, "stopped"),

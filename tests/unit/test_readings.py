@@ -104,11 +104,13 @@ def test_a_stage_says_where_it_is_hot_and_what_full_vectors_cost():
         fullest_partition=3,
         fullest_arrivals_per_second=2.5,
         explain_seconds_total=4,
+        processor_share_ratio=0.25,
         scores_from_total={"edge=8000": 50, "edge=8100": 10},
     )
     after |= look(10, "b:1", scores_total=100, fullest_records=6, fullest_partition=1, batches_total=5)
     [stage] = snapshot(T0, before, after).stages
     assert (stage.hottest, stage.partition, stage.arrivals) == (7, 3, 2.5)
+    assert stage.allowed == 1.25, "a worker that says nothing of it limits nothing"
     assert (stage.explaining, stage.explained, stage.a_batch) == (0.4, {8_000: 5.0, 8_100: 1.0}, 40.0)
 
 

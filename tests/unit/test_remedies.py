@@ -20,7 +20,7 @@ VECTORS = {
 
 
 def bottleneck(stage, cause, **figures):
-    told = {"workers": 1, "partitions": 4, "rate": 600.0, "grown_per_s": 400.0, **figures}
+    told = {"workers": 1, "partitions": 4, "rate": 600.0, "grown_per_s": 400.0, "cpu": None, **figures}
     return Bottleneck(stage=stage, cause=cause, since_ms=0, evidence=("it is so",), figures=told)
 
 
@@ -38,6 +38,9 @@ def bottleneck(stage, cause, **figures):
         ("wet", "starved", {}, "wet.workers=2"),
         ("wet", "starved", {"workers": 4}, "tap.tap_sampling=5400"),  # a fifth worker would have no partition
         ("wet", "saturated", {}, "wet.workers=2"),
+        ("wet", "saturated", {"allowed": 0.25, "cpu": 0.24}, "wet.share=0.45"),  # 0.24 for 600 of 1,000, and a ninth
+        ("wet", "saturated", {"allowed": 0.25, "cpu": 0.24, "grown_per_s": 0.0}, "wet.share=0.3"),
+        ("wet", "saturated", {"allowed": 0.5, "cpu": 0.9, "workers": 2, "grown_per_s": 9e9}, "wet.share=1"),
         ("wet", "saturated", {"workers": 4, **VECTORS}, "wet.threshold=8200"),  # 0.6 of 0.8 is over the 0.46 lacking
         ("wet", "saturated", {"workers": 4, **VECTORS, "explained_from_8200": 50.0}, "wet.threshold=8300"),
         ("wet", "saturated", {"workers": 4, **VECTORS, "explaining": 0.4}, "tap.tap_sampling=5400"),  # too little
