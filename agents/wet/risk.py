@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
 from aiokafka import ConsumerRecord
 
 from sidechain.agents.reader import Reader
-from sidechain.agents.wet.feed import UNREADABLE, Out
+from sidechain.agents.wet.feed import Out
+from sidechain.agents.wet.legible import Legible
 from sidechain.models.policy import Policy
 from sidechain.models.wet import risk
 from sidechain.models.wet.reasoning import Reasoning
@@ -52,13 +52,19 @@ class RiskAgent:
     """Everything held about the partitions of this worker."""
 
     def __init__(self, policy: Policy, names: Names, options: Mapping[str, Any]) -> None:
-        self.unreadable = 0
         self._policy = policy
         self._names = names
         self._options = options
         self._risks: dict[int, risk.Risks] = {}
         self._asked: dict[int, OrderedDict[str, None]] = {}
-        self._decode = msgspec.json.Decoder(Score).decode
+        self._scores = Legible(Score, "score")
+        self._told = Legible(Metadata, "metadata")
+        self._due = Legible(Compensation, "compensation")
+
+    @property
+    def unreadable(self) -> int:
+        """Records on any of its topics that were not what they should be."""
+        return self._scores.unreadable + self._told.unreadable + self._due.unreadable
 
     @property
     def entities(self) -> int:
@@ -90,10 +96,7 @@ class RiskAgent:
         """One batch of scores: what to write, and what became of it."""
         risks, out, tally = self._risks[partition], [], Tally()
         forgotten, trips = risks.forgotten, risks.breaker.trips
-        for record in batch:
-            score = self._read(record)
-            if score is None:
-                continue
+        for score in self._scores.read(batch):
             outcome = risks.fold(score)
             if outcome.metadata is not None:
                 out.append(self._metadata(outcome.metadata))
@@ -107,14 +110,6 @@ class RiskAgent:
                     out.append(self._compensation(outcome.compensation))
         tally.forgotten, tally.breaker_trips = risks.forgotten - forgotten, risks.breaker.trips - trips
         return out, tally
-
-    def _read(self, record: ConsumerRecord) -> Score | None:
-        try:
-            return self._decode(record.value or b"")
-        except UNREADABLE as fault:
-            self.unreadable += 1
-            log.warning("%s/%d@%d is no score: %s", record.topic, record.partition, record.offset, fault)
-            return None
 
     def _metadata(self, told: risk.Metadata) -> Out:
         record = Metadata(
@@ -161,32 +156,22 @@ class RiskAgent:
         return True
 
     async def _restore_risks(self, risks: Mapping[int, risk.Risks]) -> None:
-        decode = msgspec.json.Decoder(Metadata).decode
         async with Reader(self._options, self._names.metadata) as reader:
             async for batch in reader.to_end(list(risks)):
                 for record in batch:
-                    try:
-                        told = decode(record.value or b"")
-                    except UNREADABLE:
-                        self.unreadable += 1
-                        continue
-                    restored(risks[record.partition], told)
+                    if (told := self._told.one(record)) is not None:
+                        restored(risks[record.partition], told)
 
     async def _restore_asked(
         self, asked: Mapping[int, OrderedDict[str, None]], risks: Mapping[int, risk.Risks]
     ) -> None:
-        decode = msgspec.json.Decoder(Compensation).decode
         async with Reader(self._options, self._names.compensations) as reader:
             starts = {one: max(0, end - REMEMBERED) for one, end in (await reader.ends(list(asked))).items()}
             async for batch in reader.to_end(list(asked), start=starts):
                 for record in batch:
-                    try:
-                        told = decode(record.value or b"")
-                    except UNREADABLE:
-                        self.unreadable += 1
-                        continue
-                    asked[record.partition][told.id] = None
-                    risks[record.partition].breaker.restore(told.as_of)
+                    if (due := self._due.one(record)) is not None:
+                        asked[record.partition][due.id] = None
+                        risks[record.partition].breaker.restore(due.as_of)
 
 
 def restored(risks: risk.Risks, told: Metadata) -> None:

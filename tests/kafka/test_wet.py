@@ -131,7 +131,7 @@ def test_from_decisions_to_advice(bus: Bus) -> None:
 
 async def learned(worker: WetWorker) -> None:
     """The first model is in use: a fit is taken at the next batch, so taps must keep coming until then."""
-    await eventually(lambda: worker.scorer._fitter.is_done or worker.scorer.model is not None)
+    await eventually(lambda: worker._fitter.is_done or worker.scorer.model is not None)
 
 
 def test_a_restart_goes_on_where_the_topics_stand(bus: Bus) -> None:

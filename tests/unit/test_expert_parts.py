@@ -227,7 +227,7 @@ def test_what_lies_in_a_hole_between_two_clusters_is_far_from_its_neighbours() -
     rows = np.stack([np.sinh(side + random.normal(0, 0.2, 2_000)), random.normal(0, 1, 2_000)], axis=1)
     expert = Geometric(("a", "b"), seed=1, warmup=500)
     expert.learn(batch_of(rows.tolist(), ("a", "b")))
-    shape = expert._shape
+    shape = expert.learned
     assert shape is not None
     hole = np.array([[0.0, 0.0]])
     far, alone = shape.distances(np.concatenate([hole, rows[:500]]))

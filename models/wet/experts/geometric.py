@@ -7,7 +7,6 @@ clusters, at the very middle. Each is ranked within rows the reference does not 
 again, so 0.95 says "further out than about 95 % of the sample".
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,20 +16,17 @@ from sidechain.models.wet import ranks
 from sidechain.models.wet.experts import robust
 from sidechain.models.wet.experts.contract import (
     SCORED,
-    WARMING,
     Batch,
     Explained,
     Matrix,
     Opinion,
     clarity,
     opinion,
-    silent,
 )
 from sidechain.models.wet.experts.robust import Scale
 from sidechain.models.wet.experts.sampled import Sampled
 from sidechain.models.wet.forest import exactly, quantiles, scaled
 from sidechain.models.wet.ranks import Ranks
-from sidechain.models.wet.reservoir import CAPACITY
 
 K: Final = 5
 REFERENCE: Final = 256  # rows neighbours are looked for among; at most half of the sample
@@ -96,36 +92,26 @@ class Shape:
         return np.asarray(size[:, None] - 2.0 * (white @ self.reference.T) + own)
 
 
-class Geometric(Sampled):
+class Geometric(Sampled[Shape]):
     """Distance from the middle and from the neighbours."""
 
     name = "geometric"
     is_rank = True  # its scores are ranks already
 
-    def __init__(self, names: Sequence[str], *, seed: int, warmup: int = 512, capacity: int = CAPACITY) -> None:
-        super().__init__(names, seed=seed, warmup=warmup, capacity=capacity)
-        self._shape: Shape | None = None
-        self._learned_from = 0
-
-    def score(self, batch: Batch) -> Opinion:
-        """The rank of each row's distance among the sample's."""
-        if self._shape is None:
-            return silent(len(batch), WARMING)
-        score = self._shape.score(batch.columns(self.names))
-        return opinion(score, clarity(score, float(self._learned_from)), np.full(len(batch), SCORED, dtype=np.uint8))
-
     def explain(self, batch: Batch) -> Explained:
         """What every feature has to do with how far the row is from the middling one, whose rank is one half."""
-        assert self._shape is not None
         rows = batch.columns(self.names)
-        risen = self._shape.score(rows) - MIDDLING
-        parts = exactly(scaled(self._shape.shares(rows), risen), risen)
-        return Explained(MIDDLING, parts, self._shape.usual[None], [""] * len(batch))
+        risen = self.learned.score(rows) - MIDDLING
+        parts = exactly(scaled(self.learned.shares(rows), risen), risen)
+        return Explained(MIDDLING, parts, self.learned.usual[None], [""] * len(batch))
 
-    def _fit(self, sample: Matrix) -> None:
-        random = np.random.Generator(np.random.PCG64(self._seed + self.fits))
-        self._shape = fit(sample, random)
-        self._learned_from = len(sample)
+    def _scored(self, batch: Batch) -> Opinion:
+        """The rank of each row's distance among the sample's."""
+        score = self.learned.score(batch.columns(self.names))
+        return opinion(score, clarity(score, float(self.learned_from)), np.full(len(batch), SCORED, dtype=np.uint8))
+
+    def _fit(self, sample: Matrix) -> Shape:
+        return fit(sample, np.random.Generator(np.random.PCG64(self._seed + self.fits)))
 
 
 def fit(sample: Matrix, random: np.random.Generator) -> Shape:

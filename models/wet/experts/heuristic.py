@@ -17,18 +17,16 @@ from sidechain.models.wet.experts import robust
 from sidechain.models.wet.experts.contract import (
     NO_HISTORY,
     SCORED,
-    WARMING,
     Batch,
     Explained,
     Matrix,
     Opinion,
     clarity,
     opinion,
-    silent,
 )
 from sidechain.models.wet.experts.histories import ENTITIES, Histories, History
 from sidechain.models.wet.experts.robust import Scale
-from sidechain.models.wet.experts.sampled import Sampled
+from sidechain.models.wet.experts.sampled import WARMUP, Sampled
 from sidechain.models.wet.rationale import OWN_HISTORY
 from sidechain.models.wet.reservoir import CAPACITY
 
@@ -38,7 +36,7 @@ HALF_AT: Final = 3.0  # deviations
 QUARTER: Final = 0.25
 
 
-class Heuristic(Sampled):
+class Heuristic(Sampled[Scale]):
     """Deviation from the entity's own history."""
 
     name = "heuristic"
@@ -48,30 +46,17 @@ class Heuristic(Sampled):
         names: Sequence[str],
         *,
         seed: int,
-        warmup: int = 512,
+        warmup: int = WARMUP,
         capacity: int = CAPACITY,
         entities: int = ENTITIES,
     ) -> None:
         super().__init__(names, seed=seed, warmup=warmup, capacity=capacity)
         self.histories = Histories(len(self.names), entities)
-        self._scale: Scale | None = None
-
-    def score(self, batch: Batch) -> Opinion:
-        """How far each row strays from what its entity usually does."""
-        if self._scale is None:
-            return silent(len(batch), WARMING)
-        own = self.histories.of(batch.keys)
-        score = self._squares(batch, own, self._scale).sum(axis=1)
-        score = score / (score + HALF_AT**2)
-        state = np.where(own.events >= FEWEST, SCORED, NO_HISTORY).astype(np.uint8)
-        return opinion(score, clarity(score, own.events.astype(np.float64)), state)
 
     def parts(self, batch: Batch) -> Matrix:
         """(rows, features), in the order of `names`: what each feature adds to the score; 0 where there is none."""
-        if self._scale is None:
-            return np.zeros((len(batch), len(self.names)))
         own = self.histories.of(batch.keys)
-        squares = self._squares(batch, own, self._scale)
+        squares = self._squares(batch, own)
         parts = squares / (squares.sum(axis=1, keepdims=True) + HALF_AT**2)
         return np.where((own.events >= FEWEST)[:, None], parts, 0.0)
 
@@ -87,10 +72,18 @@ class Heuristic(Sampled):
         super().learn(batch)
         self.histories.add(batch.keys, robust.squashed(batch.columns(self.names)))
 
-    def _squares(self, batch: Batch, own: History, scale: Scale) -> Matrix:
+    def _scored(self, batch: Batch) -> Opinion:
+        """How far each row strays from what its entity usually does."""
+        own = self.histories.of(batch.keys)
+        score = self._squares(batch, own).sum(axis=1)
+        score = score / (score + HALF_AT**2)
+        state = np.where(own.events >= FEWEST, SCORED, NO_HISTORY).astype(np.uint8)
+        return opinion(score, clarity(score, own.events.astype(np.float64)), state)
+
+    def _squares(self, batch: Batch, own: History) -> Matrix:
         """Squared deviations, the LARGEST of a row alone, over their number; unknown: 0."""
         values = robust.squashed(batch.columns(self.names))
-        deviation = (values - own.mean) / (np.sqrt(own.variance) + QUARTER * scale.unit)
+        deviation = (values - own.mean) / (np.sqrt(own.variance) + QUARTER * self.learned.unit)
         squares = np.nan_to_num(deviation, nan=0.0) ** 2
         counted = min(LARGEST, squares.shape[1])
         smallest = -np.partition(-squares, counted - 1, axis=1)[:, counted - 1 : counted]
@@ -98,5 +91,5 @@ class Heuristic(Sampled):
         places = counted - larger.sum(axis=1, keepdims=True)  # those that are tied for the last of them share
         return np.asarray(squares * (larger + tied * places / tied.sum(axis=1, keepdims=True)) / counted)
 
-    def _fit(self, sample: Matrix) -> None:
-        self._scale = robust.learn(sample)
+    def _fit(self, sample: Matrix) -> Scale:
+        return robust.learn(sample)

@@ -19,7 +19,6 @@ from sidechain.models.wet.experts import robust
 from sidechain.models.wet.experts.contract import (
     NO_CASE,
     SCORED,
-    WARMING,
     Batch,
     Counts,
     Explained,
@@ -27,10 +26,9 @@ from sidechain.models.wet.experts.contract import (
     Matrix,
     Opinion,
     opinion,
-    silent,
 )
 from sidechain.models.wet.experts.robust import Scale
-from sidechain.models.wet.experts.sampled import Sampled
+from sidechain.models.wet.experts.sampled import WARMUP, Sampled
 from sidechain.models.wet.forest import exactly, quantiles
 from sidechain.models.wet.rationale import similar_to
 from sidechain.models.wet.reservoir import CAPACITY
@@ -88,32 +86,29 @@ class Cases:
         self.seen += len(ids)
 
 
-class Retrieval(Sampled):
+class Retrieval(Sampled[Scale]):
     """What became of similar cases."""
 
     name = "retrieval"
 
     def __init__(
-        self, names: Sequence[str], *, seed: int, warmup: int = 512, capacity: int = CAPACITY, cases: int = CASES
+        self, names: Sequence[str], *, seed: int, warmup: int = WARMUP, capacity: int = CAPACITY, cases: int = CASES
     ) -> None:
         """`cases` are kept of each kind."""
         super().__init__(names, seed=seed, warmup=warmup, capacity=capacity)
         self.bad = Cases(len(self.names), cases)
         self.good = Cases(len(self.names), cases)
-        self._scale: Scale | None = None
         self._usual: Matrix = np.full((len(self.names), 2), np.nan)
         self._known: Single = np.empty((0, len(self.names)), dtype=np.float32)  # scaled: the bad ones, then the others
 
     @property
     def is_warming(self) -> bool:
         """Whether too little is known to compare anything."""
-        return self._scale is None or min(len(self.bad), len(self.good)) < FEWEST
+        return self._learned is None or min(len(self.bad), len(self.good)) < FEWEST
 
-    def score(self, batch: Batch) -> Opinion:
+    def _scored(self, batch: Batch) -> Opinion:
         """How much nearer each row is to what went bad than to what did not."""
-        if self._scale is None or self.is_warming:
-            return silent(len(batch), WARMING)
-        near = self._near(batch, self._scale)
+        near = self._near(batch)
         split = len(self.bad)
         bad = (near[:, :split].sum(axis=1, dtype=np.float64) + DOUBT) / (split + 2 * DOUBT)
         good = (near[:, split:].sum(axis=1, dtype=np.float64) + DOUBT) / (len(self.good) + 2 * DOUBT)
@@ -129,9 +124,8 @@ class Retrieval(Sampled):
 
         A case is near by 1 less the squares of all features: by a feature's even share of the 1, less its own square.
         """
-        assert self._scale is not None
-        near = self._near(batch, self._scale)
-        asked = _scaled(self._scale, batch.columns(self.names))
+        near = self._near(batch)
+        asked = _scaled(self.learned, batch.columns(self.names))
         split = len(self.bad)
         sides = []
         for some, known in ((near[:, :split], self._known[:split]), (near[:, split:], self._known[split:])):
@@ -159,10 +153,10 @@ class Retrieval(Sampled):
 
     def cite(self, batch: Batch, row: int) -> list[Case]:
         """The cases most like one row, nearest first, CITED at most."""
-        if self._scale is None or self.is_warming:
+        if self.is_warming:
             return []
         one = Batch(batch.names, batch.rows[row : row + 1], batch.keys[row : row + 1], batch.ids[row : row + 1])
-        near = self._near(one, self._scale)[0]
+        near = self._near(one)[0]
         order = np.argsort(-near, kind="stable")[:CITED]
         ids = [*self.bad.ids, *self.good.ids]
         return [
@@ -177,20 +171,21 @@ class Retrieval(Sampled):
         ids = np.array(batch.ids, dtype=object)
         self.bad.add(ids[is_bad].tolist(), rows[is_bad])
         self.good.add(ids[~is_bad].tolist(), rows[~is_bad])
-        self._rescale()
+        self._rescale(self._learned)
 
-    def _fit(self, sample: Matrix) -> None:
-        self._scale = robust.learn(sample)
+    def _fit(self, sample: Matrix) -> Scale:
         self._usual = quantiles(sample)
-        self._rescale()
+        scale = robust.learn(sample)
+        self._rescale(scale)
+        return scale
 
-    def _rescale(self) -> None:
-        if self._scale is not None:
-            self._known = _scaled(self._scale, np.concatenate([self.bad.rows, self.good.rows]))
+    def _rescale(self, scale: Scale | None) -> None:
+        if scale is not None:
+            self._known = _scaled(scale, np.concatenate([self.bad.rows, self.good.rows]))
 
-    def _near(self, batch: Batch, scale: Scale) -> Single:
+    def _near(self, batch: Batch) -> Single:
         """(rows, cases): 1 for the very same features, falling to 0 one usual deviation per feature away."""
-        asked = _scaled(scale, batch.columns(self.names))
+        asked = _scaled(self.learned, batch.columns(self.names))
         apart = asked @ self._known.T
         apart *= -2.0
         apart += np.einsum("ij,ij->i", asked, asked)[:, None]
