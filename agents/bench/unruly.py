@@ -2,7 +2,7 @@
 
     python -m sidechain.agents.bench.unruly slow|lying|nan|raising|hanging|certain|critical worker wet --pack …
 
-slow      every batch of taps takes a second, and nothing else of the process runs meanwhile
+slow      every batch of taps of a partition takes a second, and nothing else of the process runs meanwhile
 lying     scores and risks are drawn by lot: of any size, from any time, also what is no record at all
 nan       an expert of the panel scores everything not-a-number
 raising   it raises instead of scoring
@@ -46,12 +46,13 @@ RIGHT_ROWS: Final = 24_000  # what the forest scores before it goes wrong
 
 
 def slow() -> None:
-    """Take a second over every batch."""
+    """Take a second over every batch of a partition."""
     score = Scorer.score
 
     def scored(self: Scorer, taps: Sequence[Tap]) -> list[Score]:
-        time.sleep(SLOW_S)
-        log.info("took %.0f s over %d taps", SLOW_S, len(taps))
+        seconds = SLOW_S * len({one.partition for one in taps})
+        time.sleep(seconds)
+        log.info("took %.0f s over %d taps", seconds, len(taps))
         return score(self, taps)
 
     Scorer.score = scored  # type: ignore[method-assign]
