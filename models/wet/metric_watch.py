@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from sidechain.models.wet.metric_stream import ALARM, MetricStream
 
 SERIES: Final = 200  # metrics
-WARM: Final = 100  # values
+WARM: Final = 300  # values: of one each five minutes, more than a day
 CALM_MS: Final = 600_000
 COOL_MS: Final = 3_600_000
 AN_HOUR: Final = 20  # alarms

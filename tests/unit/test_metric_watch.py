@@ -214,14 +214,14 @@ def test_what_workers_show_is_written_to_the_topic_a_minute_at_a_time() -> None:
 
     async def story() -> None:
         for turn in range(LOOKS):
-            shown = samples(scores_total=1_000 * turn, wet_lag_records=50) if turn != 3 else None
+            shown = samples(scores_total=1_000 * turn + 500 * (turn > 3), wet_lag_records=50) if turn != 3 else None
             at = T0 + turn * 10_000
             await worker.look(written, {"wet:1": Scrape("wet:1", at, shown), "gone:1": Scrape("gone:1", at, None)}, at)
 
     run(story)
     assert {one.metric: one.value for one in written.values} == {
-        "sidechain.wet.rate": 100.0,
-        "sidechain.wet.lag_s": 0.5,
+        "sidechain.wet.rate": 106.25,  # 125 a second over the gap, else 100
+        "sidechain.wet.lag_s": 0.475,
     }
     assert metrics.looks["silent"]._value.get() == LOOKS + 1
     assert metrics.looks["answered"]._value.get() == LOOKS - 1
