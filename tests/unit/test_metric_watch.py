@@ -46,7 +46,7 @@ def test_an_anomaly_begins_an_alarm_that_ends_when_it_has_been_calm() -> None:
         "value_at": at,
         "values": 2 * WARM + 1,
     }
-    assert strange(watch, at + MINUTE, value=9_000.0) == []
+    assert strange(watch, at + MINUTE, value=1e6) == []
     last = at + MINUTE
     assert watch.tick(last + CALM_MS - 1) == []
     [ended] = watch.tick(last + CALM_MS)
