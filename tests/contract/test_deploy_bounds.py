@@ -10,7 +10,9 @@ from sidechain.agents.config import load
 
 ROOT = Path(__file__).parents[2]
 ROWS = re.findall(
-    r"^\| `([a-zA-Z_.]+)` \| (\d+(?:\.\d+)?) \|", (ROOT / "deploy" / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    r"^\| `([a-zA-Z_.]+)` \| (\d+(?:\.\d+)?) \|",
+    (ROOT / "deploy" / "README.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
 )
 SETTINGS = {name: float(value) for name, value in ROWS if "." not in name}
 CONSTANTS = {name: float(value) for name, value in ROWS if "." in name}
