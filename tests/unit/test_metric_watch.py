@@ -1,11 +1,14 @@
 """Metrics scored as they come: what begins and ends an alarm, what is held back, what is left out, what is written."""
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
+from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from sidechain.agents.watching_metrics import VALUES, StreamMetrics
-from sidechain.agents.wet.metric_watch import MetricWorker, alert
+from sidechain.agents.wet.metric_watch import BACK, MetricWorker, alert
 from sidechain.agents.wet.sentinel import heard
 from sidechain.models.wet.bottleneck import Snapshot, Stage
 from sidechain.models.wet.incidents import Correlator
@@ -230,3 +233,35 @@ def test_what_workers_show_is_written_to_the_topic_a_minute_at_a_time() -> None:
 def test_every_way_a_value_can_end_has_its_series() -> None:
     assert set(StreamMetrics(CollectorRegistry()).values) == {*VALUES}
     assert {"scored", "warming", "late", "too_many"} <= set(VALUES)
+
+
+class Behind:
+    """A consumer that so many values wait for."""
+
+    def __init__(self, position: int, end: int) -> None:
+        self.position, self.end = position, end
+        self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=self))
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition("metrics", 0)}
+
+    def last_stable_offset(self, _tp: TopicPartition) -> int:
+        return self.end
+
+    def state_value(self, _tp: TopicPartition) -> SimpleNamespace:
+        return SimpleNamespace(position=self.position, has_valid_position=True)
+
+    def seek(self, _tp: TopicPartition, offset: int) -> None:
+        self.position = offset
+
+
+@pytest.mark.parametrize(
+    ("waiting", "skipped"),
+    [(BACK - 1, 0), (BACK, 0), (BACK + 1, BACK + 1 - BACK // 2), (9 * BACK, 9 * BACK - BACK // 2)],
+)
+def test_what_waits_too_long_is_left_out_and_counted(waiting: int, skipped: int) -> None:
+    """All but the newest half of what may wait, so that the next time is not one value away."""
+    metrics, consumer = StreamMetrics(CollectorRegistry()), Behind(7, 7 + waiting)
+    MetricWorker(MetricWatch(), None, {}, str, metrics)._keep_up(consumer)  # type: ignore[arg-type]
+    assert metrics.values["skipped"]._value.get() == skipped
+    assert metrics.lag._value.get() == consumer.end - consumer.position == waiting - skipped
