@@ -6,7 +6,7 @@ A broker of its own, dry, tap and wet worker as processes, a sender at a steady 
 what the workers serve, as `sidechain worker optimizer` looks. When all runs well for `--healthy` seconds the fault
 comes, and the first finding is held against it; it must come within five minutes.
 
-slow      the wet worker is replaced by one that takes a second over each batch
+slow      the wet worker is replaced by one that takes two seconds over each partition's part of a round
 hot       the keys move together: one partition gets nearly all, more than a worker decides in batches of eight
 starved   the wet worker shares one core with four programs that never rest
 healthy   nothing is done, for half an hour; nothing may be found
@@ -44,7 +44,9 @@ WITHIN_S: Final = 300.0
 HEALTHY_S: Final = 1_800.0
 ROLES: Final = ("dry", "tap", "wet")
 WORKER: Final = ("-m", "sidechain.agents", "worker")
-UNRULY: Final = ("-m", "sidechain.agents.bench.unruly", "slow", "worker", "wet")
+# A second a partition is not slow: a round takes up to 2,000 records at once, and fewer come in four seconds.
+SLOW: Final = "from sidechain.agents.bench import unruly as u; u.SLOW_S = 2.0; u.slow(); u.main()"
+UNRULY: Final = ("-c", SLOW, "worker", "wet")
 HOG: Final = "while True: pass"
 HOGS: Final = 4
 # Of a worker's batches: five hundred a second fit in on a busy machine, and HOT times the rate on no quiet one.
