@@ -52,8 +52,8 @@ class Place:
 
 
 @asynccontextmanager
-async def place(pack: str) -> AsyncIterator[Place]:
-    """A broker in a temporary folder, both gone at the end."""
+async def place(pack: str | None) -> AsyncIterator[Place]:
+    """A broker in a temporary folder, both gone at the end. `pack`: of every process; None: each names a `policy`."""
     folder = Path(tempfile.mkdtemp(prefix="sidechain-bench-"))
     (folder / "sidechain.yaml").touch()
     key = folder / "pseudonym.key"
@@ -65,7 +65,7 @@ async def place(pack: str) -> AsyncIterator[Place]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIDECHAIN_")}
     try:
         broker = await asyncio.to_thread(kafka.start)
-        own = {"BOOTSTRAP": kafka.bootstrap, "PACK": pack, "PSEUDONYM_KEY_FILE": str(key)}
+        own = {"BOOTSTRAP": kafka.bootstrap, "PSEUDONYM_KEY_FILE": str(key), **({} if pack is None else {"PACK": pack})}
         environ = {**inherited, **{f"SIDECHAIN_{name}": value for name, value in own.items()}}
         yield Place(folder, environ, broker.pid)
     finally:

@@ -1,52 +1,87 @@
-"""One of ADBench's sets through a real broker: events in, scores out, by the four processes of an installation.
+"""The forest on ADBench's sets through a real broker: events in, scores out, by the processes of an installation.
 
-    python -m tests.bench.adbench_kafka ../shared/data/adbench/38_thyroid.npz
+    OMP_NUM_THREADS=1 python -m tests.bench.adbench_kafka ../shared/data/adbench --most 100000 --shuffles 2
 
-A broker of its own, a pack whose features are the set's columns, and the dry, tap and wet workers; events are sent at
-`--rate`, as a seeded shuffle. A score is read from wet.scores, joined with the truth by its event's id, and judged like
-the prequential table of `tests.bench.adbench`: records of the warm-up have no score and do not count.
+For each shuffle of a set: a pack whose features are its columns; dry, tap and wet worker; topics of one partition, so
+that taps come in the order of events. The pack's `warmup` is the first part (`adbench_split.cut`): it is learned from
+and not scored, and the one forest it leads to scores all of the rest, which is sent once the worker says on /metrics
+that it has that forest. Events are sent as fast as scores come back, with a bounded number under way, fewer than make
+the tap pass less.
+
+Two questions are asked, and either may fail the run:
+
+the same     each score on wet.scores is held against the forest the same sample gives without a broker: the same name,
+             which holds the digest, and the same nine digits
+as good      a forest is chance: another seed on the same split moves AUROC by up to 0.04. So as many forests of ours
+             as of scikit-learn's are drawn on the same splits, until the difference of their means has a standard error
+             of at most `--error`, and that difference is asked to be no more than 0.01
 """
 
 import argparse
 import asyncio
+import json
 import os
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from sidechain.agents.admin import ensure
-from sidechain.agents.bench.place import Place, machine, place
+from sidechain.agents.bench.place import Place, discard, machine, place
+from sidechain.agents.child import Child
 from sidechain.agents.kafka_options import kafka_options
+from sidechain.agents.local_kafka import free_port
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.produce import Keyed, produce
 from sidechain.agents.reader import Reader
-from sidechain.models.wet.ranking import rank
+from sidechain.agents.settings import Config
+from sidechain.agents.wet.anomaly import SEED
+from sidechain.agents.wet.http import Address
+from sidechain.agents.wet.scrape import scraped, targets
+from sidechain.models.wet.readings import total
 from sidechain.topics.wet import Score
-from tests.bench.adbench_read import ENTITIES, Labelled, integers, labelled, shuffled
+from tests.bench.adbench_read import ENTITIES, Labelled, drawn, labelled
+from tests.bench.adbench_split import FEATURE, Compared, Ranked, Split, ours, ranked, split
 
 AT: Final = 1_700_000_000_000
-WITHIN_S: Final = 300.0
-LOOK_S: Final = 0.5
+BLOCK: Final = 5_000  # events sent at once
+AHEAD: Final = 15_000  # events under way, between being sent and being scored
+STALL_S: Final = 120.0
+LOOK_S: Final = 0.1
+ROLES: Final = ("dry", "tap", "wet")
+ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+CLOSE: Final = 0.01  # AUROC
+FITS: Final = "sidechain_model_fits_total"
+SAME: Final = 1.01e-9  # a score on the topic has nine digits
 
 
-def pack(names: tuple[str, ...]) -> str:
-    """A pack with a feature for every column, each the field itself."""
+class Passed(NamedTuple):
+    """One shuffle through the pipeline."""
+
+    figures: Ranked
+    apart: float  # of the same forest's scores without a broker, at most; infinite: another forest
+    events_s: float  # from sending to the last score, the fit between the parts left out
+
+
+def pack(names: tuple[str, ...], warmup: int) -> str:
+    """A pack with a feature for every column, each the field itself; the first model after `warmup` events."""
     fields = "".join(f"    {name}: {{type: int}}\n" for name in names)
-    features = "".join(f"  - {{name: {name}_now, aggregate: value, of: event.{name}}}\n" for name in names)
-    vector = ", ".join(f"{name}_now" for name in names)
+    named = [(name, FEATURE.format(name)) for name in names]
+    features = "".join(f"  - {{name: {name}, aggregate: value, of: event.{of}}}\n" for of, name in named)
     return (
         "pack: adbench\nversion: 1\nevent:\n  fields:\n    id: {type: string, role: id}\n"
         "    who: {type: string, role: key}\n    at: {type: int, role: time}\n"
         f"{fields}features:\n{features}rules:\n"
-        f"  - {{id: never, when: event.at < 0, then: note, reason: Never.}}\n"
-        f"wet: {{vector: [{vector}], experts: [forest]}}\n"
+        "  - {id: never, when: event.at < 0, then: note, reason: Never.}\n"
+        f"wet: {{vector: [{', '.join(name for _, name in named)}], experts: [forest], warmup: {warmup}}}\n"
     )
 
 
@@ -58,64 +93,180 @@ def events(data: Labelled) -> Iterator[Keyed]:
         yield Keyed(who.encode(), msgspec.json.encode(event), event["at"])
 
 
-async def scored(here: Place, data: Labelled, rate: float) -> np.ndarray:
-    """The score of every row; NaN while warming up."""
-    config = here.config()
+class Scores:
+    """What has come to wet.scores."""
+
+    def __init__(self, reader: Reader, crew: list[Child]) -> None:
+        self._reader = reader
+        self._crew = crew
+
+    async def reached(self, count: int) -> None:
+        """Wait until there are so many. Raises EnvironmentProblem when a worker has ended or nothing moves."""
+        seen, moved = -1, time.monotonic()
+        while (now := sum((await self._reader.ends([0])).values())) < count:
+            for one in self._crew:
+                one.check()
+            if now > seen:
+                seen, moved = now, time.monotonic()
+            if time.monotonic() > moved + STALL_S:
+                raise EnvironmentProblem(f"no score came for {STALL_S:.0f} s: {now:,} of {count:,} are there")
+            await asyncio.sleep(LOOK_S)
+
+    async def fitted(self, wet: Address) -> None:
+        """Wait until the wet worker says that it has a forest. Raises EnvironmentProblem."""
+        async with asyncio.timeout(STALL_S):
+            while True:
+                samples = (await scraped([wet]))[wet.place].samples or {}
+                if total(samples, FITS, result="swapped"):
+                    return
+                if total(samples, FITS, result="failed") or total(samples, FITS, result="timeout"):
+                    raise EnvironmentProblem("the worker could not learn a forest")
+                await asyncio.sleep(LOOK_S)
+
+    async def read(self, rows: int) -> tuple[np.ndarray, set[str]]:
+        """The score of each row, NaN while warming up, and the models that said them. Each row has exactly one."""
+        found, times, models = np.full(rows, np.nan), np.zeros(rows, dtype=np.int64), set()
+        decode = msgspec.json.Decoder(Score).decode
+        async for batch in self._reader.to_end([0]):
+            for record in batch:
+                one = decode(record.value)
+                times[int(one.id)] += 1
+                if one.score is not None and one.model is not None:
+                    found[int(one.id)] = one.score
+                    models.add(one.model)
+        if (times != 1).any():
+            raise EnvironmentProblem(f"{(times != 1).sum():,} of {rows:,} rows have no score or several")
+        return found, models
+
+
+async def through(config: Config, here: Place, one: Split, settings: dict[str, str]) -> Passed:
+    """The split as events, its scores back, and what the same forest says without a broker."""
     await ensure(config)
+    options, sent, port = kafka_options(config), 0, str(free_port())
     with ExitStack() as stack:
         crew = [
-            stack.enter_context(here.process(role, ("-m", "sidechain.agents", "worker", role)))
-            for role in ("dry", "tap", "wet")
+            stack.enter_context(
+                here.process(
+                    role,
+                    ("-m", "sidechain.agents", "worker", role),
+                    **settings,
+                    metrics_port=port if role == "wet" else "0",
+                )
+            )
+            for role in ROLES
         ]
-        await produce(kafka_options(config), config.topic("events"), events(data), rate=rate)
-        async with Reader(kafka_options(config), config.topic("wet.scores")) as reader:
-            partitions = await reader.partitions()
-            async with asyncio.timeout(WITHIN_S):
-                while sum((await reader.ends(partitions)).values()) < len(data.rows):
-                    for one in crew:
-                        one.check()
-                    await asyncio.sleep(LOOK_S)
-            found = np.full(len(data.rows), np.nan)
-            decode = msgspec.json.Decoder(Score).decode
-            async for batch in reader.to_end(partitions):
-                for record in batch:
-                    one = decode(record.value)
-                    found[int(one.id)] = np.nan if one.score is None else one.score
-    return found
+        async with Reader(options, config.topic("wet.scores")) as reader:
+            scores, stream, took = Scores(reader, crew), events(one.counts), 0.0
+            for part in (islice(stream, one.first), stream):
+                began = time.perf_counter()
+                while block := list(islice(part, BLOCK)):
+                    await scores.reached(sent - AHEAD)
+                    sent += await produce(options, config.topic("events"), block)
+                await scores.reached(sent)
+                took += time.perf_counter() - began
+                await scores.fitted(*targets(port))
+            found, models = await scores.read(sent)
+    if not np.isnan(found[: one.first]).all() or np.isnan(found[one.first :]).any():
+        raise EnvironmentProblem("rows of the first part have a score, or rows behind it have none")
+    model, expected = ours(one, SEED)
+    apart = float(np.abs(found[one.first :] - expected).max()) if models == {model.name} else np.inf
+    await discard(config)
+    return Passed(ranked(found[one.first :], one.is_bad), apart, sent / took)
 
 
-async def measure(file: Path, seed: int, rate: float) -> None:
-    """Run and print."""
-    data = shuffled(labelled(file), seed)
-    data = integers(data, len(data.rows) // 2)
-    with tempfile.TemporaryDirectory() as folder:
-        policy = Path(folder) / "adbench.yaml"
-        policy.write_text(pack(data.names), encoding="utf-8")
-        async with place("web") as here:
-            here._environ = {name: one for name, one in here._environ.items() if name != "SIDECHAIN_PACK"}
-            here._environ |= {"SIDECHAIN_POLICY": str(policy), "SIDECHAIN_WET_NICE": "0"}
-            found = await scored(here, data, rate)
-    known = ~np.isnan(found)
-    if not known.any():
-        raise EnvironmentProblem("every score was warming up; send more slowly (--rate)")
-    said = rank(found[known], data.is_bad[known])
-    print(f"{data.name}: {len(found):,} events, {known.sum():,} scored, AUROC {said.auroc:.4f}", end=", ")
-    print(f"AUPR {said.average_precision:.3f}; shuffle {seed}, sent at {rate:,.0f} a second")
+async def measure(here: Place, data: Labelled, shuffles: int, error: float, most: int) -> dict[str, Any]:
+    """One set: through the pipeline once a shuffle, then forests of both sides on the same splits."""
+    splits = [split(data, seed) for seed in range(1, shuffles + 1)]
+    policy = here.folder / f"{data.name}.yaml"
+    policy.write_text(pack(data.names, splits[0].first), encoding="utf-8")
+    passed = []
+    for number, one in enumerate(splits):
+        settings = {"policy": str(policy), "prefix": f"{data.name}-{number}.", "partitions": "1", "wet_nice": "0"}
+        passed.append(await through(here.config(**settings), here, one, settings))
+        print(f"{data.name}, shuffle {number + 1}: {passed[-1]}", file=sys.stderr, flush=True)
+    compared = Compared(splits)
+    for seed in range(SEED, SEED + most):
+        compared.add(seed)
+        if seed > SEED + 2 and compared.error() <= error:
+            break
+    ours_mean, theirs_mean = compared.means()
+    kafka = np.array([one.figures for one in passed]).mean(axis=0)
+    return {
+        "set": data.name,
+        "rows": len(data.rows),
+        "learned_from": splits[0].first,
+        "features": len(data.names),
+        "auroc_through_kafka": float(kafka[0]),
+        "aupr_through_kafka": float(kafka[1]),
+        "apart_without_kafka": max(one.apart for one in passed),
+        "events_s": float(np.median([one.events_s for one in passed])),
+        "forests": compared.forests,
+        "auroc_ours": ours_mean.auroc,
+        "auroc_theirs": theirs_mean.auroc,
+        "aupr_ours": ours_mean.aupr,
+        "aupr_theirs": theirs_mean.aupr,
+        "difference": ours_mean.auroc - theirs_mean.auroc,
+        "error": compared.error(),
+        "deviations": compared.deviations(),
+    }
 
 
-def main() -> None:
-    """Measure and print."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("file", type=Path)
-    options.add_argument("--seed", type=int, default=1)
-    options.add_argument(
-        "--rate", type=float, default=100.0, help="events a second; too many are sent before a model is there"
+HEAD: Final = (
+    "| set | rows | learned from | AUROC, AUPR through Kafka | events/s | forests | AUROC, AUPR ours "
+    "| AUROC, AUPR scikit-learn | difference of AUROC | same scores |\n" + "|---|" + "---:|" * 9
+)
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row of the table."""
+    pairs = [f"{row[f'auroc_{side}']:.4f}, {row[f'aupr_{side}']:.3f}" for side in ("through_kafka", "ours", "theirs")]
+    return (
+        f"| {row['set']} | {row['rows']:,} | {row['learned_from']:,} | {pairs[0]} | {row['events_s']:,.0f} | "
+        f"{row['forests']} | {pairs[1]} | {pairs[2]} | {row['difference']:+.4f} ({row['error']:.4f}) | "
+        f"{'yes' if row['apart_without_kafka'] <= SAME else 'NO'} |"
     )
+
+
+async def run(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """All sets on one broker."""
+    wanted = tuple(filter(None, given.sets.split(",")))
+    files = [one for one in sorted(given.folder.glob("*.npz")) if not wanted or one.stem in wanted]
+    rows = []
+    os.environ.update(ONE_THREAD)
+    with threadpool_limits(1):
+        async with place(None) as here:
+            for file in files:
+                data = drawn(labelled(file), given.most)
+                rows.append(await measure(here, data, given.shuffles, given.error, given.forests))
+                if not given.json:
+                    print(line(rows[-1]), flush=True)
+    return rows
+
+
+def main() -> int:
+    """Measure and print; 1 where a set is too far apart."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("folder", type=Path)
+    options.add_argument("--sets", default="", help="only these, with commas, as in 38_thyroid")
+    options.add_argument("--shuffles", type=int, default=2, help="of each set, each once through the pipeline")
+    options.add_argument("--most", type=int, default=10**9, help="rows of a set; of a larger one as many are drawn")
+    options.add_argument("--error", type=float, default=0.003, help="standard error to come down to")
+    options.add_argument("--forests", type=int, default=120, help="of each side on a split, at most")
+    options.add_argument("--json", action="store_true")
     given = options.parse_args()
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, python {sys.version.split()[0]}")
-    asyncio.run(measure(given.file, given.seed, given.rate))
-    print(f"load average {os.getloadavg()[0]:.2f}")
+    where = {"at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **machine()}
+    if not given.json:
+        print(f"{where}, one thread\n\n{HEAD}")
+    rows = asyncio.run(run(given))
+    close = sum(abs(one["difference"]) <= CLOSE for one in rows)
+    same = sum(one["apart_without_kafka"] <= SAME for one in rows)
+    if given.json:
+        print(json.dumps({**where, "load_average": os.getloadavg()[0], "sets": rows}, indent=1))
+    else:
+        print(f"\nwithin {CLOSE} of scikit-learn: {close} of {len(rows)}; the same scores: {same} of {len(rows)}")
+        print(f"in brackets the standard error; {given.shuffles} shuffles; load average {os.getloadavg()[0]:.2f}")
+    return 0 if close == same == len(rows) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,6 +8,7 @@ the processor, and a difference beyond 1e-6 is no figure. Without a GPU nothing 
 """
 
 import argparse
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -84,6 +85,7 @@ def main() -> int:
     options.add_argument("--features", type=int, default=9)
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, load average {os.getloadavg()[0]:.2f}")
     cupy = _device()
     if cupy is None:
         return 0
@@ -100,8 +102,8 @@ def main() -> int:
     walk.lengths(rows)
     rate = len(rows) / (time.perf_counter() - began)
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {name}, {machine()}, python {sys.version.split()[0]}")
-    print(f"{rate:,.0f} rows/s of {given.features} features, {ASKED:,} asked for, {apart:.2g} apart from the processor")
+    print(f"{name}: {rate:,.0f} rows/s of {given.features} features, {ASKED:,} asked for", end=", ")
+    print(f"{apart:.2g} apart from the processor")
     return 0 if rate >= ASKED else 1
 
 
