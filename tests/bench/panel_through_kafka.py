@@ -40,7 +40,7 @@ LATE = 20_000  # events between a decision and its label
 WARM = 0.2
 WITHIN_S = 240.0
 LOOK_S = 0.05
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+ALONE = {"wet_nice": "0", "wet_share": "1"}  # nobody it would have to make room for
 
 
 class Id(msgspec.Struct):
@@ -134,7 +134,7 @@ async def throughput(here: Place, config: Config, events: int, seed: int) -> str
     stream = Stream(config.partitions, seed)
     for _ in range(0, events, 10_000):
         await write(config, stream.records(10_000))
-    with here.process("wet", WORKER, prefix=config.topic_prefix) as worker:
+    with here.process("wet", WORKER, prefix=config.topic_prefix, **ALONE) as worker:
         clock, used = await reached(config, worker, round(events * WARM))
         ended, spent = await reached(config, worker, events)
     count = events * (1 - WARM)
@@ -147,7 +147,7 @@ async def throughput(here: Place, config: Config, events: int, seed: int) -> str
 async def latency(here: Place, config: Config, rate: int, seconds: int, seed: int) -> str:
     """Milliseconds from score to metadata."""
     stream, options = Stream(config.partitions, seed), kafka_options(config)
-    with here.process("steady", WORKER, prefix=config.topic_prefix) as worker:
+    with here.process("steady", WORKER, prefix=config.topic_prefix, **ALONE) as worker:
         await write(config, stream.records(LATE))
         await reached(config, worker, LATE)
         async with AIOKafkaProducer(**options) as producer:
@@ -176,14 +176,13 @@ async def latency(here: Place, config: Config, rate: int, seconds: int, seed: in
 
 async def measure(given: argparse.Namespace) -> None:
     """Both, each on topics of its own."""
-    os.environ.update(ONE_THREAD)
     async with place("payments") as here:
         for name, work in (
             ("throughput", lambda config: throughput(here, config, given.events, given.seed)),
             ("latency", lambda config: latency(here, config, given.rate, given.seconds, given.seed)),
         ):
             if name in given.only:
-                config = here.config(prefix=f"{name}.", wet_nice="0")
+                config = here.config(prefix=f"{name}.")
                 await ensure(config)
                 print(await work(config), flush=True)
                 await discard(config)
