@@ -108,7 +108,7 @@ def _read(data: bytes) -> Content:
     if properties.get("format") != str(FORMAT):
         raise ValueError("its metadata does not say that it is one")
     attributes: dict[str, dict[int, int | bytes]] = {}
-    node = next(_bytes(value) for number, value in fields(graph) if number == 1)
+    node = next((_bytes(value) for number, value in fields(graph) if number == 1), b"")
     modes: list[bytes] = []
     for number, value in fields(node):
         if number != 5:
