@@ -310,6 +310,7 @@ class DriftMetrics:
         self.standing = gauge("alarms_standing", "Alarms that stand.")
         self.records = counter("records_total", "Taps, scores and cases read.")
         self.seconds = _seconds(registered, "drift", "Time to look at one round of records.")
+        self.proposals = counter("proposals_total", "Proposals that a champion learns anew.")
         self.judged = counter("judged_total", "Scores whose outcome became known.")
         self.forgotten = counter("forgotten_total", "Scores forgotten before their outcome became known.")
         self.unreadable = counter("unreadable_total", "Records that are no taps, scores or cases.")

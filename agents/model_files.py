@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from sidechain.agents.problems import EnvironmentProblem
+from sidechain.agents.problems import EnvironmentProblem, UsageProblem
 from sidechain.models.wet import card as cards
 from sidechain.models.wet.boosted import Boosted
 from sidechain.models.wet.card import Card
@@ -61,22 +61,41 @@ class ModelFiles:
                     yield int(number)
 
 
+def kept(path: Path) -> tuple[Boosted, Card, str]:
+    """The model in a file somebody names, its card beside it, and the card's digest.
+
+    Whether the model is whole, and the card's own, its digest in the card tells. Raises `UsageProblem`.
+    """
+    beside = path.with_suffix(".json")
+    try:
+        content = _content(beside, cards.BYTES_MOST)
+        card = cards.decode(content)
+        model = Boosted.from_bytes(_read(path.with_suffix(".onnx"), card.digest, BYTES_MOST))
+    except (BadModelFile, ValueError) as fault:
+        raise UsageProblem(f"{path} is no model with its card beside it: {fault}") from None
+    return model, card, sha256(content).hexdigest()
+
+
 def _read(path: Path, digest: str, most: int) -> bytes:
+    content = _content(path, most)
+    if (found := sha256(content).hexdigest()) != digest:
+        raise BadModelFile(
+            f"{path} is not used: its SHA-256 begins {found[:16]}, and {digest[:16]} was agreed to; it was changed"
+        )
+    return content
+
+
+def _content(path: Path, most: int) -> bytes:
     try:
         if path.stat().st_size > most:
             raise BadModelFile(f"{path} is not used: it has {path.stat().st_size:,} bytes, and {most:,} are read")
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise BadModelFile(
             f"{path} is not there; copy it from the trainer's folder, or let both name one folder (SIDECHAIN_MODELS)"
         ) from None
     except OSError as fault:
         raise BadModelFile(f"{path} cannot be read: {fault.strerror}") from None
-    if (found := sha256(content).hexdigest()) != digest:
-        raise BadModelFile(
-            f"{path} is not used: its SHA-256 begins {found[:16]}, and {digest[:16]} was agreed to; it was changed"
-        )
-    return content
 
 
 def write_whole(path: Path, content: bytes) -> None:

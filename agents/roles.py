@@ -117,7 +117,9 @@ def drift(setting: Setting) -> Role:
     step_back(config.wet_nice)
     wet = setting.policy.wet
     scrape = partial(scraped, targets(config.metrics_targets)) if config.metrics_targets else None
-    models = DriftWorker(Watch(wet), setting.options, config.topic, DriftMetrics(registered, wet.vector))
+    pack = setting.policy.name if "champion" in wet.experts else None
+    told = DriftMetrics(registered, wet.vector)
+    models = DriftWorker(Watch(wet), setting.options, config.topic, told, pack=pack)
     metrics = MetricWorker(MetricWatch(EDGES), scrape, setting.options, config.topic, StreamMetrics(registered))
     return Role(partial(_side_by_side, models.run, metrics.run))
 

@@ -103,8 +103,7 @@ class Mask:
         """Raises EnvironmentProblem when the pack has a personal id or key and there is no secret."""
         self._id = _namer(policy.event, "id", secret)
         self._key = _namer(policy.event, "key", secret)
-        personal = {f"event.{one.name}" for one in policy.event.fields if one.personal}
-        self._features = frozenset(one.name for one in policy.features if not _tells(one, personal))
+        self._features = passing(policy)
         self._sample_bp = policy.wet.sample_bp
         self._subjects = subject_names(policy, secret)
         self._scores_outcomes = policy.wet.uses_outcomes
@@ -158,6 +157,12 @@ class Mask:
         return b"%d/%d" % (partition, entry.seq), Case(
             partition=partition, offset=offset, seq=entry.seq, at=entry.at, of=of
         )
+
+
+def passing(policy: Policy) -> frozenset[str]:
+    """The features that may leave the dry side."""
+    personal = {f"event.{one.name}" for one in policy.event.fields if one.personal}
+    return frozenset(one.name for one in policy.features if not _tells(one, personal))
 
 
 def _namer(schema: EventSchema, role: Any, secret: bytes | None) -> Callable[[str], str]:

@@ -35,9 +35,8 @@ class Bus:
     async def create(self) -> None:
         admin = AIOKafkaAdminClient(**self.options)
         await admin.start()
-        wanted = [
-            one for one in catalog().values() if one.name.startswith(("wet.", "dry.decisions", "alerts", "metrics"))
-        ]
+        ours = ("wet.", "dry.decisions", "alerts", "metrics", "human.proposals")
+        wanted = [one for one in catalog().values() if one.name.startswith(ours)]
         made = [NewTopic(self.name(one.name), one.count(PARTITIONS), 1, topic_configs=one.config()) for one in wanted]
         await admin.create_topics(made)
         await admin.close()

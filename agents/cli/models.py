@@ -1,7 +1,8 @@
-"""`sidechain models list|show|promote|retire`: what outcomes taught, and who decides that it is listened to."""
+"""`sidechain models list|show|propose|promote|retire`: what outcomes taught, and who decides that it is listened to."""
 
 import asyncio
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -9,13 +10,17 @@ import typer
 
 from sidechain.agents.cli.connection import Connection
 from sidechain.agents.cli.output import Json, emit, say
-from sidechain.agents.model_files import ModelFiles
+from sidechain.agents.cli.period import duration_ms
+from sidechain.agents.cli.proposals import WITHIN, Within
+from sidechain.agents.model_files import ModelFiles, kept
 from sidechain.agents.problems import UsageProblem
 from sidechain.agents.promoted import promote as write
 from sidechain.agents.promoted import promoted, promotion
 from sidechain.agents.proposals import Proposed, find, now_ms, proposed
+from sidechain.agents.proposals import propose as write_proposal
 from sidechain.agents.settings import Config
-from sidechain.models.proposal import ModelFile
+from sidechain.models.proposal import BadProposal, ModelFile, read, sealed
+from sidechain.models.wet.promotion import draft_of
 from sidechain.topics.human import ModelRecord
 
 By = Annotated[str, typer.Option(help="Who decides this.")]
@@ -58,6 +63,36 @@ def show(
     change = _model(asyncio.run(find(settings, name)))
     card = ModelFiles(settings.models_folder).card(change.version, change.digest, change.card)
     emit(encode(card).decode() if form is Format.JSON else markdown(card).removesuffix("\n"))
+
+
+def propose(
+    file: Annotated[Path, typer.Argument(help="The model's file, or its card; the other lies beside it.")],
+    by: Annotated[str, typer.Option(help="Who asks for this.")],
+    within: Within = WITHIN,
+    *,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Ask for a model that `sidechain train` wrote to become champion, with the figures of its trial.
+
+    Model and card are copied to the models folder. It changes nothing until somebody else promotes it.
+    """
+    settings = connection.settings()
+    lasts_ms = duration_ms(within, "--within")
+    model, card, _ = kept(file)
+    pack = settings.loaded_policy.name
+    if not card.policy.startswith(f"{pack}@"):
+        raise UsageProblem(f"{card.model} was made under policy {card.policy}, and this installation is of pack {pack}")
+    try:
+        value = sealed(draft_of(card, model.version, pack, now_ms(), by.strip(), lasts_ms))
+    except BadProposal as fault:
+        raise UsageProblem(f"this is no proposal anybody would take: {fault}") from None
+    path, _ = ModelFiles(settings.models_folder).write(model, card)
+    offset = asyncio.run(write_proposal(settings, value))
+    say(f"{path} and its card are in place; it stands on {settings.topic('human.proposals')} at offset {offset}")
+    made = Proposed(read(value), offset, None)
+    told = _summary(made, None)
+    emit(told if json else f"{told['model']} is proposed as {told['proposal']}", json)
 
 
 def promote(

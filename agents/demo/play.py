@@ -16,6 +16,7 @@ from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.outcomes import Router
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.produce import Keyed, keyed, produce
+from sidechain.agents.promoted import SLOT, promoted
 from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.agents.pseudonym import pseudonym
 from sidechain.models import samples
@@ -55,6 +56,7 @@ class Report:
     keys: int = 0
     with_signals: int = 0
     signals_used: Counter[str] = field(default_factory=Counter)  # signal -> decisions that had a value of it
+    champion: str | None = None  # the model that scores as one, or "nobody"; None: the pack asks none
     outcomes: int = 0  # sent
     settled: Counter[str] = field(default_factory=Counter)  # label -> decisions
     refused_outcomes: int = 0
@@ -119,6 +121,9 @@ async def play(stage: Stage, policy: Policy, rate: float, watch: Watch, told: To
         report.differences, report.not_compared = compared.decisions, compared.faults
         await _by_origin(report, topics, policy, planted)
     _wet(report, stage, policy, watch, planted)
+    if SLOT in policy.wet.experts:
+        record = await promoted(stage.config)
+        report.champion = (record and record.model) or "nobody"
     return report
 
 

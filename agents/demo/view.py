@@ -123,6 +123,9 @@ def summary(report: Report) -> Iterator[str]:
     for one in report.planted:
         told = f"risk {one.risk.risk_bp}, above {one.above_share:.1%} of all keys" if one.risk else "no risk raised"
         yield f"  planted {one.key}: {told}; {one.compensations} compensations"
+    if report.champion is not None:
+        said = "`sidechain worker trainer` learns one from outcomes, and a person promotes it"
+        yield f"Champion: {report.champion}" + (f"; {said}" if report.champion == "nobody" else "")
     yield f"Compensations: {len(report.compensations):,}"
     for comp in report.compensations[:SHOWN]:
         named = comp.decision

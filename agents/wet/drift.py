@@ -1,8 +1,9 @@
-"""Taps, scores and outcomes in, alerts out: what is not as it was. It writes nothing else, and nobody waits for it.
+"""Taps, scores and outcomes in, alerts out: what is not as it was. Nobody waits for it.
 
 It holds no place in a group: every start reads the last BACK records of each partition once more, silently, to learn
 what is usual, and then says which alarms stand; whoever reads them takes a repetition. A score waits for the outcome
-of its decision, as many of them as WAITING; the one that waits longest is forgotten first, and counted.
+of its decision, as many of them as WAITING; the one that waits longest is forgotten first, and counted. Where the pack
+asks a champion, an alarm is also ground to ask people, once, whether it should learn anew: a proposal with the numbers.
 """
 
 import asyncio
@@ -21,8 +22,10 @@ from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.reader import STALL_S, Reader
 from sidechain.agents.wet.feed import START_S, UNREADABLE, Out, Publisher
 from sidechain.models.policy import Wet
+from sidechain.models.proposal import BadProposal, read, sealed
 from sidechain.models.wet.drift import Alarm, InputDrift, PerformanceDrift
 from sidechain.models.wet.forest import matrix
+from sidechain.models.wet.retraining import AUTHOR, Asking, draft_of
 from sidechain.topics.alerts import Alert
 from sidechain.topics.codec import encode
 from sidechain.topics.wet import Case, Score, Tap
@@ -92,9 +95,16 @@ class DriftWorker:
         name: Callable[[str], str],
         metrics: DriftMetrics,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        pack: str | None = None,
     ) -> None:
-        """`options`: aiokafka's connection settings. `name`: topic of a logical name."""
+        """`options`: aiokafka's connection settings. `name`: topic of a logical name.
+
+        `pack`: whose champion people are asked to let learn anew; None: it has none.
+        """
         self.watch = watch
+        self._pack = pack
+        self._asking = Asking()
+        self._proposals = name("human.proposals")
         self._options = options
         self._topics = {name(one): one for one in READ}
         self._alerts = name("alerts")
@@ -123,6 +133,8 @@ class DriftWorker:
             )
             stack.push_async_callback(consumer.stop)
             await asyncio.wait_for(consumer.start(), START_S)
+            if self._pack is not None:
+                await self._recall()
             await self._look_back(consumer, stop)
             await self._say(publisher, list(self.watch.standing.values()))
             log.info("%d alarms stand", len(self.watch.standing))
@@ -132,6 +144,7 @@ class DriftWorker:
                     with self._metrics.seconds.time():
                         await self._say(publisher, self._take(got))
                     self._metrics.records.inc(sum(map(len, got.values())))
+                await self._ask(publisher)
                 self._measure(consumer)
 
     async def _look_back(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
@@ -179,6 +192,28 @@ class DriftWorker:
             self._metrics.alarms[one.rule].inc(one.is_firing)
         at = self._now_ms()
         await publisher.publish(0, (Out(self._alerts, one.rule.encode(), encode(alert(one, at))) for one in alarms))
+
+    async def _recall(self) -> None:
+        """What was asked before."""
+        async with Reader(self._options, self._proposals) as reader:
+            async for batch in reader.to_end(await reader.partitions()):
+                for record in batch:
+                    try:
+                        one = read(record.value)
+                    except BadProposal:
+                        continue
+                    if one.author == AUTHOR:
+                        self._asking.remember(one.expires)
+
+    async def _ask(self, publisher: Publisher) -> None:
+        """Whether the champion should learn anew, where something has moved."""
+        standing, at = self.watch.standing, self._now_ms()
+        if self._pack is None or not self._asking.is_due(len(standing), at):
+            return
+        value = sealed(draft_of(standing.values(), self._pack, at))
+        await publisher.publish(0, [Out(self._proposals, read(value).id.encode(), value)])
+        self._metrics.proposals.inc()
+        log.info("proposed that the champion learns anew: %d alarms stand", len(standing))
 
     def _measure(self, consumer: AIOKafkaConsumer) -> None:
         watch, metrics = self.watch, self._metrics

@@ -11,12 +11,10 @@ A second trainer does no harm but proposes as well. What is read again after a c
 import asyncio
 import io
 import logging
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
@@ -51,7 +49,6 @@ SAVE_S: Final = 300.0
 TELL_S: Final = 15.0  # between two looks at the figures of the weeks
 FIT_S: Final = 1_800.0
 COMMAND: Final = (sys.executable, "-m", "sidechain.agents.wet.champion_fitting")
-LIBRARIES: Final = ("scikit-learn", "numpy")
 
 
 def now_ms() -> int:
@@ -245,8 +242,8 @@ class TrainerWorker:
             data_of(ended.challenger.request, self._ranges(), self.training.examples.forgotten),
             policy=self._policy.ref,
             made=at,
-            parameters=_parameters(),
-            libraries={"python": platform.python_version(), **{one: version(one) for one in LIBRARIES}},
+            parameters=boosted_fit.parameters(),
+            libraries=boosted_fit.libraries(),
         )
         path, _ = await asyncio.to_thread(self._files.write, model, card)
         value = sealed(draft_of(card, model.version, self._policy.name, at))
@@ -332,14 +329,3 @@ class TrainerWorker:
             self.training.examples.known,
             self.training.examples.waiting,
         )
-
-
-def _parameters() -> dict[str, float]:
-    """What a champion is grown with."""
-    return {
-        "rounds": boosted_fit.ROUNDS,
-        "learning_rate": boosted_fit.RATE,
-        "depth": boosted_fit.DEPTH,
-        "leaves": boosted_fit.LEAVES,
-        "fewest_in_leaf": boosted_fit.FEWEST_IN_LEAF,
-    }

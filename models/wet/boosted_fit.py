@@ -3,7 +3,9 @@
 The same rows, seed and version give the same model, digest included, on the same version of scikit-learn.
 """
 
+import platform
 from collections.abc import Sequence
+from importlib.metadata import version as version_of
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +26,7 @@ RATE: Final = 0.08
 DEPTH: Final = 6  # also what keeps exact reasons affordable
 LEAVES: Final = 31
 FEWEST_IN_LEAF: Final = 50
+LIBRARIES: Final = ("scikit-learn", "numpy")
 
 
 def fit(rows: Matrix, is_bad: Flags, names: Sequence[str], seed: int, version: int, rounds: int = ROUNDS) -> Boosted:
@@ -76,3 +79,19 @@ def flatten(grown: Any, names: Sequence[str], version: int) -> Boosted:
             cover=nodes["count"].astype(np.int32),
         ),
     )
+
+
+def parameters() -> dict[str, float]:
+    """What a champion is grown with."""
+    return {
+        "rounds": ROUNDS,
+        "learning_rate": RATE,
+        "depth": DEPTH,
+        "leaves": LEAVES,
+        "fewest_in_leaf": FEWEST_IN_LEAF,
+    }
+
+
+def libraries() -> dict[str, str]:
+    """What it is grown by, with versions."""
+    return {"python": platform.python_version(), **{one: version_of(one) for one in LIBRARIES}}

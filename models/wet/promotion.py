@@ -11,7 +11,7 @@ AUTHOR: Final = "trainer"
 OPEN_MS: Final = 14 * 86_400_000
 
 
-def draft_of(card: Card, version: int, pack: str, now_ms: int) -> Draft:
+def draft_of(card: Card, version: int, pack: str, now_ms: int, author: str = AUTHOR, open_ms: int = OPEN_MS) -> Draft:
     """The proposal. Its evidence is the card's trial, whole: a card may be lost, what people agreed to may not."""
     trial = card.trial
     before, after = trial.before.average_precision, trial.after.average_precision
@@ -42,9 +42,9 @@ def draft_of(card: Card, version: int, pack: str, now_ms: int) -> Draft:
             until=card.data.until,
             words=words,
         ),
-        author=AUTHOR,
+        author=author,
         why=f"On {trial.after.rows:,} decisions it had not seen it ranked better: {gain}.",
         evidence=(Evidence(kind="trial", policy=card.model, verdict=trial.verdict, why=trial.why, figures=figures),),
         created=now_ms,
-        expires=now_ms + OPEN_MS,
+        expires=now_ms + open_ms,
     )

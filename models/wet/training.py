@@ -113,9 +113,13 @@ class Training:
         first_fit: int = FIRST_FIT,
         seed: int = SEED,
         version: int = 1,
+        until_closed: bool = False,
         **bounds: int,
     ) -> None:
-        """`groups`: the names segments are told of. `version`: of the next challenger. `bounds`: of `Examples`."""
+        """`groups`: the names segments are told of. `version`: of the next challenger. `bounds`: of `Examples`.
+
+        `until_closed`: a trial that has enough goes on until somebody calls `close`, for all there is of it is wanted.
+        """
         self.names = names
         self.groups = groups
         self.version = version
@@ -125,6 +129,7 @@ class Training:
         self.weeks = Weeks()
         self.examples = Examples(names, max_step_ms=max_step_ms, **bounds)
         self._champion_until = -1
+        self._until_closed = until_closed
         self._thresholds = thresholds
         self._schedule = Schedule(first_fit)
         self._seed = seed
@@ -180,7 +185,14 @@ class Training:
                 groups=fresh.rows[both][:, self._group_at].astype(np.float64),
             )
         )
-        if not self.trial.is_over:
+        limit = self._thresholds.labels_most
+        if not self.trial.is_over or (self._until_closed and len(self.trial) < limit):
+            return None
+        return self.close()
+
+    def close(self) -> Ended | None:
+        """End the trial under way, whatever is known; None where there is none."""
+        if self.trial is None or self.challenger is None:
             return None
         ended = Ended(self.challenger, self.trial)
         self.challenger = self.trial = None

@@ -31,6 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from sidechain.agents.bench.place import machine
 from sidechain.models import Decider
+from sidechain.models.dry import SignalValue
 from sidechain.models.dry.windows import step
 from sidechain.models.pack_file import load_pack
 from sidechain.models.policy import Feature, Policy
@@ -39,7 +40,7 @@ from sidechain.models.wet.calibration import calibrate, reliability
 from sidechain.models.wet.fit import fit as fit_forest
 from sidechain.models.wet.ranking import rank
 from tests.bench.payments_rows import DAY_MS, DELAY_MS, Payment, payments
-from tests.bench.payments_rules import BATCH, SPLIT_MS, TerminalRisk
+from tests.bench.payments_rules import BATCH, RISK, SPLIT_MS, TerminalRisk
 
 WEEK_MS = 7 * DAY_MS
 HISTORY_MS = 8 * WEEK_MS
@@ -143,12 +144,15 @@ def _entries(policy: Policy, file: Path, limit: int | None) -> Iterator[tuple[Pa
     with gzip.open(file) as stream:
         made = payments(policy, islice(stream, limit and limit + 1))
         while batch := list(islice(made, BATCH)):
-            told = deque()
+            told: deque[SignalValue | None] = deque()
             for one in batch:
                 told.append(risk.at(one.at_ms, one.terminal))
                 risk.paid(one.at_ms, one.terminal, one.is_bad)
-            answer = told.popleft
-            sealed = decider.lines([one.event for one in batch], latest_of=lambda *_, answer=answer: answer())
+
+            def answer(signal: str, _about: str, told: deque[SignalValue | None] = told) -> SignalValue | None:
+                return told.popleft() if signal == RISK else None
+
+            sealed = decider.lines([one.event for one in batch], latest_of=answer)
             for one, line in zip(batch, sealed, strict=True):
                 yield one, entry_of(line)
 

@@ -26,31 +26,31 @@ from threadpoolctl import threadpool_limits
 
 from sidechain.agents.bench.place import machine
 from sidechain.models.pack_file import load_pack
+from sidechain.models.policy import Policy
 from sidechain.models.wet.boosted_fit import fit
 from sidechain.models.wet.examples import Label
 from sidechain.models.wet.inputs import columns
 from sidechain.models.wet.training import Training
-from tests.bench.champion import WEEK_MS, Stream, decided, lifted, places, read, report, unaided_of, with_terminals
+from tests.bench.champion import WEEK_MS, Stream, decided, lifted, places, read, report, unaided_of
 from tests.bench.payments_rows import DELAY_MS
 from tests.bench.payments_rules import SPLIT_MS
+from tests.bench.payments_signals import sealed
 
 ROWS = 2_000  # a batch
 
 
-def live(stream: Stream, names: tuple[str, ...]) -> np.ndarray:
-    """The columns a trainer reads of a tap; the terminal's risk in basis points, as it is sealed."""
-    full = with_terminals(stream)
-    share = full.values[:, full.names.index("terminal_bad_28d")]
-    made = {**dict(zip(full.names, full.values.T, strict=True)), "terminal_risk": np.floor(share * 10_000.0)}
-    return np.column_stack([made[name] for name in names]).astype(np.float32)
+def live(stream: Stream, policy: Policy) -> np.ndarray:
+    """The columns a trainer reads of a tap, what is known of terminals as it would be sealed."""
+    told = sealed(policy, stream.at_ms.astype(np.int64), stream.terminal, stream.is_bad)
+    made = {**dict(zip(stream.names, stream.values.T, strict=True)), **told}
+    return np.column_stack([made[name] for name in columns(policy)]).astype(np.float32)
 
 
 def looped(stream: Stream, seed: int) -> np.ndarray:
     """What the champion of the hour said of each payment; NaN before there was one."""
     policy = load_pack("payments")
-    names = columns(policy)
-    training = Training(names, max_step_ms=policy.event.max_step_ms, seed=seed)
-    rows, score = live(stream, names), np.full(len(stream.at_ms), np.nan)
+    training = Training(columns(policy), max_step_ms=policy.event.max_step_ms, seed=seed)
+    rows, score = live(stream, policy), np.full(len(stream.at_ms), np.nan)
     late: deque[Label] = deque()
     for start in range(0, len(rows), ROWS):
         some = slice(start, start + ROWS)

@@ -31,6 +31,7 @@ from sidechain.models.pack_file import load_file, load_pack
 from sidechain.models.policy import Policy
 from tests.bench.payments_rows import DAY_MS, DELAY_MS, payments
 
+RISK = "terminal_risk"  # of the signals learned of terminals, the one that rules ask for
 WINDOW_MS = 28 * DAY_MS
 SPLIT_MS = 1_527_811_200_000  # 2018-06-01T00:00:00Z
 BATCH = 2_000
@@ -94,7 +95,10 @@ def decided(policy: Policy, lines: Iterable[bytes], *, with_terminals: bool) -> 
             values.append(risk.at(one.at_ms, one.terminal))
             risk.paid(one.at_ms, one.terminal, one.is_bad)
         answers = iter(values)  # asked once for each decision, in order
-        latest_of = (lambda _signal, _about, answers=answers: next(answers)) if with_terminals else (lambda *_: None)
+
+        def latest_of(signal: str, _about: str, answers: Iterator[SignalValue | None] = answers) -> SignalValue | None:
+            return next(answers) if with_terminals and signal == RISK else None
+
         sealed = decider.lines([one.event for one in batch], latest_of=latest_of)
         assert not with_terminals or next(answers, None) is None
         for one, line in zip(batch, sealed, strict=True):

@@ -111,7 +111,7 @@ def test_what_outcomes_taught_is_tried_proposed_promoted_and_followed(
         await bus.create()
         admin = AIOKafkaAdminClient(**bus.options)
         await admin.start()
-        await admin.create_topics([NewTopic(bus.name(one), 1, 1) for one in ("human.proposals", "control")])
+        await admin.create_topics([NewTopic(bus.name("control"), 1, 1)])
         await admin.close()
         stream, stop = Stream(bus), asyncio.Event()
         follower = Promotions(

@@ -71,16 +71,18 @@ def test_the_page_says_what_was_settled_held_and_used():
     report = play.Report(outcomes=9, refused_outcomes=1)
     report.settled.update(good=7, bad=1)
     report.signals_used["terminal_risk"] = 1_584
+    report.champion = "nobody"
     report.budgets = {"day": Sums("EUR", 2, 1_000, 100, 600, 7, 50)}
     page = "\n".join(summary(report))
     assert "Settled, as labels became known late: 1 bad, 7 good; 1 outcomes refused" in page
     assert "account day, in EUR: of 1,000 given, 300 remain, 100 are held, 600 are spent, 7 owed, 50 under way" in page
     assert "conserved after every entry" in page
     assert "terminal_risk     1,584" in page
+    assert "Champion: nobody; `sidechain worker trainer` learns one from outcomes" in page
     told = msgspec.json.decode(msgspec.json.encode(fields(report)))
     assert (told["budgets"]["day"]["remaining"], told["settled"], told["outcomes"]) == (300, {"good": 7, "bad": 1}, 9)
     report.budget_faults = ["partition 0, entry 7 states 1 of 2 in day"]
     assert "NOT CONSERVED\n    partition 0, entry 7 states" in "\n".join(summary(report))
     assert not report.is_proved
     bare = "\n".join(summary(play.Report()))
-    assert not any(word in bare for word in ("Settled", "account", "conserved", "Signals"))
+    assert not any(word in bare for word in ("Settled", "account", "conserved", "Signals", "Champion"))

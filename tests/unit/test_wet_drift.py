@@ -2,12 +2,15 @@
 
 import msgspec
 import numpy as np
+import pytest
 from prometheus_client import CollectorRegistry
 
 from sidechain.agents.metrics import DRIFT_MEASURES, DRIFT_RULES, DriftMetrics
 from sidechain.agents.wet.drift import Watch, alert
 from sidechain.models.policy import Wet
-from sidechain.models.wet.drift import MEASURES, RULES, InputDrift
+from sidechain.models.proposal import Operation, read, sealed
+from sidechain.models.wet.drift import MEASURES, RULES, Alarm, InputDrift
+from sidechain.models.wet.retraining import OPEN_MS, Asking, draft_of
 from sidechain.topics.alerts import Alert
 from sidechain.topics.codec import encode
 from sidechain.topics.wet import Case, Score, Tap
@@ -81,3 +84,52 @@ def test_the_labels_of_the_metrics_are_those_of_the_model() -> None:
     assert DRIFT_RULES == RULES
     assert DRIFT_MEASURES == MEASURES
     assert set(DriftMetrics(CollectorRegistry(), WET.vector).psi) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("standing", "asked"),
+    [
+        ([0, 1, 2, 1, 1], [1]),  # once in a spell, however many alarms join it
+        ([0, 1, 0, 1, 0, 1], [1]),  # and not while people may still say yes
+        ([1, OPEN_MS, OPEN_MS], [0]),  # a spell that lasts longer than the proposal is the same spell
+        ([1, 0, OPEN_MS, 1, 1], [0, 3]),  # another spell, and nothing is open any more
+        ([0, 0, OPEN_MS, 0], []),
+    ],
+    ids=["one spell", "flapping", "long", "again", "nothing"],
+)
+def test_people_are_asked_once_in_a_spell_and_not_while_they_are_asked_already(standing, asked) -> None:
+    """Each step a second later; a step of OPEN_MS is time that passes, with the alarms of the step before."""
+    asking, now, alarms, found = Asking(), 1_000, 0, []
+    for step, value in enumerate(standing):
+        now += value if value == OPEN_MS else 1_000
+        alarms = alarms if value == OPEN_MS else value
+        if asking.is_due(alarms, now):
+            found.append(step)
+    assert found == asked
+
+
+def test_what_was_asked_before_a_restart_counts() -> None:
+    """Until it has expired."""
+    asking = Asking()
+    asking.remember(5_000)
+    assert not asking.is_due(1, 4_999)
+    assert not asking.is_due(0, 5_000)
+    assert asking.is_due(1, 5_000)
+
+
+def test_the_proposal_names_every_alarm_with_its_figures_and_what_to_run() -> None:
+    """It is one that everybody takes who reads proposals, and a person does what it says."""
+    alarms = [
+        Alarm("PerformanceDrift", "score", True, "it fell", {"before": 0.9, "now": 0.4}),
+        Alarm("InputDrift", "amount", True, "amount moved", {"psi": 0.4}),
+    ]
+    made = read(sealed(draft_of(alarms, "doors", 1_000)))
+    assert (made.author, made.target, made.expires) == ("drift", "trainer.fit=now", 1_000 + OPEN_MS)
+    assert isinstance(made.change, Operation)
+    assert "sidechain train --pack doors" in made.change.words[0]
+    [piece] = made.evidence
+    assert piece.why == ("amount moved", "it fell")
+    assert piece.figures["alarms"] == [
+        {"rule": "InputDrift", "of": "amount", "psi": 0.4},
+        {"rule": "PerformanceDrift", "of": "score", "before": 0.9, "now": 0.4},
+    ]
