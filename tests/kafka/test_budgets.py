@@ -11,6 +11,7 @@ from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load
 from tests import dumb_ledger
+from tests.answered import answered
 from tests.lanes import (
     Process,
     assert_balanced,
@@ -94,13 +95,13 @@ def _settled(config: Config) -> int:
     return sum(b'"source":["outcomes",' in one.value for records in found for one in records)
 
 
-def test_what_a_killed_worker_held_is_conserved_to_the_last_unit(config: Config, tmp_path: Path, sidechain) -> None:
+def test_what_a_killed_worker_held_is_conserved_to_the_last_unit(config: Config, tmp_path: Path) -> None:
     """Every balance of an export, reckoned by a program without our code; and every entry is made again."""
     run(config, tmp_path)
     assert_balanced(config)
     options = ["--policy", str(config.policy), "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
     folder = tmp_path / "export"
-    done = sidechain("export", str(folder), "--with-events", *options)
+    done = answered("export", str(folder), "--with-events", *options)
     assert done.returncode == 0, done.stderr
 
     found = dumb_ledger.ledger(dumb_ledger.entries_of(folder))
@@ -116,5 +117,5 @@ def test_what_a_killed_worker_held_is_conserved_to_the_last_unit(config: Config,
     assert {"settled", "expired"} == {one["how"] for one in ends}
     assert {"allow", "review", "block"} <= {one.get("action") for chain in chains.values() for one in chain}
 
-    replayed = sidechain("replay", *options)
+    replayed = answered("replay", *options)
     assert replayed.returncode == 0, replayed.stdout

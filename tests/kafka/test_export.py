@@ -14,6 +14,7 @@ from sidechain.agents.activate import activate, sealed_everywhere
 from sidechain.agents.bundle import Bundle
 from sidechain.agents.local_kafka import LocalKafka
 from tests import dumb_report
+from tests.answered import answered
 from tests.checkpoints import key_files
 from tests.lanes import Process, config_of, made, ordinary, pinned, request, second_version, send, visible, wait_decided
 
@@ -49,10 +50,10 @@ def options(config, tmp_path: Path) -> list[str]:
     return ["--policy", str(config.policy), "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
 
 
-def test_an_export_is_verified_and_replayed_without_the_topics(config, options, tmp_path: Path, sidechain) -> None:
+def test_an_export_is_verified_and_replayed_without_the_topics(config, options, tmp_path: Path) -> None:
     """Byte for byte the topics' entries; rejected inputs, null keys and values, and bytes that are no text included."""
     folder = tmp_path / "audit"
-    done = sidechain("export", str(folder), "--with-events", *options, "--json")
+    done = answered("export", str(folder), "--with-events", *options, "--json")
     assert done.returncode == 0, done.stderr
     manifest = json.loads(done.stdout)
     assert json.loads((folder / "manifest.json").read_text()) == {n: v for n, v in manifest.items() if n != "folder"}
@@ -65,9 +66,9 @@ def test_an_export_is_verified_and_replayed_without_the_topics(config, options, 
         kinds.update(json.loads(one)["kind"] for one in lines)
         assert (listed["records"], listed["last"], listed["head"]) == (len(lines), last["seq"], last["hash"])
 
-    verified = sidechain("verify", "--export", str(folder), "--jobs", "2", "--json")
-    replayed = sidechain("replay", "--export", str(folder), "--json")
-    live = sidechain("replay", *options, "--json")
+    verified = answered("verify", "--export", str(folder), "--jobs", "2", "--json")
+    replayed = answered("replay", "--export", str(folder), "--json")
+    live = answered("replay", *options, "--json")
     assert (verified.returncode, replayed.returncode) == (0, 0), verified.stderr + replayed.stderr
     assert json.loads(replayed.stdout) == json.loads(live.stdout)
     checked = json.loads(verified.stdout)
@@ -83,39 +84,39 @@ def test_an_export_is_verified_and_replayed_without_the_topics(config, options, 
     assert kinds["policy"] == 4
     assert kinds["rejected"] >= 6
 
-    complete = sidechain("verify", "--export", str(folder), "--against-events")
+    complete = answered("verify", "--export", str(folder), "--against-events")
     assert complete.returncode == 0, complete.stdout + complete.stderr
     assert complete.stdout.count("each has exactly one entry") == 4
-    replay_without_control(config, folder, sidechain)
-    prove_both_ways(folder, options, sidechain)
-    report_both_ways(folder, options, sidechain)
-    again = sidechain("export", str(folder), *options)
+    replay_without_control(config, folder)
+    prove_both_ways(folder, options)
+    report_both_ways(folder, options)
+    again = answered("export", str(folder), *options)
     assert again.returncode == 2
     assert "nothing is overwritten" in again.stderr
-    spoil_each_file(folder, sidechain)
+    spoil_each_file(folder)
 
 
-def report_both_ways(folder: Path, options: list[str], sidechain) -> None:
+def report_both_ways(folder: Path, options: list[str]) -> None:
     """The same bytes from the topics and from the export; a program without our code comes to the same totals."""
-    live = sidechain("report", *options, "--format", "json")
-    exported = sidechain("report", "--export", str(folder), "--format", "json")
+    live = answered("report", *options, "--format", "json")
+    exported = answered("report", "--export", str(folder), "--format", "json")
     assert (live.returncode, exported.returncode) == (0, 0), live.stderr + exported.stderr
     assert live.stdout == exported.stdout
     file = folder.with_name("report.json")
     file.write_text(live.stdout)
     assert dumb_report.main(folder, file) is False
-    held = sidechain("verify", *options, "--report", str(file))
+    held = answered("verify", *options, "--report", str(file))
     assert held.returncode == 0, held.stdout + held.stderr
     if find_spec("pyarrow") is not None:
         places = {"live": options, "files": ["--export", str(folder)]}
         for name, place in places.items():
-            done = sidechain("export", str(folder.with_name(name)), "--parquet", *place)
+            done = answered("export", str(folder.with_name(name)), "--parquet", *place)
             assert done.returncode == 0, done.stderr
         for file in sorted(folder.with_name("live").iterdir()):
             assert file.read_bytes() == (folder.with_name("files") / file.name).read_bytes()
 
 
-def replay_without_control(config, folder: Path, sidechain) -> None:
+def replay_without_control(config, folder: Path) -> None:
     """The text of each policy cited is a file; what then is missing is only what `control` alone says."""
     manifest = json.loads((folder / "manifest.json").read_text())
     later = second_version(config)
@@ -136,33 +137,33 @@ def replay_without_control(config, folder: Path, sidechain) -> None:
             if one["kind"] == "control":
                 one |= {"sha256": sha256(refused).hexdigest()}
         (without / "manifest.json").write_text(json.dumps({**manifest, "files": kept}))
-        done = sidechain("replay", "--export", str(without))
+        done = answered("replay", "--export", str(without))
         assert done.returncode == code, done.stdout + done.stderr
         assert ("the control record, or the text of" in done.stdout) == bool(code)
         shutil.rmtree(without)
 
 
-def prove_both_ways(folder: Path, options: list[str], sidechain) -> None:
+def prove_both_ways(folder: Path, options: list[str]) -> None:
     """The topics and the export yield the same proof, and both hold against the root."""
     root = str(folder.parent / "keys" / "root.pub")
-    asked = [sidechain("prove", "req-000100", *source) for source in (options, ["--export", str(folder)])]
+    asked = [answered("prove", "req-000100", *source) for source in (options, ["--export", str(folder)])]
     assert [one.returncode for one in asked] == [0, 0], asked[0].stderr + asked[1].stderr
     assert asked[0].stdout == asked[1].stdout
     (folder.parent / "proof.json").write_text(asked[0].stdout)
-    proved = sidechain("verify", "--proof", str(folder.parent / "proof.json"), "--root", root, "--json")
+    proved = answered("verify", "--proof", str(folder.parent / "proof.json"), "--root", root, "--json")
     assert json.loads(proved.stdout)[0]["id"] == "req-000100", proved.stderr
     for source in (options, ["--export", str(folder)]):
-        signed = sidechain("verify", "--root", root, *source)
+        signed = answered("verify", "--root", root, *source)
         assert signed.returncode == 0, signed.stdout + signed.stderr
         assert signed.stdout.count("(signed), 0 entries behind it") == 4
-    complete = sidechain("verify", "--against-events", *options)
+    complete = answered("verify", "--against-events", *options)
     assert complete.returncode == 0, complete.stdout + complete.stderr
-    kept = sidechain("checkpoints", *options, "--out", str(folder.parent / "kept"))
+    kept = answered("checkpoints", *options, "--out", str(folder.parent / "kept"))
     assert kept.returncode == 0, kept.stderr
     assert len(list((folder.parent / "kept").iterdir())) == 4
 
 
-def spoil_each_file(folder: Path, sidechain) -> None:
+def spoil_each_file(folder: Path) -> None:
     """Whatever is altered is named: by the chain, by the manifest, or by the replay."""
     for name, change_, command, sentence in [
         ("decisions-1.ndjson", lambda text: text.replace(b'"tier":"', b'"tier":"x', 1), "verify", "were sealed"),
@@ -177,7 +178,7 @@ def spoil_each_file(folder: Path, sidechain) -> None:
         spoiled = folder.with_name("spoiled")
         shutil.copytree(folder, spoiled)
         (spoiled / name).write_bytes(change_((spoiled / name).read_bytes()))
-        done = sidechain(command, "--export", str(spoiled))
+        done = answered(command, "--export", str(spoiled))
         assert done.returncode in (1, 2), name
         assert sentence in done.stdout + done.stderr, name
         assert "Traceback" not in done.stderr

@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.settings import Config
+from tests.answered import answered
 from tests.lanes import T0, Process, config_of, entries, made, send, until, visible, wait_decided
 
 PACK = """\
@@ -60,7 +60,7 @@ def settled(config: Config) -> int:
 
 @pytest.mark.kafka
 def test_a_downgrade_outlives_its_worker_and_what_was_billed_is_what_was_settled(
-    config: Config, tmp_path: Path, sidechain: Any
+    config: Config, tmp_path: Path
 ) -> None:
     """Three costs beyond their estimates: the next owner holds half. A statement with one line altered is told."""
     options = ["--policy", str(config.policy), "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
@@ -75,10 +75,10 @@ def test_a_downgrade_outlives_its_worker_and_what_was_billed_is_what_was_settled
     with Process(config, tmp_path / "second.log") as second:
         send(config, [event(3)])
         wait_decided(config, 4, [second])
-        asked = sidechain("lists", "propose", *rows, "--by", "anna", "--why", "It was lost.", "--json", *options)
+        asked = answered("lists", "propose", *rows, "--by", "anna", "--why", "It was lost.", "--json", *options)
         assert asked.returncode == 0, asked.stderr
         name = json.loads(asked.stdout)["id"]
-        done = sidechain("lists", "activate", *rows, "--by", "ben", "--proposal", name[:12], *options)
+        done = answered("lists", "activate", *rows, "--by", "ben", "--proposal", name[:12], *options)
         assert done.returncode == 0, done.stderr + second.said()
         send(config, [event(4)])
         wait_decided(config, 5, [second])
@@ -98,8 +98,8 @@ def test_a_downgrade_outlives_its_worker_and_what_was_billed_is_what_was_settled
     for billed, exit_code in (("2000", 0), ("2001", 1)):
         lines = ["id,amount,unit", "e-0,2000,token", f"e-1,{billed},token", "e-2,2000,token", ""]
         statement.write_text("\n".join(lines), encoding="utf-8")
-        held = sidechain("reconcile", "--invoice", str(statement), "--decimals", "0", "--json", *options)
+        held = answered("reconcile", "--invoice", str(statement), "--decimals", "0", "--json", *options)
         assert held.returncode == exit_code, held.stdout + held.stderr
     assert "e-1" in held.stdout
-    replayed = sidechain("replay", *options)
+    replayed = answered("replay", *options)
     assert replayed.returncode == 0, replayed.stdout

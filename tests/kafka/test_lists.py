@@ -18,6 +18,7 @@ from sidechain.agents.lane.log_ends import Ends
 from sidechain.agents.lane.problems import Refused
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.models.dry.lists import Standing, read_activation
+from tests.answered import answered
 from tests.doors import activation, chunk, doors
 from tests.lanes import Process, config_of, made, send, visible, wait_decided
 
@@ -50,7 +51,7 @@ def config(broker: LocalKafka, prefix: str, tmp_path: Path):
     return made(config_of(broker.bootstrap, prefix, policy=tmp_path / "doors.yaml"))
 
 
-def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path, sidechain) -> None:
+def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path) -> None:
     """Each partition seals the list between two decisions; killed workers, replays and exports find the same rows."""
     options = ["--policy", str(config.policy), "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
     lost, limits = tmp_path / "lost.txt", tmp_path / "limits.csv"
@@ -73,16 +74,16 @@ def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path, sidecha
         sender.start()
         try:
             asked = ["lists", "activate", str(lost), "--list", "lost", "--version", "7", "--by", "anna", *options]
-            answer = sidechain(*asked, "--json")
+            answer = answered(*asked, "--json")
         finally:
             done.set()
             sender.join()
         assert answer.returncode == 0, answer.stderr
         said = json.loads(answer.stdout)
         assert (said["rows"], said["new"], sorted(said["sealed_at_seq"])) == (ROWS, True, ["0", "1", "2", "3"])
-        again = sidechain(*asked, "--json")
+        again = answered(*asked, "--json")
         assert (again.returncode, json.loads(again.stdout)["new"]) == (0, False), again.stderr
-        other = sidechain(*[str(limits) if one == str(lost) else one for one in asked])
+        other = answered(*[str(limits) if one == str(lost) else one for one in asked])
         assert (other.returncode, "has a value, and the list has none" in other.stderr) == (2, True)
         wait_decided(config, sent[0], [worker])
         worker.kill()
@@ -90,9 +91,9 @@ def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path, sidecha
     with Process(config, tmp_path / "heir.log") as heir:
         send(config, events(sent[0], 400))
         asked = ["lists", "activate", str(limits), "--list", "limits", "--version", "1", "--by", "ben", *options]
-        answer = sidechain(*asked)
+        answer = answered(*asked)
         assert answer.returncode == 0, answer.stderr
-        again = sidechain(*asked, "--again", "--json")  # everywhere in force already: read, and no entry made
+        again = answered(*asked, "--again", "--json")  # everywhere in force already: read, and no entry made
         assert (again.returncode, json.loads(again.stdout)["new"]) == (0, True), again.stderr
         send(config, events(sent[0] + 400, 400))
         wait_decided(config, sent[0] + 800, [heir])
@@ -100,21 +101,21 @@ def test_many_rows_take_effect_while_events_flow(config, tmp_path: Path, sidecha
         assert heir.stop() == 0, heir.said()
 
     check_entries(config, said["list"], sent[0] + 800)
-    shown = json.loads(sidechain("lists", "show", *options, "--json").stdout)
+    shown = json.loads(answered("lists", "show", *options, "--json").stdout)
     assert [one["by"] for one in shown["activated"]] == ["anna", "ben", "ben"]
     assert {one["lost"] for one in shown["cited"].values()} == {said["list"]}
-    words = sidechain("lists", "show", *options).stdout
+    words = answered("lists", "show", *options).stdout
     assert f"{said['list']:40} {ROWS:>10,} rows" in words
     assert f"lost: last decided with {said['list']} on partitions 0, 1, 2, 3\n" in words
-    replayed = sidechain("replay", *options)
+    replayed = answered("replay", *options)
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
     folder, shot = tmp_path / "audit", tmp_path / "shot"
-    assert sidechain("export", str(folder), "--with-events", *options).returncode == 0
-    assert sidechain("snapshot", str(shot), *options).returncode == 0
+    assert answered("export", str(folder), "--with-events", *options).returncode == 0
+    assert answered("snapshot", str(shot), *options).returncode == 0
     for begun in ([], ["--snapshot", str(shot)]):
-        offline = sidechain("replay", "--export", str(folder), *begun)
+        offline = answered("replay", "--export", str(folder), *begun)
         assert offline.returncode == 0, offline.stdout + offline.stderr
-    complete = sidechain("verify", "--export", str(folder), "--against-events")
+    complete = answered("verify", "--export", str(folder), "--against-events")
     assert complete.returncode == 0, complete.stdout + complete.stderr
 
 
@@ -152,7 +153,7 @@ def test_rows_are_found_where_they_stand_and_their_loss_is_said(config, tmp_path
     asyncio.run(play())
 
 
-def test_a_list_that_is_unknown_to_a_policy_is_said_before_it_is_in_force(config, tmp_path: Path, sidechain) -> None:
+def test_a_list_that_is_unknown_to_a_policy_is_said_before_it_is_in_force(config, tmp_path: Path) -> None:
     """By the check that is asked for a cluster, by the doctor, and by the activation, which goes on."""
     send(config, [(0, b"k", one) for one in (chunk("a\n"), activation("a\n"))], "control")
     changed = tmp_path / "changed.yaml"
@@ -162,11 +163,11 @@ def test_a_list_that_is_unknown_to_a_policy_is_said_before_it_is_in_force(config
         ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix)],
         "list lost stands on `control` as string",
     )
-    checked = sidechain("policy", "check", str(changed), *at)
+    checked = answered("policy", "check", str(changed), *at)
     assert (checked.returncode, said in checked.stdout) == (0, True), checked.stdout + checked.stderr
-    examined = sidechain("doctor", "--policy", str(changed), *at)
+    examined = answered("doctor", "--policy", str(changed), *at)
     assert said in examined.stdout, examined.stdout
-    activated = sidechain("policy", "activate", str(changed), "--by", "anna", "--wait", "0", "--json", *at)
+    activated = answered("policy", "activate", str(changed), "--by", "anna", "--wait", "0", "--json", *at)
     assert (activated.returncode, said in activated.stderr) == (0, True), activated.stderr
     assert [one["list"] for one in json.loads(activated.stdout)["unknown_lists"]] == ["lost"]
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from sidechain.agents.local_kafka import LocalKafka
+from tests.answered import answered
 from tests.lanes import (
     Process,
     assert_balanced,
@@ -57,7 +58,7 @@ def wait_settled(config, outcomes: int, workers) -> None:
 
 
 def test_every_outcome_has_one_entry_across_a_crash_and_wherever_it_was_written(
-    config, options, tmp_path: Path, sidechain
+    config, options, tmp_path: Path
 ) -> None:
     """On the right partition and astray, twice, unreadable, about nothing, in the batch of a worker that is killed."""
     right = [(of_event(n), b"k", outcome(n, label="bad" if n % 3 else "good")) for n in range(100)]
@@ -111,29 +112,29 @@ def test_every_outcome_has_one_entry_across_a_crash_and_wherever_it_was_written(
     forwarded = [one.headers for records in topic.values() for one in records if one.headers]
     assert len({headers[0] for headers in forwarded}) == 25
 
-    checked = sidechain("verify", "--against-events", *options)
+    checked = answered("verify", "--against-events", *options)
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout.count("each has exactly one entry") == 8
-    replayed = sidechain("replay", *options, "--json")
+    replayed = answered("replay", *options, "--json")
     assert replayed.returncode == 0, replayed.stdout
-    balanced = sidechain("account", *options, "--json")
+    balanced = answered("account", *options, "--json")
     assert balanced.returncode == 0, balanced.stdout
     assert sum(one["outcomes"]["events"] for one in json.loads(balanced.stdout)) == total
     assert sum(one["dead_letters"] for one in json.loads(balanced.stdout)) == 3
 
     audit, shot = tmp_path / "audit", tmp_path / "shot"
-    assert sidechain("snapshot", str(shot), *options).returncode == 0
-    exported = sidechain("export", str(audit), "--with-events", *options)
+    assert answered("snapshot", str(shot), *options).returncode == 0
+    exported = answered("export", str(audit), "--with-events", *options)
     assert exported.returncode == 0, exported.stderr
-    again = sidechain("replay", "--export", str(audit), "--json")
+    again = answered("replay", "--export", str(audit), "--json")
     assert json.loads(again.stdout) == json.loads(replayed.stdout)
-    assert sidechain("verify", "--export", str(audit), "--against-events").returncode == 0
-    said = sidechain("explain", "req-000007", *options).stdout
+    assert answered("verify", "--export", str(audit), "--against-events").returncode == 0
+    said = answered("explain", "req-000007", *options).stdout
     assert "is settled: it was bad." in said
     assert "it cost 7 minor units" in said
 
 
-def test_the_command_sends_each_outcome_to_its_decision(config, options, tmp_path: Path, sidechain) -> None:
+def test_the_command_sends_each_outcome_to_its_decision(config, options, tmp_path: Path) -> None:
     """Looked up in the chain where a line does not say; what nobody decided is sent too, and said."""
     file = tmp_path / "outcomes.ndjson"
     lines = [outcome(n, label="good") for n in range(20)]
@@ -142,7 +143,7 @@ def test_the_command_sends_each_outcome_to_its_decision(config, options, tmp_pat
     with Process(config, tmp_path / "worker.log") as worker:
         send(config, ordinary(30))
         wait_decided(config, 30, [worker])
-        done = sidechain("outcomes", str(file), *options, "--json")
+        done = answered("outcomes", str(file), *options, "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == {"topic": config.topic("outcomes"), "sent": 22, "unplaced": 1}
         wait_settled(config, 22, [worker])
@@ -150,9 +151,7 @@ def test_the_command_sends_each_outcome_to_its_decision(config, options, tmp_pat
     assert kinds == {"decision": 30, "settlement": 21, "refused-outcome": 1}
 
 
-def test_outcomes_that_are_gone_stop_the_shard_until_a_person_passes_over_them(
-    config, options, tmp_path: Path, sidechain
-) -> None:
+def test_outcomes_that_are_gone_stop_the_shard_until_a_person_passes_over_them(config, options, tmp_path: Path) -> None:
     """As events do: nothing of an input is passed over in silence."""
     with Process(config, tmp_path / "first.log") as worker:
         send(config, ordinary(8))
@@ -166,7 +165,7 @@ def test_outcomes_that_are_gone_stop_the_shard_until_a_person_passes_over_them(
         worker.wait_for(r"outcomes/0: outcomes 1 to 2 were deleted before they were decided")
         assert worker.stop() == 0
     words = ("repair", "--partition", "0", *options)
-    mended = sidechain(*words, "--gap", "--by", "anna", "--why", "they expired", "--yes", "--json")
+    mended = answered(*words, "--gap", "--by", "anna", "--why", "they expired", "--yes", "--json")
     assert mended.returncode == 0, mended.stderr
     written = json.loads(mended.stdout)["entry"]
     assert (written["topic"], written["from"], written["to"]) == ("outcomes", 1, 3)
@@ -174,4 +173,4 @@ def test_outcomes_that_are_gone_stop_the_shard_until_a_person_passes_over_them(
         send(config, [(0, b"k", outcome(4, label="good"))], "outcomes")
         wait_settled(config, 2, [worker])
         assert worker.stop() == 0
-    assert sidechain("verify", "--against-events", *options).returncode == 0
+    assert answered("verify", "--against-events", *options).returncode == 0

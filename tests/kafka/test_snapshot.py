@@ -14,6 +14,7 @@ from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Topics
 from sidechain.agents.snapshot import Snapshot, snapshot
 from sidechain.models.dry.state import POLICY_PREFIX
+from tests.answered import answered
 from tests.lanes import Process, config_of, made, ordinary, pinned, second_version, send, wait_decided
 
 SEED = 20_261_121
@@ -32,15 +33,15 @@ def taken(config, folder: Path) -> None:
     asyncio.run(scenario())
 
 
-def replayed(sidechain, config, *words: str) -> tuple[int, list[dict]]:
+def replayed(config, *words: str) -> tuple[int, list[dict]]:
     at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
-    done = sidechain("replay", *at, "--json", *words)
+    done = answered("replay", *at, "--json", *words)
     assert done.returncode in (0, 1), done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
 def test_replay_from_any_snapshot_of_a_running_worker_ends_where_replay_from_the_beginning_does(
-    config, tmp_path: Path, sidechain
+    config, tmp_path: Path
 ) -> None:
     """Taken under load, before and after another policy; the worker never stops. On the topics and on an export."""
     folders = [tmp_path / f"snapshot-{number}" for number in range(3)]
@@ -57,24 +58,24 @@ def test_replay_from_any_snapshot_of_a_running_worker_ends_where_replay_from_the
         send(config, ordinary(200, 20_000))
         wait_decided(config, 400 + 3_000 + 1_000 + 200, [worker])
         assert worker.stop() == 0, worker.said()
-    code, whole = replayed(sidechain, config)
+    code, whole = replayed(config)
     assert code == 0
     assert sum(one["entries"] for one in whole) == 4_604
     at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
-    assert sidechain("export", str(tmp_path / "export"), "--with-events", *at).returncode == 0
+    assert answered("export", str(tmp_path / "export"), "--with-events", *at).returncode == 0
     seqs = []
     for folder in folders:
         places = json.loads((folder / "manifest.json").read_text())["partitions"]
         seqs.append(sum(one["seq"] for one in places))
-        assert replayed(sidechain, config, "--snapshot", str(folder)) == (0, whole)
+        assert replayed(config, "--snapshot", str(folder)) == (0, whole)
     exported = ["--export", str(tmp_path / "export")]
-    assert replayed(sidechain, config, *exported, "--snapshot", str(folders[1])) == (0, whole)
+    assert replayed(config, *exported, "--snapshot", str(folders[1])) == (0, whole)
     assert seqs == sorted(seqs)
     assert {place["policy"].split(":")[0] for place in places} == {"web@2"}
     (standing, *_) = Snapshot(folders[-1]).standings(range(4))
     assert sum(name.startswith(POLICY_PREFIX) for name in standing.state) == 2  # no text has to be brought along
     config.policy.write_text(second_version(config).text, encoding="utf-8")
-    assert replayed(sidechain, config, "--snapshot", str(folders[0])) == (0, whole)
+    assert replayed(config, "--snapshot", str(folders[0])) == (0, whole)
 
 
 def test_a_snapshot_that_was_altered_is_refused(config, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_snapshot_that_was_altered_is_refused(config, tmp_path: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def test_a_snapshot_of_other_chains_is_no_beginning_here(config, broker: LocalKafka, tmp_path: Path, sidechain) -> None:
+def test_a_snapshot_of_other_chains_is_no_beginning_here(config, broker: LocalKafka, tmp_path: Path) -> None:
     """Other events under the same policy: nothing of the one stands in the other. And nothing is overwritten."""
     other = made(config_of(broker.bootstrap, f"other{config.prefix}", policy=config.policy))
     for number, one in enumerate((config, other)):
@@ -111,12 +112,12 @@ def test_a_snapshot_of_other_chains_is_no_beginning_here(config, broker: LocalKa
             wait_decided(one, 40, [worker])
             assert worker.stop() == 0
     taken(other, tmp_path / "snapshot")
-    code, found = replayed(sidechain, config, "--snapshot", str(tmp_path / "snapshot"))
+    code, found = replayed(config, "--snapshot", str(tmp_path / "snapshot"))
     assert code == 1
     assert all("the snapshot's entry is not in the chain" in one["fault"]["problem"] for one in found)
     at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
-    again = sidechain("snapshot", str(tmp_path / "snapshot"), *at)
+    again = answered("snapshot", str(tmp_path / "snapshot"), *at)
     assert (again.returncode, "nothing is overwritten" in again.stderr) == (2, True)
     shutil.rmtree(tmp_path / "snapshot")
-    assert sidechain("snapshot", str(tmp_path / "snapshot"), *at).returncode == 0
-    assert replayed(sidechain, config, "--snapshot", str(tmp_path / "snapshot"))[0] == 0
+    assert answered("snapshot", str(tmp_path / "snapshot"), *at).returncode == 0
+    assert replayed(config, "--snapshot", str(tmp_path / "snapshot"))[0] == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidechain.agents.local_kafka import LocalKafka
+from tests.answered import answered
 from tests.lanes import config_of, made, send
 from tests.proofs import STRANGER, certificate
 from tests.signed import EVENTS, chain, note, record, root_file
@@ -31,9 +32,9 @@ def topics(broker: LocalKafka, prefix: str, tmp_path: Path) -> list[str]:
     return ["--pack", "web", "--bootstrap", config.bootstrap, "--prefix", prefix]
 
 
-def test_each_wrong_topic_is_a_sentence(topics: list[str], tmp_path: Path, sidechain) -> None:
+def test_each_wrong_topic_is_a_sentence(topics: list[str], tmp_path: Path) -> None:
     """All in one pass; the whole chain beside them is found whole."""
-    done = sidechain("verify", *topics, "--root", str(tmp_path / "root.pub"))
+    done = answered("verify", *topics, "--root", str(tmp_path / "root.pub"))
     assert done.returncode == 1
     lines = dict(enumerate(done.stdout.splitlines()))
     for partition, sentence in [
@@ -51,7 +52,7 @@ def test_each_wrong_topic_is_a_sentence(topics: list[str], tmp_path: Path, sidec
     assert "(offset 12)" in lines[TEXT]
     assert "(offset 6)" in lines[OTHER]
     for command, sentence in [(["prove", "none"], "is no checkpoint"), (["account"], "the books do not balance")]:
-        asked = sidechain(*command, *topics)
+        asked = answered(*command, *topics)
         assert (asked.returncode, sentence in asked.stderr, "Traceback" in asked.stderr) == (1, True, False), asked
     books = asked.stdout.splitlines()
     assert [one for one in (TEXT, NULL, OTHER, WHOLE) if "the chain is broken" in books[one]] == [TEXT, NULL, OTHER]

@@ -16,6 +16,7 @@ import pytest
 from sidechain.models import Decider, samples
 from sidechain.models.pack_file import load_pack
 from sidechain.models.sources import BadRow, convert
+from tests.answered import answered, answered_bytes
 
 ALL_ROWS = Path(__file__).parents[3] / "shared" / "data" / "kddcup.data_10_percent.gz"
 # As different as two machines can be in what Python reads of its surroundings.
@@ -44,7 +45,7 @@ def chain(tmp_path: Path, events: list[bytes]) -> tuple[Path, Path]:
     """A file of 300 events, and the file of their entries."""
     given, sealed = tmp_path / "events.ndjson", tmp_path / "decisions.ndjson"
     given.write_bytes(b"".join(one + b"\n" for one in events[:300]))
-    done = run("decide", "--pack", "network", given)
+    done = answered_bytes("decide", "--pack", "network", given)
     assert (done.returncode, done.stderr) == (0, b"")
     sealed.write_bytes(done.stdout)
     return given, sealed
@@ -129,9 +130,9 @@ def test_verify_and_replay_read_what_decide_wrote(chain: tuple[Path, Path]) -> N
     """Both say how many entries there are and where the chain ends."""
     given, sealed = chain
     head = msgspec.json.decode(sealed.read_bytes().splitlines()[-1])["hash"]
-    verified = run("verify", sealed)
+    verified = answered_bytes("verify", sealed)
     assert verified.stdout.decode() == f"partition 0: 300 entries, unbroken, head {head[:16]}\n"
-    replayed = run("replay", "--pack", "network", "--events", given, "--decisions", sealed)
+    replayed = answered_bytes("replay", "--pack", "network", "--events", given, "--decisions", sealed)
     assert replayed.stdout.decode() == f"partition 0: 300 entries, identical, head {head[:16]}\n"
     assert (verified.returncode, replayed.returncode) == (0, 0)
 
@@ -143,7 +144,7 @@ def test_an_altered_byte_is_named(chain: tuple[Path, Path], at: int) -> None:
     lines = sealed.read_bytes().splitlines()
     lines[at] = lines[at].replace(b'"trust_bp":', b'"trust_bp":1', 1)
     sealed.write_bytes(b"\n".join(lines) + b"\n")
-    done = run("verify", sealed)
+    done = answered_bytes("verify", sealed)
     assert done.returncode == 1
     assert done.stdout.startswith(b"partition 0: BROKEN at entry %d (states seq %d): its bytes are not" % (at, at))
     assert done.stderr.splitlines()[-1] == b"sidechain: not unbroken"
@@ -163,8 +164,8 @@ def test_a_lie_that_was_sealed_again_does_not_replay(chain: tuple[Path, Path]) -
         prev = sha256(body).hexdigest()
         forged.append(body + b',"hash":"%s"}' % prev.encode())
     sealed.write_bytes(b"\n".join(forged) + b"\n")
-    assert run("verify", sealed).returncode == 0
-    done = run("replay", "--pack", "network", "--events", given, "--decisions", sealed, "--json")
+    assert answered_bytes("verify", sealed).returncode == 0
+    done = answered_bytes("replay", "--pack", "network", "--events", given, "--decisions", sealed, "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)[0]["fault"]["problem"] == "`action` differs"
     assert json.loads(done.stdout)[0]["fault"]["seq"] == 40
@@ -176,7 +177,7 @@ def test_an_input_that_is_missing_or_changed_does_not_replay(chain: tuple[Path, 
     good = given.read_bytes()
     for bad, problem in ((good.replace(b'"tcp"', b'"udp"', 1), "differs"), (good[: good[:-1].rindex(b"\n")], "gone")):
         given.write_bytes(bad)
-        done = run("replay", "--pack", "network", "--events", given, "--decisions", sealed)
+        done = answered_bytes("replay", "--pack", "network", "--events", given, "--decisions", sealed)
         assert done.returncode == 1
         assert problem in done.stdout.decode()
 
@@ -240,7 +241,7 @@ def test_what_has_no_lines_is_refused_before_it_is_held(tmp_path: Path, events: 
     """A file of another kind: one sentence; what stood before it is decided."""
     given = tmp_path / "events.ndjson"
     given.write_bytes(events[0] + b"\n" + bytes(20_000_000))
-    done = run("decide", "--pack", "network", given)
+    done = answered_bytes("decide", "--pack", "network", given)
     assert (done.returncode, len(done.stdout.splitlines())) == (2, 1)
     assert done.stderr.decode().startswith(
         "sidechain: a line has more than 8,388,608 bytes; no topic takes such a record"
@@ -264,9 +265,12 @@ def test_what_has_no_lines_is_refused_before_it_is_held(tmp_path: Path, events: 
         (["explain", "x", "--file", "missing"], "missing cannot be read: No such file or directory"),
     ],
 )
-def test_what_the_caller_got_wrong_is_one_sentence(words: list[str], said: str, tmp_path: Path) -> None:
+def test_what_the_caller_got_wrong_is_one_sentence(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit 2, no traceback."""
-    done = subprocess.run(command(*words), capture_output=True, text=True, timeout=60, cwd=tmp_path, input="")
+    monkeypatch.chdir(tmp_path)
+    done = answered(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert said in done.stderr
@@ -276,5 +280,5 @@ def test_a_file_without_entries_is_no_chain(tmp_path: Path) -> None:
     """An empty export must not look proved."""
     empty = tmp_path / "empty"
     empty.touch()
-    done = run("verify", empty)
+    done = answered_bytes("verify", empty)
     assert (done.returncode, done.stderr.decode()) == (2, f"sidechain: {empty} holds no entry\n")

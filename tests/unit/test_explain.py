@@ -3,7 +3,6 @@
 import math
 import re
 import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from sidechain.models import Decider
 from sidechain.models.dry import Fold, SignalValue
 from sidechain.models.explain import explain
 from sidechain.models.policy import Policy, Signal, Typology
+from tests.answered import answered
 from tests.support import T0, control, decided, event, feature, fold, loader, policy, rule, trust
 
 TYPOLOGY = Typology(id="both", title="Two signs", weights={"many": 60, "big": 60}, review_at=100)
@@ -174,8 +174,7 @@ def test_the_command_explains_from_a_file(tmp_path: Path) -> None:
     file.write_bytes(b"".join(one + b"\n" for one in sealed))
 
     def asked(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "sidechain.agents", "explain", "--file", str(file), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return answered("explain", "--file", file, *words)
 
     alone, with_words = asked("req-1"), asked("req-1", "--pack", "web")
     assert alone.stdout.startswith("req-1 was allowed under policy web@1:")

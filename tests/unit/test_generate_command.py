@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "sidechain.agents", "generate", "--pack", "payments", "--keys", "100"]
+from tests.answered import answered
+
+WORDS = ["generate", "--pack", "payments", "--keys", "100"]
+COMMAND = [sys.executable, "-m", "sidechain.agents", *WORDS]
 
 
-def test_three_files_that_belong_together(sidechain, tmp_path: Path) -> None:
+def test_three_files_that_belong_together(tmp_path: Path) -> None:
     """Line by line the same ids; the summary counts what the truth says, and its digest is that of the file."""
     files = {name: tmp_path / f"{name}.ndjson" for name in ("out", "outcomes", "truth")}
     words = [word for name, file in files.items() for word in (f"--{name}", file)]
-    done = sidechain(
+    done = answered(
         "generate", "--pack", "payments", "--events", "9000", "--seed", "7", "--keys", "150", "--json", *words
     )
     assert done.returncode == 0, done.stderr
@@ -31,9 +34,9 @@ def test_three_files_that_belong_together(sidechain, tmp_path: Path) -> None:
     assert told["sha256"] == sha256(files["out"].read_bytes()).hexdigest()
 
 
-def test_events_go_to_standard_output_and_can_begin_another_day(sidechain) -> None:
+def test_events_go_to_standard_output_and_can_begin_another_day() -> None:
     """Data on stdout and nothing else; what is told of it on stderr."""
-    done = sidechain(
+    done = answered(
         "generate", "--pack", "payments", "--events", "30", "--keys", "50", "--start", "2026-01-01T00:00:00Z"
     )
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -63,9 +66,12 @@ def test_events_go_to_standard_output_and_can_begin_another_day(sidechain) -> No
         (["--events", "5", "--outcomes", "."], 2, ". cannot be written: Is a directory"),
     ],
 )
-def test_what_cannot_be_is_a_sentence(words: list[str], code: int, sentence: str, tmp_path: Path) -> None:
+def test_what_cannot_be_is_a_sentence(
+    words: list[str], code: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit 2, the reason, and no traceback."""
-    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = answered(*WORDS, *words)
     assert done.returncode == code
     assert sentence in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr

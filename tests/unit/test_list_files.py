@@ -10,6 +10,7 @@ from sidechain.agents.cli import build
 from sidechain.models.dry.lists import KEY_MAX
 from sidechain.models.list_file import ListError, format_of, of_values, read_list
 from sidechain.models.policy import ListSchema
+from tests.answered import answered
 from tests.unit.test_lists import PACK
 
 LOST = ListSchema(name="lost")
@@ -141,23 +142,23 @@ def test_a_list_is_checked_against_its_pack(tmp_path: Path):
     assert (odd.exit_code, "--format is lines, csv or ndjson, not xml" in odd.stderr) == (2, True)
 
 
-def test_decide_and_replay_take_the_rows_from_files(tmp_path: Path, sidechain):
+def test_decide_and_replay_take_the_rows_from_files(tmp_path: Path):
     """As if they had been activated before the first event; a replay without them says what is gone."""
     pack, lost, events = tmp_path / "doors.yaml", tmp_path / "lost.txt", tmp_path / "events.ndjson"
     pack.write_text(PACK)
     lost.write_text("a\n")
     events.write_text('{"id":"1","badge":"a","at":5}\n{"id":"2","badge":"b","at":6}\n')
     given = ["--policy", str(pack), "--lists", f"lost={lost}"]
-    decided = sidechain("decide", *given, str(events))
+    decided = answered("decide", *given, str(events))
     entries = [json.loads(one) for one in decided.stdout.splitlines()]
     assert [one.get("action") for one in entries] == [None, "block", "allow"]
     decisions = tmp_path / "decisions.ndjson"
     decisions.write_text(decided.stdout)
     files = ["--events", str(events), "--decisions", str(decisions)]
-    assert sidechain("replay", *files, *given).returncode == 0
-    without = sidechain("replay", *files, *given[:2])
+    assert answered("replay", *files, *given).returncode == 0
+    without = answered("replay", *files, *given[:2])
     assert (without.returncode, "its input is gone" in without.stdout) == (1, True)
-    explained = sidechain("explain", "1", "--file", str(decisions), "--policy", str(pack), "--events", str(events))
+    explained = answered("explain", "1", "--file", str(decisions), "--policy", str(pack), "--events", str(events))
     assert "list lost: lost@1:" in explained.stdout
     assert "not without the rows of its lists" in explained.stdout
     pack.write_text(
@@ -167,9 +168,9 @@ def test_decide_and_replay_take_the_rows_from_files(tmp_path: Path, sidechain):
     )
     labelled = tmp_path / "labelled.csv"
     labelled.write_text("a,5,bad\nb,6,good\n")
-    measured = sidechain("policy", "measure", str(labelled), *given, "--json")
+    measured = answered("policy", "measure", str(labelled), *given, "--json")
     whole = [one for one in json.loads(measured.stdout)["measures"] if one["scope"] == "whole"]
     assert (whole[0]["precision"], whole[0]["recall"]) == (1, 1), measured.stdout
     for named, said in (("lost", "write it as NAME=FILE"), (f"lots={lost}", 'did you mean "lost"')):
-        refused = sidechain("decide", "--policy", str(pack), "--lists", named, str(events))
+        refused = answered("decide", "--policy", str(pack), "--lists", named, str(events))
         assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr

@@ -3,7 +3,6 @@
 import gzip
 import json
 import subprocess
-import sys
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from sidechain.models import samples
 from sidechain.models.measure import Measured
 from sidechain.models.pack_file import load_pack
 from sidechain.models.policy import Typology
+from tests.answered import answered
 from tests.support import decided, event, policy, rule
 
 SAMPLE = files("sidechain.models") / "packs" / "samples" / samples.RAW["network"]
@@ -25,9 +25,7 @@ POLICY = policy(
 
 
 def measure(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """`sidechain policy measure` in a process of its own."""
-    command = [sys.executable, "-m", "sidechain.agents", "policy", "measure", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return answered("policy", "measure", *words)
 
 
 def test_a_table_worked_out_by_hand() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidechain.models.pack_file import load_pack
+from tests.answered import answered_bytes
 
 LINE = b'h.example - - [01/Aug/1995:00:00:00 -0400] "GET /a.html HTTP/1.0" 200 7280\n'
 EVENT = (
@@ -17,9 +18,9 @@ EVENT = (
 )
 
 
-def sidechain(*words: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """One run of the command line, bounded."""
-    command = [sys.executable, "-m", "sidechain.agents", *map(str, words)]
+def convert(*words: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """In a process of its own: what stands behind a pipe is looked at before it is read."""
+    command = [sys.executable, "-m", "sidechain.agents", "convert", *map(str, words)]
     return subprocess.run(command, input=stdin, capture_output=True, timeout=60)
 
 
@@ -34,17 +35,17 @@ def bad_pack(tmp_path: Path) -> Path:
 
 def test_check_says_ok_or_where_the_mistake_is(bad_pack: Path) -> None:
     """Exit 0 and a line; or exit 1, file, line, column and what was meant."""
-    good = sidechain("policy", "check", "--pack", "web")
+    good = answered_bytes("policy", "check", "--pack", "web")
     assert good.returncode == 0
     assert good.stdout.decode() == f"{load_pack('web').ref}: ok, 16 rules, 14 features, 2 typologies, 3 sources\n"
-    bad = sidechain("policy", "check", bad_pack)
+    bad = answered_bytes("policy", "check", bad_pack)
     assert (bad.returncode, bad.stdout) == (1, b"")
     line = bad_pack.read_text(encoding="utf-8").splitlines().index("  max_kys: 1000000") + 1
     assert bad.stderr.decode().splitlines() == [
         f'mine.yaml:{line}:3: unknown field "max_kys" in state; did you mean "max_keys"?',
         "sidechain: the pack is refused for one mistake",
     ]
-    found = json.loads(sidechain("policy", "check", bad_pack, "--json").stdout)
+    found = json.loads(answered_bytes("policy", "check", bad_pack, "--json").stdout)
     assert found["problems"] == [
         {
             "file": "mine.yaml",
@@ -62,23 +63,23 @@ def test_test_names_the_case_that_fails(tmp_path: Path) -> None:
     text = load_pack("web").text.replace("fires: [{features.requests_1m: 120}]", "fires: [{features.requests_1m: 99}]")
     path.write_text(text, encoding="utf-8")
     line = next(at for at, one in enumerate(text.splitlines(), 1) if "requests_1m: 99" in one)
-    bad = sidechain("policy", "test", path)
+    bad = answered_bytes("policy", "test", path)
     assert bad.returncode == 1
     assert bad.stdout.decode().splitlines()[0] == (
         f"rule flood, case on line {line}: should fire, and its condition is false for features.requests_1m: 99"
     )
-    good = sidechain("policy", "test", "--pack", "network", "--json")
+    good = answered_bytes("policy", "test", "--pack", "network", "--json")
     assert good.returncode == 0
     assert json.loads(good.stdout) == {"ok": True, "cases": 43, "failed": [], "untested": []}
 
 
 def test_show_names_every_rule_and_its_reason() -> None:
     """Somebody who reads no YAML sees what is judged and why."""
-    shown = sidechain("policy", "show", "--pack", "web").stdout.decode()
+    shown = answered_bytes("policy", "show", "--pack", "web").stdout.decode()
     for rule in load_pack("web").rules:
         assert rule.id in shown
         assert rule.reason in shown
-    assert len(json.loads(sidechain("policy", "show", "--pack", "web", "--json").stdout)["rules"]) == 16
+    assert len(json.loads(answered_bytes("policy", "show", "--pack", "web", "--json").stdout)["rules"]) == 16
 
 
 @pytest.mark.parametrize("pack_it", [lambda data: data, gzip.compress], ids=["plain", "gzip"])
@@ -87,7 +88,7 @@ def test_convert_reads_plain_and_gzip_from_file_and_stdin(pack_it, tmp_path: Pat
     data = pack_it(LINE + b"nonsense\n")
     path = tmp_path / "access.log"
     path.write_bytes(data)
-    for found in (sidechain("convert", "--pack", "web", path), sidechain("convert", "--pack", "web", "-", stdin=data)):
+    for found in (convert("--pack", "web", path), convert("--pack", "web", "-", stdin=data)):
         assert (found.returncode, found.stdout) == (0, EVENT)
         assert found.stderr.decode().splitlines() == [
             "line 2: this is no line of the Common Log Format",
@@ -97,7 +98,7 @@ def test_convert_reads_plain_and_gzip_from_file_and_stdin(pack_it, tmp_path: Pat
 
 def test_convert_stops_at_its_limit() -> None:
     """The first N events, whatever follows."""
-    found = sidechain("convert", "--pack", "web", "--limit", "2", "-", stdin=LINE * 5)
+    found = convert("--pack", "web", "--limit", "2", "-", stdin=LINE * 5)
     assert (found.returncode, len(found.stdout.splitlines())) == (0, 2)
 
 
@@ -120,7 +121,7 @@ def test_convert_stops_at_its_limit() -> None:
 )
 def test_convert_refuses_with_exit_2_and_a_sentence(words: list[str], stdin: bytes, said: str) -> None:
     """What cannot be read at all is the caller's to mend."""
-    found = sidechain("convert", *words, stdin=stdin)
+    found = convert(*words, stdin=stdin)
     assert found.returncode == 2
     assert said in found.stderr.decode()
     assert "Traceback" not in found.stderr.decode()

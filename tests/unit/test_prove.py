@@ -3,13 +3,13 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sidechain.agents.cli import main
 from sidechain.models.proof.note import sign
+from tests.answered import answered_bytes
 from tests.proofs import OTHER_ROOT, ROOT, key
 from tests.signed import EVENTS, chain, exported, ndjson, note, root_file
 
@@ -30,11 +30,6 @@ def asked(folder: Path, capfd, monkeypatch, *words: str) -> tuple[int, str, str]
     return int(ended.value.code or 0), out, errors
 
 
-def run(*words: str | Path, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "sidechain.agents", *map(str, words)]
-    return subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an export of two partitions, the root's key, notes somebody kept, and two proofs."""
@@ -48,14 +43,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "forked.note").write_text(str(note(chain(0), 20, head="ab" * 32)))
     (folder / "foreign.note").write_text(str(note(chain(1, EVENTS[60:]), 20, 1)))
     for name, words in [("proof.json", [ID]), ("history.json", ["--from", folder / "old.note"])]:
-        done = run("prove", *words, "--export", folder / "audit")
+        done = answered_bytes("prove", *words, "--export", folder / "audit")
         assert done.returncode == 0, done.stderr
         (folder / name).write_bytes(done.stdout)
     return folder
 
 
 def verify(made: Path, *words: str | Path) -> subprocess.CompletedProcess[bytes]:
-    return run("verify", "--root", made / "root.pub", *words)
+    return answered_bytes("verify", "--root", made / "root.pub", *words)
 
 
 def test_every_entry_that_names_the_id_is_proved_to_a_stranger(made: Path, tmp_path: Path) -> None:
@@ -141,14 +136,14 @@ def test_a_log_that_is_not_the_signed_one_yields_no_proof(made: Path, tmp_path: 
     """Whoever edits and seals anew can make no proof either."""
     shutil.copytree(made / "audit", tmp_path / "audit")
     (tmp_path / "audit" / "decisions-0.ndjson").write_bytes(ndjson(chain(0, [EVENTS[9], *TWICE[1:]])))
-    done = run("prove", ID, "--export", tmp_path / "audit")
+    done = answered_bytes("prove", ID, "--export", tmp_path / "audit")
     assert done.returncode == 1
     assert b"not those that were signed as sidechain/web/0/epoch-0 at size 50" in done.stderr
 
 
 def test_an_entry_is_proved_under_an_older_checkpoint_too(made: Path, tmp_path: Path) -> None:
     """Signed by any key the root certified: here the note was signed by another one since."""
-    done = run("prove", ID, "--checkpoint", made / "old.note", "--export", made / "audit")
+    done = answered_bytes("prove", ID, "--checkpoint", made / "old.note", "--export", made / "audit")
     assert done.returncode == 0, done.stderr
     (tmp_path / "proof.json").write_bytes(done.stdout)
     checked = verify(made, "--proof", tmp_path / "proof.json", "--checkpoint", made / "old.note", "--json")
@@ -158,23 +153,25 @@ def test_an_entry_is_proved_under_an_older_checkpoint_too(made: Path, tmp_path: 
 
 
 def test_checkpoints_are_kept_as_files_and_hold_the_log_to_them(made: Path, tmp_path: Path) -> None:
-    done = run("checkpoints", "--export", made / "audit", "--out", tmp_path / "kept", "--json")
+    done = answered_bytes("checkpoints", "--export", made / "audit", "--out", tmp_path / "kept", "--json")
     assert done.returncode == 0, done.stderr
     assert [one["size"] for one in json.loads(done.stdout)] == [50, 50]
     kept = sorted((tmp_path / "kept").iterdir())
     assert [one.name for one in kept] == ["web-0-epoch-0-50.note", "web-1-epoch-0-50.note"]
     words = [word for one in kept for word in ("--checkpoint", one)]
     assert verify(made, "--export", made / "audit", *words).returncode == 0
-    assert run("checkpoints", "--export", made / "audit", "--out", tmp_path / "kept").returncode == 0
+    assert answered_bytes("checkpoints", "--export", made / "audit", "--out", tmp_path / "kept").returncode == 0
 
 
 def test_standard_input_is_verified_as_a_file_is(made: Path) -> None:
     data = (made / "audit" / "decisions-0.ndjson").read_bytes()
     records, old = made / "audit" / "checkpoints-0.ndjson", made / "old.note"
-    done = run("verify", "-", "--checkpoints", records, "--checkpoint", old, "--root", made / "root.pub", data=data)
+    done = answered_bytes(
+        "verify", "-", "--checkpoints", records, "--checkpoint", old, "--root", made / "root.pub", stdin=data
+    )
     assert done.returncode == 0, done.stderr
     assert b"121 entries, unbroken" in done.stdout
     assert b"3 checkpoints, the last at 50 (signed), 71 entries behind it" in done.stdout
-    spoiled = run("verify", "-", data=data.replace(b"allow", b"block", 1))
+    spoiled = answered_bytes("verify", "-", stdin=data.replace(b"allow", b"block", 1))
     assert spoiled.returncode == 1
     assert b"(-, line 1, byte 0)" in spoiled.stdout

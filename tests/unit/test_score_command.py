@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from sidechain.agents.tap import Decision, Mask, entry_in
 from sidechain.models import Decider, samples
 from sidechain.models.pack_file import load_pack
 from sidechain.topics.wet import Score
+from tests.answered import answered_bytes
 from tests.scoring import scorer
 
 ROWS = 900
@@ -28,9 +28,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*words: str | Path, code: int = 0, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """One bounded run."""
-    command = [sys.executable, "-m", "sidechain.agents", "score", *map(str, words)]
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=120)
+    done = answered_bytes("score", *words, stdin=stdin)
     assert done.returncode == code, done.stderr.decode()
     return done
 
