@@ -9,6 +9,7 @@ import pytest
 
 from sidechain.agents.local_kafka import LocalKafka
 from tests import dumb_ledger
+from tests.answered import answered
 from tests.lanes import T0, Process, assert_balanced, config_of, made, send, until, visible, wait_decided
 
 SESSION_S = 6.0  # after it, a killed worker's partitions are given to others
@@ -44,9 +45,7 @@ def config(broker: LocalKafka, prefix: str, tmp_path: Path):
     return made(config_of(broker.bootstrap, prefix, policy=tmp_path / "tills.yaml", shard_size=2))
 
 
-def test_what_one_partition_lacks_comes_from_the_others_and_not_a_cent_is_lost(
-    config, tmp_path: Path, sidechain
-) -> None:
+def test_what_one_partition_lacks_comes_from_the_others_and_not_a_cent_is_lost(config, tmp_path: Path) -> None:
     """1,000 each. Partition 0 spends more than it was given at first, while a worker is killed and another comes."""
     options = ["--policy", str(config.policy), "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
     settings = {"shard_size": 2, "session_timeout_s": SESSION_S}
@@ -86,19 +85,19 @@ def test_what_one_partition_lacks_comes_from_the_others_and_not_a_cent_is_lost(
         sources = [one["source"][2] for one in chain if one["source"][0] == "transfers"]
         assert sources == [record.offset for record in topic[partition]], partition
 
-    replayed = sidechain("replay", *options, "--json")
+    replayed = answered("replay", *options, "--json")
     assert replayed.returncode == 0, replayed.stdout
-    balanced = sidechain("account", *options, "--json")
+    balanced = answered("account", *options, "--json")
     assert balanced.returncode == 0, balanced.stdout
     counted = {one["partition"]: one["transfers"]["events"] for one in json.loads(balanced.stdout)}
     assert counted == {partition: len(records) for partition, records in topic.items()}
 
     audit = tmp_path / "audit"
-    exported = sidechain("export", str(audit), "--with-events", *options)
+    exported = answered("export", str(audit), "--with-events", *options)
     assert exported.returncode == 0, exported.stderr
-    again = sidechain("replay", "--export", str(audit), "--json")
+    again = answered("replay", "--export", str(audit), "--json")
     assert json.loads(again.stdout) == json.loads(replayed.stdout)
-    checked = sidechain("verify", "--export", str(audit), "--against-events")
+    checked = answered("verify", "--export", str(audit), "--against-events")
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout.count("transfers: each has exactly one entry") == 4
     found = dumb_ledger.ledger(dumb_ledger.entries_of(audit))
