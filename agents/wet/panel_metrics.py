@@ -101,5 +101,7 @@ class PanelMetrics:
         series.waiting.set(len(waiting))
 
     def _up(self, counter: Counter, total: float) -> None:
-        counter.inc(total - self._told.get(id(counter), 0.0))
-        self._told[id(counter)] = total
+        before = self._told.get(id(counter), 0.0)
+        if total != before:  # every round tells of all, and few have moved
+            counter.inc(total - before)
+            self._told[id(counter)] = total

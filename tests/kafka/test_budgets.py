@@ -12,6 +12,7 @@ from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load
 from tests import dumb_ledger
 from tests.answered import answered
+from tests.hosts import hosts
 from tests.lanes import (
     Process,
     assert_balanced,
@@ -25,18 +26,7 @@ from tests.lanes import (
     wait_decided,
 )
 
-PACK = """
-pack: web
-version: {version}
-event:
-  fields:
-    id: {{type: string, role: id}}
-    host: {{type: string, role: key}}
-    at: {{type: int, role: time}}
-    method: {{type: string}}
-    path: {{type: string}}
-    status: {{type: int}}
-    bytes: {{type: int}}
+BUDGETS = """\
 budgets:
   timeout: 10m
   cost_unit: bytes
@@ -58,7 +48,7 @@ ACCOUNTS = 40_000
 def config(broker: LocalKafka, prefix: str, tmp_path: Path) -> Config:
     """An installation under a policy with budgets; what it changes into has half as much again."""
     file = tmp_path / "web.yaml"
-    file.write_text(PACK.format(version=1, limit=ACCOUNTS), encoding="utf-8")
+    file.write_text(hosts(BUDGETS.format(limit=ACCOUNTS)), encoding="utf-8")
     return made(config_of(broker.bootstrap, prefix, policy=file))
 
 
@@ -81,7 +71,7 @@ def run(config: Config, folder: Path) -> None:
                 worker.kill()
                 sent += half
                 continue
-            text = PACK.format(version=2, limit=ACCOUNTS * 3 // 2)
+            text = hosts(BUDGETS.format(limit=ACCOUNTS * 3 // 2), version=2)
             activated = asyncio.run(activate(config, load(text.encode(), name="second"), "anna"))
             asyncio.run(sealed_everywhere(config, activated, 30, lambda _partition, _seq: None))
             send(config, ordinary(200, EVENTS))

@@ -10,6 +10,7 @@ import pytest
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load_file
+from tests.hosts import few_errors
 from tests.lanes import Process, config_of, entries, made, request, send, wait_decided
 
 EVENTS = 1_200
@@ -18,31 +19,10 @@ EVENTS = 1_200
 @pytest.fixture
 def policies(tmp_path: Path) -> tuple[Path, Path]:
     """A policy in force, and the one that Friday's change makes of it."""
-    text = PACK.format(version=1, limit=6)
     files = tmp_path / "monday.yaml", tmp_path / "friday.yaml"
-    files[0].write_text(text, encoding="utf-8")
-    files[1].write_text(PACK.format(version=2, limit=4), encoding="utf-8")
+    files[0].write_text(few_errors(1, limit=6), encoding="utf-8")
+    files[1].write_text(few_errors(2, limit=4), encoding="utf-8")
     return files
-
-
-PACK = """
-pack: web
-version: {version}
-event:
-  stake: bytes
-  fields:
-    id: {{type: string, role: id}}
-    host: {{type: string, role: key}}
-    at: {{type: int, role: time}}
-    method: {{type: string}}
-    path: {{type: string}}
-    status: {{type: int}}
-    bytes: {{type: int}}
-features:
-  - {{name: errors_5m, aggregate: count, window: 5m, panes: 10, where: event.status >= 400}}
-rules:
-  - {{id: many_errors, when: features.errors_5m >= {limit}, then: review, points: 4000, reason: Many errors.}}
-"""
 
 
 def traffic() -> list[tuple[int, bytes, bytes]]:

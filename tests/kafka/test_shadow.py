@@ -14,29 +14,12 @@ from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.settings import Config
 from sidechain.agents.shadowed import shadowed
 from sidechain.models.pack_file import load_file
+from tests.hosts import few_errors
 from tests.lanes import T0, Process, assert_balanced, config_of, made, request, send, until, wait_decided
 
 HALF = 600
 PLANTED = Path(__file__).with_name("feature_bug.py")
-PACK = """
-pack: web
-version: {version}
-event:
-  stake: bytes
-  fields:
-    id: {{type: string, role: id}}
-    host: {{type: string, role: key}}
-    at: {{type: int, role: time}}
-    method: {{type: string}}
-    path: {{type: string}}
-    status: {{type: int}}
-    bytes: {{type: int}}
-features:
-  - {{name: errors_5m, aggregate: count, window: 5m, panes: 10, where: event.status >= 400}}
-  - {{name: since, aggregate: gap}}
-rules:
-  - {{id: many_errors, when: features.errors_5m >= {limit}, then: review, points: 4000, reason: Many errors.}}
-"""
+SINCE = "  - {name: since, aggregate: gap}\n"
 
 
 @pytest.fixture
@@ -45,7 +28,7 @@ def policies(tmp_path: Path) -> list[Path]:
     files = []
     for version, limit in ((1, 6), (2, 4), (3, 6)):
         files.append(tmp_path / f"web{version}.yaml")
-        files[-1].write_text(PACK.format(version=version, limit=limit), encoding="utf-8")
+        files[-1].write_text(few_errors(version, limit, SINCE), encoding="utf-8")
     return files
 
 
