@@ -185,10 +185,7 @@ async def measure(here: Place, data: Labelled, shuffles: int, error: float, most
         passed.append(await through(here.config(**settings), here, one, settings))
         print(f"{data.name}, shuffle {number + 1}: {passed[-1]}", file=sys.stderr, flush=True)
     compared = Compared(splits)
-    for seed in range(SEED, SEED + most):
-        compared.add(seed)
-        if seed > SEED + 2 and compared.error() <= error:
-            break
+    compared.come_down_to(error, most, SEED)
     ours_mean, theirs_mean = compared.means()
     kafka = np.array([one.figures for one in passed]).mean(axis=0)
     return {

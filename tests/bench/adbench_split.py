@@ -96,6 +96,16 @@ class Compared:
             mine.append(ranked(ours(one, seed)[1], one.is_bad))
             other.append(ranked(theirs(one, seed), one.is_bad))
 
+    def come_down_to(self, error: float, most: int, first: int = 1) -> None:
+        """Forests until the standard error is so small, but three of each side on a split, and at most `most`.
+
+        `first`: the seed to begin with.
+        """
+        for seed in range(first, first + most):
+            self.add(seed)
+            if seed >= first + 2 and self.error() <= error:
+                return
+
     def means(self) -> tuple[Ranked, Ranked]:
         """Of all forests, ours and theirs."""
         mine, other = (np.array(side).mean(axis=(0, 1)).tolist() for side in (self.ours, self.theirs))
