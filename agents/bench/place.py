@@ -23,6 +23,7 @@ from sidechain.agents.settings import Config
 from sidechain.topics.catalog import catalog
 
 LOOK_S: Final = 0.02
+BROKER_S: Final = 300.0  # until it serves, on a machine that does other things too
 
 
 class Place:
@@ -64,7 +65,7 @@ async def place(pack: str | None) -> AsyncIterator[Place]:
     )
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIDECHAIN_")}
     try:
-        broker = await asyncio.to_thread(kafka.start)
+        broker = await asyncio.to_thread(kafka.start, BROKER_S)
         own = {"BOOTSTRAP": kafka.bootstrap, "PSEUDONYM_KEY_FILE": str(key), **({} if pack is None else {"PACK": pack})}
         environ = {**inherited, **{f"SIDECHAIN_{name}": value for name, value in own.items()}}
         yield Place(folder, environ, broker.pid)
