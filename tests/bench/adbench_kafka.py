@@ -55,6 +55,8 @@ AT: Final = 1_700_000_000_000
 BLOCK: Final = 5_000  # events sent at once
 AHEAD: Final = 15_000  # events under way, between being sent and being scored
 STALL_S: Final = 120.0
+LINES: Final = 12
+ATTEMPTS: Final = 3
 LOOK_S: Final = 0.1
 ROLES: Final = ("dry", "tap", "wet")
 ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -166,12 +168,32 @@ async def through(config: Config, here: Place, one: Split, settings: dict[str, s
                 took += time.perf_counter() - began
                 await scores.fitted(*targets(port))
             found, models = await scores.read(sent)
-    if not np.isnan(found[: one.first]).all() or np.isnan(found[one.first :]).any():
-        raise EnvironmentProblem("rows of the first part have a score, or rows behind it have none")
+    early, silent = int((~np.isnan(found[: one.first])).sum()), int(np.isnan(found[one.first :]).sum())
+    if early or silent:
+        raise EnvironmentProblem(
+            f"{early:,} rows of the first part have a score, {silent:,} behind it have none; the worker's last words:\n"
+            + "\n".join(crew[-1].said().splitlines()[-LINES:])
+        )
     model, expected = ours(one, SEED)
     apart = float(np.abs(found[one.first :] - expected).max()) if models == {model.name} else np.inf
     await discard(config)
     return Passed(ranked(found[one.first :], one.is_bad), apart, sent / took)
+
+
+async def repeated(here: Place, one: Split, policy: Path, prefix: str) -> Passed:
+    """`through`, once more where something came between: a worker that lost its partitions primes itself anew."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return await attempted(here, one, policy, f"{prefix}-{attempt}.")
+        except EnvironmentProblem as problem:
+            print(f"{prefix}, attempt {attempt}: {problem}", file=sys.stderr, flush=True)
+    return await attempted(here, one, policy, f"{prefix}-{ATTEMPTS}.")
+
+
+async def attempted(here: Place, one: Split, policy: Path, prefix: str) -> Passed:
+    """On topics of its own."""
+    settings = {"policy": str(policy), "prefix": prefix, "partitions": "1", "wet_nice": "0"}
+    return await through(here.config(**settings), here, one, settings)
 
 
 async def measure(here: Place, data: Labelled, shuffles: int, error: float, most: int) -> dict[str, Any]:
@@ -181,8 +203,7 @@ async def measure(here: Place, data: Labelled, shuffles: int, error: float, most
     policy.write_text(pack(data.names, splits[0].first), encoding="utf-8")
     passed = []
     for number, one in enumerate(splits):
-        settings = {"policy": str(policy), "prefix": f"{data.name}-{number}.", "partitions": "1", "wet_nice": "0"}
-        passed.append(await through(here.config(**settings), here, one, settings))
+        passed.append(await repeated(here, one, policy, f"{data.name}-{number + 1}"))
         print(f"{data.name}, shuffle {number + 1}: {passed[-1]}", file=sys.stderr, flush=True)
     compared = Compared(splits)
     compared.come_down_to(error, most, SEED)
