@@ -14,7 +14,7 @@ Chains of several partitions are put together by event time. They are believed: 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from heapq import merge
+from heapq import heappop, heappush, merge
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -80,7 +80,7 @@ class _Placed(NamedTuple):
 
 
 @dataclass
-class _Chains:
+class Chains:
     """The files of some chains. Read as often as asked for."""
 
     files: Mapping[int, Path]
@@ -120,16 +120,17 @@ class _Chains:
 class Survey:
     """How many decisions have an outcome, by the minute they were made in. Bounded by the minutes there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, early: int = EARLY) -> None:
+        """`early`: outcomes held whose time has not come; beyond them the earliest are taken for known."""
         self.decisions = 0
+        self._early = early
         self.known: Counter[int] = Counter()  # minute of the decision -> outcomes
         self.bad: Counter[int] = Counter()
 
     def take(self, entries: Iterator[_Placed]) -> None:
         """All of them. An outcome of a time the decisions never come to is none, as it is none for the trainer."""
         waiting: OrderedDict[tuple[int, int], int] = OrderedDict()
-        ahead: list[tuple[int, int, bool]] = []  # time of the outcome, minute of the decision
-        now = -1
+        ahead: list[tuple[int, int, bool]] = []  # a heap: time of the outcome, minute of the decision, is bad
         for now, partition, _, entry in entries:
             if isinstance(entry, Decision):
                 self.decisions += 1
@@ -137,14 +138,10 @@ class Survey:
                 if len(waiting) > WAITING:
                     waiting.popitem(last=False)
             elif (minute := waiting.pop((partition, entry.settles), None)) is not None:
-                one = (entry.at, minute, entry.label == "bad")
-                if entry.at > now and len(ahead) < EARLY:
-                    ahead.append(one)
-                else:
-                    self._count(*one[1:])
-        for at, minute, is_bad in ahead:
-            if at <= now:
-                self._count(minute, is_bad)
+                # Most outcomes are sealed a moment before the first decision that is later than they are.
+                heappush(ahead, (entry.at, minute, entry.label == "bad"))
+            while ahead and (ahead[0][0] <= now or len(ahead) > self._early):
+                self._count(*heappop(ahead)[1:])
 
     def _count(self, minute: int, is_bad: bool) -> None:
         self.known[minute] += 1
@@ -237,7 +234,7 @@ def trained(
 
     `told`: how many entries were read since the last call, of both readings. `beside`: None stands for the rules.
     """
-    chains = _Chains(files, policy.event.max_step_ms, told)
+    chains = Chains(files, policy.event.max_step_ms, told)
     survey = Survey()
     survey.take(iter(chains))
     start = survey.trial_from(bounds)

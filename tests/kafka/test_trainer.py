@@ -153,3 +153,10 @@ def test_what_outcomes_taught_is_tried_proposed_promoted_and_followed(
     assert f"SHA-256 `{model['digest']}`" in said("show", named)
     assert "is champion already, by bob" in said("promote", "--proposal", named, "--by", "eve")
     assert "nobody is champion" in said("retire", "--by", "eve")
+    [file] = tmp_path.glob(f"*{model['digest'][:8]}.onnx")  # as `sidechain train` writes one, with its card
+    (tmp_path / "doors.yaml").write_text(POLICY.text)
+    monkeypatch.delenv("SIDECHAIN_PACK")
+    monkeypatch.setenv("SIDECHAIN_POLICY", str(tmp_path / "doors.yaml"))
+    asked = said("propose", str(file), "--by", "anna")
+    assert f"{model['model']} is proposed as " in asked
+    assert f"{model['model']} is champion" in said("promote", "--proposal", asked.split()[-1], "--by", "bob")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from sidechain.agents.cli import build
 from sidechain.agents.model_files import ModelFiles, kept
 from sidechain.agents.problems import UsageProblem
-from sidechain.agents.wet.edge_trainer import Beside, Bounds, trained
+from sidechain.agents.wet.edge_trainer import Beside, Bounds, Chains, Survey, trained
 from sidechain.models.pack_file import load, load_pack
 from sidechain.models.policy import Policy
 from sidechain.models.wet import boosted_fit
@@ -108,6 +108,20 @@ def test_a_model_is_tried_on_what_came_after_it_and_is_better_than_the_rules(tmp
     assert set(card.data.topics["dry.decisions"]) == {"0", "1", "2"}
 
 
+def _later(line: bytes, by_ms: int) -> bytes:
+    entry = json.loads(line)
+    return json.dumps(entry | {"at": entry["at"] + by_ms}).encode()
+
+
+def test_outcomes_sealed_a_moment_before_their_time_count_and_those_of_a_later_time_do_not(tmp_path):
+    """Only a few are held at once; the last ones are of a time no decision has come to."""
+    [chain] = entries(1_000)
+    moved = [_later(one, HOUR_MS // 2) if b'"settles"' in one else one for one in chain]
+    survey = Survey(early=10)
+    survey.take(iter(Chains(written(tmp_path, [moved]), 86_400_000, lambda _: None)))
+    assert (survey.decisions, survey.known.total()) == (1_000, 1_000 - LATE - 1)
+
+
 def test_the_same_files_give_the_same_bytes(tmp_path):
     files = written(tmp_path, entries(1_500, partitions=2))
     first, again = train(files), train(dict(reversed(files.items())))
@@ -147,8 +161,9 @@ def test_what_is_no_entry_is_passed_over_and_counted(tmp_path):
     assert train(files).unreadable == 2
 
 
-def run(*words: str | Path, code: int) -> Result:
-    done = CliRunner().invoke(build(["train"]), ["train", *map(str, words)])
+def run(*words: str | Path, code: int, command: str = "train") -> Result:
+    asked = [command, *map(str, words)]
+    done = CliRunner().invoke(build(asked), asked)
     assert done.exit_code == code, done.output
     return done
 
@@ -165,6 +180,8 @@ def test_the_command_writes_model_and_card_and_says_the_verdict(tmp_path):
     assert (model.name, card.policy) == (told["model"], POLICY.ref)
     assert ModelFiles(tmp_path / "out").card(1, model.digest, digest) == card
     assert card.trial.after.rows >= STATED.labels
+    done = run("propose", told["file"], "--by", "anna", "--pack", "payments", code=2, command="models")
+    assert f"was made under policy {POLICY.ref}, and this installation is of pack payments" in done.stderr
     again = run("--policy", policy, "--out", tmp_path / "out", "--beside", told["card"], file, code=1)
     assert "REVIEW: " in again.stdout
     assert "is not better by what is asked for, and nothing was written" in again.stderr
