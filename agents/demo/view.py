@@ -105,7 +105,7 @@ def _known_later(report: Report) -> Iterator[str]:
         yield from (f"    {fault}" for fault in report.budget_faults)
     if report.outcomes and report.signals_used:
         yield "Signals that decisions used"
-        yield from (f"  {name:15} {count:>7,}" for name, count in sorted(report.signals_used.items()))
+        yield from (f"  {name:16} {count:>7,}" for name, count in sorted(report.signals_used.items()))
     if report.outcomes or report.budgets:
         yield ""
 

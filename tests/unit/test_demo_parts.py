@@ -77,7 +77,7 @@ def test_the_page_says_what_was_settled_held_and_used():
     assert "Settled, as labels became known late: 1 bad, 7 good; 1 outcomes refused" in page
     assert "account day, in EUR: of 1,000 given, 300 remain, 100 are held, 600 are spent, 7 owed, 50 under way" in page
     assert "conserved after every entry" in page
-    assert "terminal_risk     1,584" in page
+    assert "terminal_risk      1,584" in page
     assert "Champion: nobody; `sidechain worker trainer` learns one from outcomes" in page
     told = msgspec.json.decode(msgspec.json.encode(fields(report)))
     assert (told["budgets"]["day"]["remaining"], told["settled"], told["outcomes"]) == (300, {"good": 7, "bad": 1}, 9)
