@@ -5,10 +5,11 @@
     ensemble.learn(batch, judged)               these rows passed
     ensemble.learn_outcomes(batch, said, is_bad)   what became known of rows that passed earlier
 
-A score is a rank in [0, 1]: about the share of all rows that were less unusual, or likelier to turn out well. Experts
-score on scales of their own, so beside each other stand their ranks, and once outcomes have calibrated them what they
-add to the odds. From two calibrated experts on, their pool speaks as a rule. An expert whose scores have no rank yet
-stays silent. Nothing here reads a clock but the one it is given, for latencies.
+A score is a rank in [0, 1]: about the share of rows that were less unusual; of all rows at first, and once outcomes
+are known of those that turned out well, so that a flood of what is bad does not come to look usual. Experts score on
+scales of their own, so beside each other stand their ranks, and once outcomes have calibrated them what they add to the
+odds. From two calibrated experts on, their pool speaks as a rule (`experts/pooled`). An expert whose scores have no
+rank yet stays silent. Nothing here reads a clock but the one it is given, for latencies.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ from sidechain.models.wet.experts.contract import (
 )
 from sidechain.models.wet.experts.labelled import Labelled
 from sidechain.models.wet.experts.panel import CONSENSUS, Panel
+from sidechain.models.wet.experts.pooled import Pool
 from sidechain.models.wet.experts.ranked import Ranked, Spoken
 from sidechain.models.wet.forest import exactly, scaled
 from sidechain.models.wet.rationale import AGREED
@@ -44,6 +46,7 @@ from sidechain.models.wet.selector import Settings
 
 NOBODY: Final = -1
 UNDECIDED: Final = 0.5  # no odds either way
+SOFT: Final = 4.0  # log-odds are many where several agree: so many count as one before they are squeezed into [0, 1]
 TIED: Final = 1e-3  # of a score on top of its probability: the steps of a calibration have an order within
 MEMBER: Final = 0.5  # what the word of one expert counts for beside the pool it is part of
 
@@ -88,6 +91,7 @@ class Ensemble:
         self.panel = Panel(experts, now_ms, Settings(), bounded)
         self.names = self.panel.names
         self.labelled = tuple(Labelled() for _ in self.names)
+        self._pool = Pool(len(experts))
         # What is a rank already needs none of its own.
         self._ranked = tuple(None if getattr(one, "is_rank", False) else Ranked(seed) for one in (*experts, None))
         self._spoken = Spoken(seed) if len(self.panel.experts) > 1 else None  # one alone has nobody beside it
@@ -108,7 +112,7 @@ class Ensemble:
             own = expert == at
             score[own] = self._standing(at, said[at, own])
             if self.labelled[at].calibration.is_calibrated:
-                probability[own] = self.labelled[at].calibration.of(said[at, own])
+                probability[own] = self.labelled[at].probability(said[at, own])
             evidence[own] = asked[at].evidence[own]
         return Judged(score, probability, expert, verdict.selection.reason, evidence, said, tuple(asked))
 
@@ -127,8 +131,10 @@ class Ensemble:
     def learn_outcomes(self, batch: Batch, said: Matrix, is_bad: Flags) -> None:
         """What became of rows that passed earlier. `said` (experts, rows): as it was then, NaN where nothing was."""
         changed = [one.learn(score, is_bad) for one, score in zip(self.labelled, said, strict=True)]
+        self._pool.learn(said[:-1], is_bad)
         self.panel.learn_outcomes(batch, is_bad)
         if any(changed):
+            self._pool.fit(self.labelled[:-1])
             if self._is_pooling:
                 self.panel.selector.skill = np.array([MEMBER] * len(self.panel.experts) + [1.0])
             self._draw()
@@ -167,9 +173,9 @@ class Ensemble:
             column = [some.names.index(name) for name in expert.names]
             if self._is_pooling:
                 odds = self.labelled[at].log_odds(judged.said[at, rows])
-                parts[:, column] += scaled(found.parts, odds)
+                parts[:, column] += scaled(found.parts, self._pool.weights[at] * odds)
                 bases, total = [UNDECIDED], np.ones(len(rows))
-                for row in np.flatnonzero(odds > weightiest).tolist():  # in the words of who adds most
+                for row in np.flatnonzero(odds > weightiest).tolist():  # in the words of who is surest
                     words[row], weightiest[row] = found.words[row], odds[row]
             else:
                 weight = np.where(spoke, given.confidence[rows], 0.0)
@@ -189,19 +195,22 @@ class Ensemble:
     def _pooled(self, asked: list[Opinion]) -> list[Opinion]:
         """The same, the consensus of calibrated experts in the place of that of the others.
 
-        It is their logarithmic opinion pool: the mean of what each of them adds to the odds. Where they differ is taken
+        It is their logarithmic opinion pool: what each of them adds to the odds, weighed. Where they differ is taken
         into account by that already, so it is as sure as the surest of them.
         """
-        members = [at for at, one in enumerate(self.labelled[:-1]) if one.calibration.is_calibrated]
         if not self._is_pooling:
             return asked
+        members = [at for at, is_calibrated in enumerate(self._is_calibrated[:-1]) if is_calibrated]
         voices = np.sum([asked[at].state == SCORED for at in members], axis=0)
-        odds = np.mean([self.labelled[at].log_odds(asked[at].score) for at in members], axis=0)
-        said = np.mean([np.nan_to_num(asked[at].score, nan=UNDECIDED) for at in members], axis=0)
-        score = (_share(odds) + TIED * said) / (1.0 + TIED)
+        score = self._together(np.stack([one.score for one in asked[:-1]]))
         sure = np.max([asked[at].confidence for at in members], axis=0)
         state = np.where(voices >= FEWEST, SCORED, TOO_FEW).astype(np.uint8)
         return [*asked[:-1], opinion(score, sure, state, asked[-1].evidence)]
+
+    def _together(self, said: Matrix) -> Matrix:
+        """The value of the pool, from what each expert said (experts, rows)."""
+        members = np.flatnonzero(self._is_calibrated[:-1])
+        return _valued(self._pool.odds(said, self.labelled[:-1]), np.nan_to_num(said[members], nan=UNDECIDED).mean(0))
 
     def _may_speak(self, expert: int) -> bool:
         ranked = self._ranked[expert]
@@ -226,16 +235,27 @@ class Ensemble:
         labelled, ranked = self.labelled[expert], self._ranked[expert]
         if labelled.calibration.is_calibrated and self._spoken is not None:
             is_pool = expert == len(self.panel.experts) and self._is_pooling
-            return said if is_pool else (_share(labelled.log_odds(said)) + TIED * said) / (1.0 + TIED)
+            return said if is_pool else _valued(labelled.log_odds(said), said)
         return said if ranked is None else ranked.of(said)
 
     def _draw(self) -> None:
         if self._spoken is not None:
-            self._spoken.draw(self._value, self._is_calibrated)
+            self._spoken.draw(self._value, self._is_calibrated, self._well())
+
+    def _well(self) -> Matrix:
+        """What rows that turned out well come to on the scale of those that are calibrated; none before there are."""
+        said, calibrated = self._pool.well, np.flatnonzero(self._is_calibrated[:-1])
+        if self._is_pooling:
+            voices = (~np.isnan(said[calibrated])).sum(axis=0)
+            return self._together(said[:, voices >= FEWEST])
+        return np.concatenate(
+            [self._value(at, said[at, ~np.isnan(said[at])]) for at in calibrated.tolist()] or [np.empty(0)]
+        )
 
 
-def _share(odds: Matrix) -> Matrix:
-    return np.asarray(1.0 / (1.0 + np.exp(-odds)))
+def _valued(odds: Matrix, said: Matrix) -> Matrix:
+    """Log-odds in [0, 1], rising with them, and at equal odds with what was said."""
+    return np.asarray((1.0 / (1.0 + np.exp(-odds / SOFT)) + TIED * said) / (1.0 + TIED))
 
 
 def _quiet(given: Opinion) -> Opinion:

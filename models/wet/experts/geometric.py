@@ -51,7 +51,7 @@ class Shape:
 
     def distances(self, rows: Matrix) -> tuple[Matrix, Matrix]:
         """Per row how far from the middle, and how far from the K-th neighbour; both in (0, 1)."""
-        white = self.scale.of(rows) @ self.whitening
+        white = self.scale.strayed(rows) @ self.whitening
         size = np.einsum("ij,ij->i", white, white)
         near = np.partition(self._apart(white, size), self._nth, axis=1)[:, self._nth]
         return _within_one(size, rows.shape[1]), _within_one(near, rows.shape[1])
@@ -70,7 +70,7 @@ class Shape:
 
         A squared distance d'Md is the sum over features of d_f·(Md)_f, exactly.
         """
-        strayed = self.scale.of(rows)
+        strayed = self.scale.strayed(rows)
         white = strayed @ self.whitening
         size = np.einsum("ij,ij->i", white, white)
         apart = self._apart(white, size)
@@ -120,7 +120,7 @@ def fit(sample: Matrix, random: np.random.Generator) -> Shape:
     scale = robust.learn(mixed)
     whitening = _whitening(np.clip(scale.of(mixed), -WINSORISED_AT, WINSORISED_AT))
     kept = min(REFERENCE, len(mixed) // 2)
-    reference = scale.of(mixed[:kept]) @ whitening
+    reference = scale.strayed(mixed[:kept]) @ whitening
     rest = mixed[kept:]
     usual = quantiles(sample)
     shape = Shape(scale, whitening, usual, reference, UNRANKED, UNRANKED, UNRANKED)

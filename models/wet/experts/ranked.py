@@ -56,8 +56,8 @@ class Spoken:
     """What the scores of whoever spoke come to beside each other: a rank among all of them, calibrated or not.
 
     Whoever is surest speaks, and sure are those who see something: among what was said out loud the highest tenth of
-    each expert is more than a tenth. Values of calibrated experts are probabilities and have a curve of their own. What
-    is kept is who said what, so that the curves follow when an expert's own scale changes.
+    each expert is more than a tenth. Values of calibrated experts are odds and have a curve of their own, of rows that
+    turned out well. What is kept is who said what, so that the curves follow when an expert's own scale changes.
     """
 
     def __init__(self, seed: int, capacity: int = CAPACITY) -> None:
@@ -77,14 +77,20 @@ class Spoken:
         self._schedule.passed(self._sample.seen)
         return is_due
 
-    def draw(self, value: Callable[[int, Matrix], Matrix], is_calibrated: Sequence[bool]) -> None:
-        """Learn the curves anew. `value`: what an expert's scores are worth beside others on the scale it is on."""
+    def draw(self, value: Callable[[int, Matrix], Matrix], is_calibrated: Sequence[bool], well: Matrix) -> None:
+        """Learn the curves anew. `value`: what an expert's scores are worth beside others on the scale it is on.
+
+        `well`: what rows that turned out well are worth on the scale of those that are calibrated; where there are too
+        few of them, all that was said takes their place.
+        """
         sample = self._sample.sample()
         who = sample[:, 0].astype(np.int64)
         on: dict[bool, list[Matrix]] = {False: [], True: []}
         for expert in np.unique(who).tolist():
             on[is_calibrated[expert]].append(value(expert, sample[who == expert, 1]))
         values = {scale: np.concatenate(found) for scale, found in on.items() if found}
+        if len(well) >= FEWEST:
+            values[True] = well
         self._curves = {scale: ranks.learn(_inside(one)) for scale, one in values.items() if len(one) >= FEWEST}
 
 
