@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ from sidechain.agents.problems import AnswerIsNo, UsageProblem
 from sidechain.agents.proof import Account, Proof, Topics
 from sidechain.models.dry.chain import Verifier
 from sidechain.models.dry.replay import Replayer
+from tests.answered import answered
 from tests.lanes import visible
 from tests.mending import DEED, EPOCHS, GAPS, LATER, REFUSED, Broken, Mended, broken_down, mend, put_right
 from tests.ruins import (
@@ -104,13 +105,13 @@ def test_what_would_be_wrong_is_not_done(
     ],
 )
 def test_the_command_asks_who_and_why_before_it_writes(
-    broken: Broken, sidechain: Callable[..., Any], words: Sequence[str], code: int, says: str
+    broken: Broken, words: Sequence[str], code: int, says: str
 ) -> None:
     config = broken.config
     settings = broken.folder / "one.yaml"
     settings.write_text(f"shard_size: 1\npartitions: {PARTITIONS}\n", encoding="utf-8")
     at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
-    done = sidechain("repair", "--partition", str(HOLE), *at, "--config", str(settings), *words)
+    done = answered("repair", "--partition", str(HOLE), *at, "--config", str(settings), *words)
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     if code == 0:
@@ -282,18 +283,18 @@ def test_the_replay_of_every_repaired_chain_is_identical_from_its_last_epoch_on(
     assert [one.fault is not None for one in before] == [partition in broken] * len(before)
 
 
-def test_the_commands_answer_for_one_epoch_alone(mended: Mended, proved: Proved, sidechain: Callable[..., Any]) -> None:
+def test_the_commands_answer_for_one_epoch_alone(mended: Mended, proved: Proved) -> None:
     """Epoch 2 is right, epoch 1 of the same partition is not; asked for all, the faults of before count."""
     config = mended.config
     at = ["--bootstrap", config.bootstrap, "--prefix", str(config.prefix), "--policy", str(config.policy)]
-    one = sidechain("replay", "--epoch", "2", *at)
+    one = answered("replay", "--epoch", "2", *at)
     assert (one.returncode, one.stdout.count("identical")) == (0, 1), one.stdout + one.stderr
     assert "begun by anna: the drill of November" in one.stdout
     for epoch, says in ((None, "not identical"), (1, "not identical"), (9, "no chain has an epoch 9")):
         with pytest.raises(AnswerIsNo, match=says):
             answer_replayed(proved.replayed, json=False, epoch=epoch)
     answer_replayed(proved.replayed, json=True, epoch=2)
-    account = sidechain("account", *at)
+    account = answered("account", *at)
     assert account.returncode == 1
     assert account.stdout.count("NOT balanced") == 1
     line = account.stdout.splitlines()[MIDDLE]
