@@ -14,6 +14,7 @@ from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.proof import Topics
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load_file
+from tests.answered import answered
 from tests.lanes import (
     Process,
     assert_balanced,
@@ -45,8 +46,8 @@ def command(config: Config, *words: str | Path) -> list[str]:
 
 def activate(config: Config, file: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """`sidechain policy activate FILE --by anna`."""
-    asked = command(config, "policy", "activate", file, "--by", "anna", *words)
-    return subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    where = ["--bootstrap", config.bootstrap, "--prefix", config.prefix]
+    return answered("policy", "activate", file, "--by", "anna", *words, *where)
 
 
 def stricter(config: Config, version: int = 2) -> Path:

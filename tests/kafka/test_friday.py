@@ -10,6 +10,7 @@ import pytest
 from sidechain.agents.local_kafka import LocalKafka
 from sidechain.agents.settings import Config
 from sidechain.models.pack_file import load_file
+from tests.answered import answered
 from tests.hosts import few_errors
 from tests.lanes import Process, config_of, entries, made, request, send, wait_decided
 
@@ -68,18 +69,18 @@ def test_the_flips_it_names_are_those_the_workers_show(
     folder = tmp_path / "export"
     words = ["export", str(folder), "--with-events", "--policy", str(monday)]
     where = ["--bootstrap", before.bootstrap, "--prefix", str(before.prefix)]
-    subprocess.run([sys.executable, "-m", "sidechain.agents", *words, *where], check=True, timeout=60)
+    answered(*words, *where).check_returncode()
     assert backtest(before, friday, "--export", folder) == told
 
     chain = folder / "decisions-2.ndjson"
     chain.write_bytes(b"".join(chain.read_bytes().splitlines(keepends=True)[:-1]))
     words = ["policy", "backtest", str(friday), "--export", str(folder)]
-    cut = subprocess.run([sys.executable, "-m", "sidechain.agents", *words], capture_output=True, text=True, timeout=60)
+    cut = answered(*words)
     assert (cut.returncode, "the export was cut short" in cut.stderr) == (2, True)
 
     flip = json.loads(listed.read_bytes().splitlines()[0])
     words = ["explain", flip["id"], "--policy", str(monday)]
-    said = subprocess.run([sys.executable, "-m", "sidechain.agents", *words, *where], capture_output=True, text=True)
+    said = answered(*words, *where)
     assert "    many_errors did not fire\n      features.errors_5m >= 6 does not hold: " in said.stdout
     assert "    features.errors_5m 6 instead of " in said.stdout
 

@@ -12,6 +12,7 @@ from sidechain.agents.kafka_options import kafka_options
 from sidechain.agents.problems import AnswerIsNo
 from sidechain.agents.settings import Config
 from sidechain.topics.catalog import catalog
+from tests.answered import answered
 from tests.lanes import until
 
 
@@ -26,11 +27,11 @@ def settings(broker, prefix):
 
 
 @pytest.fixture
-def command(sidechain, broker, prefix):
+def command(broker, prefix):
     """The command line on the shared broker, under this test's prefix."""
 
-    def run(*words, **options):
-        return sidechain(*words, "--bootstrap", broker.bootstrap, "--prefix", prefix, **options)
+    def run(*words):
+        return answered(*words, "--bootstrap", broker.bootstrap, "--prefix", prefix)
 
     return run
 
@@ -168,17 +169,17 @@ def test_the_doctor_sees_outputs_too_small_for_their_input(settings, command):
     assert "dry.deadletters takes 100,000 bytes, and an event may bring 1,048,588" in found["says"]
 
 
-def test_the_doctor_sees_an_unclean_election_and_a_count_that_differs(settings, command):
+def test_the_doctor_sees_an_unclean_election_and_a_count_that_differs(settings, command, sidechain):
     config = settings()
     made(config, config.topic("dry.decisions"), 4, **{"unclean.leader.election.enable": "true"})
     assert doctor(command)["durability"]["state"] == "fail"
-    assert "dry.decisions has 4 partitions, not 8" in doctor_text(command, config)
+    assert "dry.decisions has 4 partitions, not 8" in doctor_text(sidechain, config)
 
 
-def doctor_text(command, config: Config) -> str:
-    done = command(
-        "doctor", "--pack", "network", env={"PATH": "", "HOME": str(config.data), "SIDECHAIN_PARTITIONS": "8"}
-    )
+def doctor_text(sidechain, config: Config) -> str:
+    environment = {"PATH": "", "HOME": str(config.data), "SIDECHAIN_PARTITIONS": "8"}
+    words = ["--pack", "network", "--bootstrap", config.bootstrap, "--prefix", str(config.prefix)]
+    done = sidechain("doctor", *words, env=environment)
     assert done.returncode == 3
     return done.stdout
 
