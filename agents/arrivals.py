@@ -6,8 +6,8 @@ from typing import Final, NamedTuple, Protocol
 
 from prometheus_client import Gauge
 
-OVER_S: Final = 30.0  # that a rate of arrival is taken over
-STEP_S: Final = 1.0  # between two looks that are remembered
+OVER_S: Final = 120.0  # that a rate of arrival is taken over, where so long is known
+STEP_S: Final = 1.0  # between two ends that are remembered
 
 
 class Fullest(NamedTuple):
@@ -27,22 +27,33 @@ class Tells(Protocol):
 
 
 class Arrivals:
-    """Ends of partitions, looked at now and then."""
+    """Ends of partitions, looked at now and then.
+
+    A reader hears where a partition ends only with records of it, so what it says is old while it works off what it
+    holds: half a minute where much waits. An end counts from the look at which it had moved.
+    """
 
     def __init__(self) -> None:
-        self._past: deque[tuple[float, Mapping[int, int]]] = deque()
+        self._moved: dict[int, deque[tuple[float, int]]] = {}
 
     def fullest(self, at_s: float, places: Mapping[int, tuple[int, int]]) -> Fullest:
         """As of this look. `places`: partition -> offset of the next record to read, and behind the last one."""
-        if not self._past or at_s - self._past[-1][0] >= STEP_S:
-            self._past.append((at_s, {one: end for one, (_, end) in places.items()}))
-        while at_s - self._past[0][0] > OVER_S and len(self._past) > 1:
-            self._past.popleft()
+        self._moved = {one: self._moved.get(one, deque()) for one in places}
+        for one, (_, end) in places.items():
+            moved = self._moved[one]
+            if not moved or (end != moved[-1][1] and at_s - moved[-1][0] >= STEP_S):
+                moved.append((at_s, end))
+            while len(moved) > 2 and at_s - moved[0][0] > OVER_S:
+                moved.popleft()
         depth, partition = max(((max(0, end - at), one) for one, (at, end) in places.items()), default=(0, 0))
-        began_s, ends = self._past[0]
-        if partition not in places or partition not in ends or at_s <= began_s:
-            return Fullest(depth, partition)
-        return Fullest(depth, partition, max(0, places[partition][1] - ends[partition]) / (at_s - began_s))
+        return Fullest(depth, partition, self._arrivals(partition, at_s, is_behind=depth > 0))
+
+    def _arrivals(self, partition: int, at_s: float, *, is_behind: bool) -> float:
+        moved = self._moved.get(partition)
+        if moved is None or len(moved) < 2:
+            return 0.0
+        (began_s, first), (moved_s, last) = moved[0], moved[-1]
+        return max(0, last - first) / ((moved_s if is_behind else at_s) - began_s)
 
 
 def tell(metrics: Tells, found: Fullest) -> None:

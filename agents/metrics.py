@@ -162,7 +162,8 @@ class DryMetrics:
         self.fullest = gauge("fullest_records", "Records that wait in the partition with most.")
         self.fullest_partition = gauge("fullest_partition", "The number of the partition with most.")
         self.fullest_arrivals = gauge(
-            "fullest_arrivals_per_second", "Records a second that come to the partition with most, over half a minute."
+            "fullest_arrivals_per_second",
+            "Records a second that come to the partition with most, over two minutes at most.",
         )
         self.partitions = gauge("partitions", "Partitions this worker reads.")
         self.last_commit = gauge("last_commit_timestamp_seconds", "When this worker last committed a batch.")

@@ -89,7 +89,7 @@ class QueueMetrics:
         )
         self.fullest_arrivals = Gauge(
             "sidechain_fullest_arrivals_per_second",
-            "Records a second that come to the partition with most, over half a minute.",
+            "Records a second that come to the partition with most, over two minutes at most.",
             registry=registered,
         )
         self.partitions = Gauge("sidechain_partitions", "Partitions this worker reads.", registry=registered)

@@ -15,7 +15,7 @@ from sidechain.agents.arrivals import Arrivals, tell
 from sidechain.agents.checkpoints import Keys, check_scope
 from sidechain.agents.dry.decider import decider
 from sidechain.agents.lane.assignor import partitions_of
-from sidechain.agents.lane.lane import Lag, Lane
+from sidechain.agents.lane.lane import Lane
 from sidechain.agents.lane.layout import Layout, check_layout, count_alike, partition_counts, read_layouts
 from sidechain.agents.lane.lists import ListLoader
 from sidechain.agents.lane.log_ends import FETCH_BYTES, Ends, reader
@@ -23,7 +23,7 @@ from sidechain.agents.lane.membership import Membership
 from sidechain.agents.lane.policies import Policies
 from sidechain.agents.lane.problems import Revoked
 from sidechain.agents.lane.signals import Learned, SignalsTable
-from sidechain.agents.lane.takeover import Grounds, Held
+from sidechain.agents.lane.takeover import Grounds
 from sidechain.agents.metrics import DryMetrics
 from sidechain.agents.problems import EnvironmentProblem
 from sidechain.agents.settings import Config
@@ -224,7 +224,8 @@ class DryWorker:
         self._metrics.held_bp.set(min((one.held_bp for one in governors), default=0))
         lags = [await one.lag() for one in self._lanes.values()]
         self._metrics.lag.set(sum(one.records for one in lags))
-        tell(self._metrics, self._arrivals.fullest(asyncio.get_running_loop().time(), _places(held, lags)))
+        places = {partition: place for one in lags for partition, place in one.events.items()}
+        tell(self._metrics, self._arrivals.fullest(asyncio.get_running_loop().time(), places))
         self._metrics.partitions.set(sum(len(one.folds) for one in held))
         read = sum(table.read for one in held for table in one.side.tables.values())
         self._metrics.metadata.inc(max(0, read - self._metadata_read))
@@ -247,13 +248,6 @@ class DryWorker:
             log.debug("offsets not told: the group is rebalancing")
         except TimeoutError:
             log.warning("offsets not told: the group does not answer")
-
-
-def _places(held: Sequence[Held], lags: Sequence[Lag]) -> dict[int, tuple[int, int]]:
-    """Of each partition the next event to decide, and behind the last one."""
-    depths = {partition: depth for one in lags for partition, depth in one.events.items()}
-    next_ = {partition: fold.next["events"] for one in held for partition, fold in one.folds.items()}
-    return {one: (next_[one], next_[one] + depth) for one, depth in depths.items() if one in next_}
 
 
 async def _reached(starting: Any, bootstrap: str) -> None:

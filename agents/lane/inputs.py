@@ -67,14 +67,14 @@ class Events:
         """The offset behind the last record `poll` returned, and behind markers that follow it."""
         return await self._consumer.position(self._tps[partition])  # type: ignore[no-any-return]
 
-    async def lags(self) -> dict[int, int]:
-        """Records of each partition that are there and were not read yet."""
-        behind = {}
+    async def places(self) -> dict[int, tuple[int, int]]:
+        """Of each partition the offset of the next record to read, and behind the last one that is there."""
+        places = {}
         for tp in self._consumer.assignment():
             end = self._consumer.last_stable_offset(tp)
             if end is not None and end >= 0:
-                behind[tp.partition] = max(0, end - await self._consumer.position(tp))
-        return behind
+                places[tp.partition] = (await self._consumer.position(tp), end)
+        return places
 
 
 class SideInputs:

@@ -53,7 +53,7 @@ class Lag(NamedTuple):
     """What a lane has not decided yet."""
 
     records: int  # of all its inputs
-    events: Mapping[int, int]  # events, by partition
+    events: Mapping[int, tuple[int, int]]  # by partition: the next event to read, and behind the last one
 
 
 class Lane:
@@ -135,8 +135,9 @@ class Lane:
             return Lag(0, {})
         try:
             held = self.held
-            events = await held.events.lags()
-            return Lag(sum(events.values()) + await held.outcomes.lag() + await held.transfers.lag(), events)
+            events = await held.events.places()
+            waiting = sum(max(0, end - at) for at, end in events.values())
+            return Lag(waiting + await held.outcomes.lag() + await held.transfers.lag(), events)
         except (KafkaError, ConsumerStoppedError):  # the lane was ended while we asked
             return Lag(0, {})
 

@@ -8,7 +8,7 @@ comes, and the first finding is held against it; it must come within five minute
 
 slow      the wet worker is replaced by one that takes two seconds over each partition's part of a round
 hot       the keys move together: one partition gets nearly all, more than a worker decides in batches of eight
-starved   the wet worker shares one core with four programs that never rest
+starved   the wet worker shares one core with four programs that never rest and come before it
 healthy   nothing is done, for half an hour; nothing may be found
 
 On a machine with other things to do all of it is starved, and that is then the cause that is named: it prints the
@@ -144,6 +144,9 @@ class Run:
         pid = self._children["wet"].pid
         for thread in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setaffinity(int(thread.name), core)
+        # On Linux processes of different sessions share alike, however nice they are, and a fifth of a core is plenty.
+        if (group := Path(f"/proc/{pid}/autogroup")).exists():
+            group.write_text("19")
         for number in range(HOGS):
             hog = self._stack.enter_context(self._here.process(f"hog-{number}", ("-c", HOG)))
             os.sched_setaffinity(hog.pid, core)

@@ -114,14 +114,31 @@ def test_a_stage_says_where_it_is_hot_and_what_full_vectors_cost():
     assert (stage.explaining, stage.explained, stage.a_batch) == (0.4, {8_000: 5.0, 8_100: 1.0}, 40.0)
 
 
-def test_a_rate_of_arrival_is_taken_over_half_a_minute():
-    """Of the partition with most that waits; nothing before there is a second look."""
+def test_a_rate_of_arrival_is_that_of_the_partition_with_most():
+    """Nothing before its end has moved; what has gone is forgotten, and of the past two minutes are kept."""
     arrivals = Arrivals()
     looks = [(at, {0: (0, 100 + at), 1: (50 * at, 50 * at + 300)}) for at in range(0, 100, 10)]
     found = [arrivals.fullest(float(at), places) for at, places in looks]
     assert found[0] == Fullest(300, 1, 0.0)
     assert found[1] == Fullest(300, 1, 50.0)
     assert found[-1] == Fullest(300, 1, 50.0)
-    assert len(arrivals._past) <= OVER_S / STEP_S + 1
-    assert arrivals.fullest(100.0, {}) == Fullest()
-    assert arrivals.fullest(110.0, {4: (0, 9)}) == Fullest(9, 4, 0.0)
+    for at in range(100, 900):
+        arrivals.fullest(float(at), {1: (0, 50 * at)})
+    assert {one: len(moved) for one, moved in arrivals._moved.items()} == {1: OVER_S / STEP_S + 1}
+    assert arrivals.fullest(1_000.0, {}) == Fullest()
+    assert arrivals.fullest(1_010.0, {4: (0, 9)}) == Fullest(9, 4, 0.0)
+
+
+def test_an_end_that_is_heard_of_late_makes_no_rate_of_its_own():
+    """A reader that holds much hears of the end each forty seconds: 100 a second come all the while."""
+    arrivals = Arrivals()
+    found = [arrivals.fullest(float(at), {0: (10 * at, 4_000 * (at // 40 + 1))}).arrivals for at in range(400)]
+    assert set(found[:40]) == {0.0}
+    assert set(found[40:]) == {100.0}
+
+
+def test_what_comes_no_more_to_a_partition_that_is_read_up_is_less_and_less():
+    arrivals = Arrivals()
+    found = [arrivals.fullest(float(at), {0: (min(100 * at, 2_000),) * 2}).arrivals for at in range(0, 101, 10)]
+    assert found[2] == 100.0
+    assert found[-1] == 20.0
