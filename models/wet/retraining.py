@@ -68,7 +68,12 @@ def draft_of(standing: Collection[Alarm], pack: str, now_ms: int) -> Draft:
                 policy=f"{SETTING}={NOW}",
                 verdict="REVIEW",
                 why=tuple(one.summary for one in alarms),
-                figures={"alarms": [{"rule": one.rule, "of": one.of, **one.evidence} for one in alarms]},
+                figures={
+                    "alarms": [
+                        {"rule": one.rule, "of": one.of, "rationale": one.why.rationale, **one.evidence}
+                        for one in alarms
+                    ]
+                },
             ),
         ),
         created=now_ms,

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from sidechain.agents.cli import build
 from sidechain.agents.model_files import ModelFiles, kept
 from sidechain.agents.problems import UsageProblem
+from sidechain.agents.wet import edge_trainer
 from sidechain.agents.wet.edge_trainer import Beside, Bounds, Chains, Survey, trained
 from sidechain.models.pack_file import load, load_pack
 from sidechain.models.policy import Policy
@@ -94,8 +95,9 @@ def train(files: dict[int, Path], policy: Policy = POLICY, bounds: Bounds = SMAL
     return trained(policy, files, lambda _: None, lambda _: None, bounds=bounds, fit=quick, **more)
 
 
-def test_a_model_is_tried_on_what_came_after_it_and_is_better_than_the_rules(tmp_path):
+def test_a_model_is_tried_on_what_came_after_it_and_is_better_than_the_rules(tmp_path, monkeypatch):
     """`own` would tell it everything; but it is a personal value, and such features do not leave the dry side."""
+    monkeypatch.setattr(edge_trainer, "ROWS", 100)  # the trial goes on although it has enough
     found = train(written(tmp_path, entries(3_000, partitions=3)))
     card = found.card
     assert card.trial.verdict == "PROMOTE"

@@ -10,6 +10,7 @@ from sidechain.agents.wet.drift import Watch, alert
 from sidechain.models.policy import Wet
 from sidechain.models.proposal import Operation, read, sealed
 from sidechain.models.wet.drift import MEASURES, RULES, Alarm, InputDrift
+from sidechain.models.wet.reasoning import of_parts
 from sidechain.models.wet.retraining import OPEN_MS, Asking, draft_of
 from sidechain.topics.alerts import Alert
 from sidechain.topics.codec import encode
@@ -120,8 +121,8 @@ def test_what_was_asked_before_a_restart_counts() -> None:
 def test_the_proposal_names_every_alarm_with_its_figures_and_what_to_run() -> None:
     """It is one that everybody takes who reads proposals, and a person does what it says."""
     alarms = [
-        Alarm("PerformanceDrift", "score", True, "it fell", {"before": 0.9, "now": 0.4}),
-        Alarm("InputDrift", "amount", True, "amount moved", {"psi": 0.4}),
+        Alarm("PerformanceDrift", "score", True, "it fell", {"before": 0.9, "now": 0.4}, of_parts([("score", -0.5)])),
+        Alarm("InputDrift", "amount", True, "amount moved", {"psi": 0.4}, of_parts([("to 3", 0.4)])),
     ]
     made = read(sealed(draft_of(alarms, "doors", 1_000)))
     assert (made.author, made.target, made.expires) == ("drift", "trainer.fit=now", 1_000 + OPEN_MS)
@@ -130,6 +131,6 @@ def test_the_proposal_names_every_alarm_with_its_figures_and_what_to_run() -> No
     [piece] = made.evidence
     assert piece.why == ("amount moved", "it fell")
     assert piece.figures["alarms"] == [
-        {"rule": "InputDrift", "of": "amount", "psi": 0.4},
-        {"rule": "PerformanceDrift", "of": "score", "before": 0.9, "now": 0.4},
+        {"rule": "InputDrift", "of": "amount", "rationale": "to 3 +0.4", "psi": 0.4},
+        {"rule": "PerformanceDrift", "of": "score", "rationale": "score -0.5", "before": 0.9, "now": 0.4},
     ]
