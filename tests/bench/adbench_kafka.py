@@ -61,6 +61,7 @@ LOOK_S: Final = 0.1
 ROLES: Final = ("dry", "tap", "wet")
 ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 CLOSE: Final = 0.01  # AUROC
+HELD: Final = "sidechain_partitions"
 FITS: Final = "sidechain_model_fits_total"
 SAME: Final = 1.01e-9  # a score on the topic has nine digits
 
@@ -114,16 +115,17 @@ class Scores:
                 raise EnvironmentProblem(f"no score came for {STALL_S:.0f} s: {now:,} of {count:,} are there")
             await asyncio.sleep(LOOK_S)
 
-    async def fitted(self, wet: Address) -> None:
-        """Wait until the wet worker says that it has a forest. Raises EnvironmentProblem."""
-        async with asyncio.timeout(STALL_S):
-            while True:
-                samples = (await scraped([wet]))[wet.place].samples or {}
-                if total(samples, FITS, result="swapped"):
-                    return
-                if total(samples, FITS, result="failed") or total(samples, FITS, result="timeout"):
-                    raise EnvironmentProblem("the worker could not learn a forest")
-                await asyncio.sleep(LOOK_S)
+    async def shown(self, wet: Address, name: str, **labels: str) -> None:
+        """Wait until the wet worker shows this, 1 at least. Raises EnvironmentProblem."""
+        until = time.monotonic() + STALL_S
+        while time.monotonic() < until:
+            for one in self._crew:
+                one.check()
+            samples = (await scraped([wet]))[wet.place].samples or {}
+            if (total(samples, name, **labels) or 0.0) >= 1.0:
+                return
+            await asyncio.sleep(LOOK_S)
+        raise EnvironmentProblem(f"the wet worker does not show {name} {labels} within {STALL_S:.0f} s")
 
     async def read(self, rows: int) -> tuple[np.ndarray, set[str]]:
         """The score of each row, NaN while warming up, and the models that said them. Each row has exactly one."""
@@ -159,6 +161,8 @@ async def through(config: Config, here: Place, one: Split, settings: dict[str, s
         ]
         async with Reader(options, config.topic("wet.scores")) as reader:
             scores, stream, took = Scores(reader, crew), events(one.counts), 0.0
+            # One that comes to taps that lie there learns from their tail before it scores them.
+            await scores.shown(*targets(port), HELD)
             for part in (islice(stream, one.first), stream):
                 began = time.perf_counter()
                 while block := list(islice(part, BLOCK)):
@@ -166,7 +170,7 @@ async def through(config: Config, here: Place, one: Split, settings: dict[str, s
                     sent += await produce(options, config.topic("events"), block)
                 await scores.reached(sent)
                 took += time.perf_counter() - began
-                await scores.fitted(*targets(port))
+                await scores.shown(*targets(port), FITS, result="swapped")
             found, models = await scores.read(sent)
     early, silent = int((~np.isnan(found[: one.first])).sum()), int(np.isnan(found[one.first :]).sum())
     if early or silent:

@@ -13,6 +13,7 @@ from sidechain.models.wet.schedule import LONGEST
 from tests.bench.adbench_read import Labelled, integers, shuffled
 
 FEATURE: Final = "{}_now"  # of a column's name
+FEWEST: Final = 8  # forests that say how far forests differ
 
 
 class Split(NamedTuple):
@@ -97,13 +98,13 @@ class Compared:
             other.append(ranked(theirs(one, seed), one.is_bad))
 
     def come_down_to(self, error: float, most: int, first: int = 1) -> None:
-        """Forests until the standard error is so small, but three of each side on a split, and at most `most`.
+        """Forests until the standard error is so small, but FEWEST of each side on a split, and at most `most`.
 
         `first`: the seed to begin with.
         """
         for seed in range(first, first + most):
             self.add(seed)
-            if seed >= first + 2 and self.error() <= error:
+            if seed >= first + FEWEST - 1 and self.error() <= error:
                 return
 
     def means(self) -> tuple[Ranked, Ranked]:
