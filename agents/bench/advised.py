@@ -48,23 +48,25 @@ async def counted(port: int) -> dict[str, Any] | None:
 async def asked(config: Config) -> dict[str, int]:
     """How many compensations stand on the topic, and the most of one partition within any minute of event time."""
     partitions = list(range(config.partitions))
+    score, compensation = msgspec.json.Decoder(_Scored).decode, msgspec.json.Decoder(Compensation).decode
+    decisions: dict[int, list[int]] = {one: [] for one in partitions}  # partition -> seq of the decisions asked about
+    # First, while the worker goes on: by the time the scores are read, those it went by stand there.
+    async with Reader(kafka_options(config), config.topic("wet.compensations")) as reader:
+        async for records in reader.to_end(partitions):
+            for one in records:
+                decisions[one.partition].append(compensation(one.value).decision.seq)
     came: dict[int, dict[int, int]] = {one: {} for one in partitions}  # partition -> seq -> how far event time was
     reached: dict[int, int] = defaultdict(int)
-    score, compensation = msgspec.json.Decoder(_Scored).decode, msgspec.json.Decoder(Compensation).decode
     async with Reader(kafka_options(config), config.topic("wet.scores")) as reader:
         async for records in reader.to_end(partitions):
             for one in records:
                 scored = score(one.value)
                 reached[one.partition] = max(reached[one.partition], scored.at)
                 came[one.partition].setdefault(scored.seq, reached[one.partition])
-    times: dict[int, list[int]] = {one: [] for one in partitions}
-    async with Reader(kafka_options(config), config.topic("wet.compensations")) as reader:
-        async for records in reader.to_end(partitions):
-            for one in records:
-                times[one.partition].append(came[one.partition][compensation(one.value).decision.seq])
+    times = [[came[one][seq] for seq in some] for one, some in decisions.items()]
     return {
-        "compensations": sum(map(len, times.values())),
-        "most_in_a_minute": max(map(most_in_a_minute, times.values()), default=0),
+        "compensations": sum(map(len, times)),
+        "most_in_a_minute": max(map(most_in_a_minute, times), default=0),
     }
 
 

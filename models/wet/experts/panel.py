@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 CONSENSUS: Final = "consensus"
 TRIPPED_AT: Final = 5  # batches running
 RESTED: Final = 64  # batches
+FEWEST: Final = 64  # rows of which one score for all of them is no chance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +126,8 @@ class Panel:
         began = self._now_ms()
         with self._guarded(name):
             given = sound(expert.score(batch), len(batch))
+        if at:  # the baseline speaks where nobody is surer: of a flood of what was never seen it may say one thing
+            given = telling(given, batch)
         is_error = bool((given.state == FAILED).any())
         self.selector.hear(at, self._now_ms() - began, is_error=is_error)
         self.faults[name] += is_error
@@ -179,6 +182,20 @@ def sound(given: Opinion, rows: int) -> Opinion:
     return opinion(
         given.score, given.confidence, np.where(is_wrong, FAILED, given.state).astype(np.uint8), given.evidence
     )
+
+
+def telling(given: Opinion, batch: Batch) -> Opinion:
+    """The opinion, without confidence where rows that differ are all given one score: that says nothing of any of them.
+
+    An expert gone wrong would else replace the baseline for everybody, by how sure of itself it says it is.
+    """
+    scored = given.state == SCORED
+    if scored.sum() < FEWEST or np.ptp(given.score[scored]) > 0.0:
+        return given
+    rows = batch.rows[scored]
+    if np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape), equal_nan=True):
+        return given
+    return opinion(given.score, np.zeros(len(batch)), given.state, given.evidence)
 
 
 def _explained(given: Reasons, rows: int, width: int) -> Explained:
