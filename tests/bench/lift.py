@@ -18,6 +18,7 @@ import argparse
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,18 +40,19 @@ from tests.bench.payments_signals import sealed
 ROWS = 2_000  # a batch
 
 
-def live(stream: Stream, policy: Policy) -> np.ndarray:
+def live(stream: Stream, policy: Policy, names: tuple[str, ...]) -> np.ndarray:
     """The columns a trainer reads of a tap, what is known of terminals as it would be sealed."""
     told = sealed(policy, stream.at_ms.astype(np.int64), stream.terminal, stream.is_bad)
     made = {**dict(zip(stream.names, stream.values.T, strict=True)), **told}
-    return np.column_stack([made[name] for name in columns(policy)]).astype(np.float32)
+    return np.column_stack([made[name] for name in names]).astype(np.float32)
 
 
-def looped(stream: Stream, seed: int) -> np.ndarray:
-    """What the champion of the hour said of each payment; NaN before there was one."""
+def looped(stream: Stream, seed: int, without: Sequence[str] = ()) -> np.ndarray:
+    """What the champion of the hour said of each payment; NaN before there was one. `without`: columns left out."""
     policy = load_pack("payments")
-    training = Training(columns(policy), max_step_ms=policy.event.max_step_ms, seed=seed)
-    rows, score = live(stream, policy), np.full(len(stream.at_ms), np.nan)
+    names = tuple(one for one in columns(policy) if one not in without)
+    training = Training(names, max_step_ms=policy.event.max_step_ms, seed=seed)
+    rows, score = live(stream, policy, names), np.full(len(stream.at_ms), np.nan)
     late: deque[Label] = deque()
     for start in range(0, len(rows), ROWS):
         some = slice(start, start + ROWS)
@@ -115,12 +117,13 @@ def main() -> None:
     options.add_argument("file", type=Path, help="the Handbook's stream, gzip")
     options.add_argument("--cache", type=Path, help="where to keep the decisions once they are made")
     options.add_argument("--limit", type=int, help="rows to read")
+    options.add_argument("--without", action="append", default=[], metavar="NAME", help="a column to leave out")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}, python {sys.version.split()[0]}, one thread")
     stream = read(given.file, given.limit, given.cache, decided)
     with threadpool_limits(1):
-        told(stream, looped(stream, given.seed), unaided_of(given.file, given.limit, given.cache))
+        told(stream, looped(stream, given.seed, given.without), unaided_of(given.file, given.limit, given.cache))
 
 
 if __name__ == "__main__":
