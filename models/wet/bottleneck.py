@@ -5,7 +5,7 @@ and are not being worked off: a burst passes in less, and a backlog left by a st
 stands between any two stages, so a stage that is too slow delays itself and nobody before it: the one with most work
 waiting is the one to help. Why it is slow is told by what else it shows, the surest sign first:
 
-    stopped         nothing was done, most of the time
+    stopped         nothing was done, most of the time, and it does not wait for a processor
     hot-partition   nearly all that waits is in one partition of several: more workers would not help
     starved         it wants a processor and does not get one
     saturated       it uses all of the processor that one process can, or that it allows itself
@@ -157,11 +157,12 @@ def _cause(past: Sequence[Stage]) -> Cause:
     cpu, waiting = _middle(past, lambda one: one.cpu), _middle(past, lambda one: one.waiting)
     workers = max(past[-1].workers, 1)
     allowed = _allowed(past[-1])
+    is_kept_waiting = waiting is not None and waiting >= WAITING * workers
     if _middle(past, lambda one: one.rate) == 0:
-        return "stopped"
+        return "starved" if is_kept_waiting else "stopped"  # what hangs does not ask for a processor
     if (_middle(past, lambda one: one.hot) or 0.0) >= HOT:
         return "hot-partition"
-    if waiting is not None and waiting >= WAITING * workers:
+    if is_kept_waiting:
         return "starved"
     if cpu is not None and cpu >= SATURATED * allowed:
         return "saturated"

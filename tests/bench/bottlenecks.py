@@ -52,6 +52,7 @@ HOGS: Final = 4
 # Of a worker's batches: five hundred a second fit in on a busy machine, and HOT times the rate on no quiet one.
 SMALL: Final = 8
 HOT: Final = 6
+MORE: Final = {"starved": 4}  # times the rate: what needs a twentieth of a processor gets that much from anybody
 EXPECTED: Final = {
     "slow": ("wet", "slow"),
     "hot": ("dry", "hot-partition"),
@@ -66,7 +67,7 @@ class Run:
     def __init__(self, here: Place, fault: str, rate: float, stack: ExitStack) -> None:
         self.fault = fault
         self._here = here
-        self._rate = rate
+        self._rate = MORE.get(fault, 1) * rate
         self._stack = stack
         self.settings = {"prefix": f"{fault}.", **({"batch_max_records": str(SMALL)} if fault == "hot" else {})}
         self._ports = {role: free_port() for role in ROLES}

@@ -90,7 +90,8 @@ def test_what_counts_as_held_up(past, is_found):
         ({"cpu": 0.25 * SATURATED - 0.01, "allowed": 0.25}, "slow"),
         ({"cpu": SATURATED, "waiting": WAITING}, "starved"),
         ({"cpu": 1.0, "waiting": 1.0, "hottest": 1_000, "partitions": 2}, "hot-partition"),
-        ({"cpu": 1.0, "waiting": 1.0, "rate": 0.0}, "stopped"),
+        ({"cpu": 1.0, "waiting": WAITING - 0.01, "rate": 0.0}, "stopped"),
+        ({"cpu": 0.0, "waiting": WAITING, "rate": 0.0}, "starved"),  # so much that nothing gets done
         ({"cpu": None, "waiting": None, "p99_s": None}, "slow"),  # a system that does not say
     ],
 )
