@@ -147,7 +147,7 @@ class Run:
             os.sched_setaffinity(int(thread.name), core)
         # On Linux processes of different sessions share alike, however nice they are, and a fifth of a core is plenty.
         if (group := Path(f"/proc/{pid}/autogroup")).exists():
-            group.write_text("19")
+            group.write_text("10")
         for number in range(HOGS):
             hog = self._stack.enter_context(self._here.process(f"hog-{number}", ("-c", HOG)))
             os.sched_setaffinity(hog.pid, core)
