@@ -28,6 +28,7 @@ Level = Literal["normal", "raised", "critical"]
 SHAPE: Final = 0.25  # a: how much likelier small p are when something is wrong
 PRIOR: Final = math.log(0.01 / 0.99)
 WEIGHT_MOST: Final = 2.5
+ORDINARY: Final = 0.84  # scores up to here weigh less than nothing, whatever the logarithm says exactly
 EVIDENCE_MOST: Final = math.log(0.99 / 0.01) - PRIOR  # risk 0.99: about seven ordinary events lead back from anywhere
 MOVED_BP: Final = 250  # a raised risk that moved this far is worth a record
 MAX_ENTITIES: Final = 100_000  # per partition; only entities with evidence against them are kept at all
@@ -284,8 +285,10 @@ class Risks:
         self._seq = score.seq
         at = self._clock.hear(score.at)
         self.breaker.hear(at)
-        if self._calm and score.key not in self._standings and (score.score is None or weight(score.score) <= 0.0):
-            return NOTHING  # as most are: nothing was held against anybody, and nothing is
+        if self._calm and score.key not in self._standings:
+            said = score.score
+            if said is None or said <= ORDINARY or weight(said) <= 0.0:
+                return NOTHING  # as most are: nothing was held against anybody, and nothing is
         standing, metadata, compensation = step(self.standing(score.key), score, self._wet, at)
         if standing.evidence > 0.0 or standing.level != "normal":
             self._keep(score.key, standing)

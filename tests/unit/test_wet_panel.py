@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sidechain.agents.wet.panel_metrics import PanelMetrics, PanelSeries
+from sidechain.agents.wet.past import NEWEST
 from sidechain.models.pack_file import load_pack
 from sidechain.models.policy import PANEL, Wet
 from sidechain.models.wet.selector import REASONS, labels
@@ -193,6 +194,24 @@ def test_a_restarted_scorer_knows_its_past_again() -> None:
     scores = made.score(taps(WET, 1_000, 100)[0])
     assert {(one.state, one.calibration) for one in scores} == {("scored", "calibrated")}
     assert made.waiting.settled >= 900
+
+
+def test_after_a_restart_probabilities_are_those_of_before_within_a_twentieth() -> None:
+    """From half of what passed, read as a new worker reads it: taps first, then cases; outcomes come an hour late.
+
+    A worker looks back on more than that. Where outcomes are later than its tail is long, it begins uncalibrated.
+    """
+    before, after, tail = scorer(WET), scorer(WET), range(1_000, 2_000, 250)
+    assert NEWEST > 1_000
+    at_work(before, WET, 2_000)
+    for first in tail:
+        after.prime(taps(WET, first, 250)[0])
+    for first in tail:
+        after.settle(cases(*taps(WET, first, 250)))
+    some, _ = taps(WET, 2_000, 250)
+    told, again = ([one.probability for one in made.score(some)] for made in (before, after))
+    assert None not in [*told, *again]
+    assert np.abs(np.array(told, dtype=float) - np.array(again, dtype=float)).mean() < 0.05
 
 
 def test_every_series_of_the_panel_is_there_from_the_start_and_adds_up() -> None:
