@@ -135,8 +135,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def share(self) -> float:
-        """Of one processor: what the tap, and what the wet worker, may use, if not set an eighth of the machine."""
-        return min(len(os.sched_getaffinity(0)) / 8, 1.0) if self.wet_share is None else self.wet_share
+        """Of one processor: what the tap, and what the wet worker, may use, if not set a sixteenth of the machine."""
+        return min(len(os.sched_getaffinity(0)) / 16, 1.0) if self.wet_share is None else self.wet_share
 
     @property
     def loopback(self) -> bool:

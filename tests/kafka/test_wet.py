@@ -124,9 +124,9 @@ def test_from_decisions_to_advice(bus: Bus) -> None:
     assert len({one.id for one in asked}) == len(asked)
     assert {(one.decision.partition, one.decision.action, one.request) for one in asked} == {(1, "allow", "recheck")}
     assert asked[0].as_of == next(one.as_of for one in told if one.level == "critical")
-    by_id = {one.id: one for one in scores}
+    by_event = {(one.key, one.id): one for one in scores}  # two partitions may number their events alike
     for one in (*values(found["wet.metadata"], Metadata), *values(found["wet.compensations"], Compensation)):
-        why = by_id[one.explained]
+        why = by_event[one.key, one.explained]
         assert (one.score, one.base, one.reasons, one.rationale) == (why.score, why.base, why.reasons, why.rationale)
         assert why.reasons
     for logical, records_ in found.items():

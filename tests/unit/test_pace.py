@@ -118,10 +118,10 @@ def test_the_broker_holds_a_fetch_back_for_as_long_as_may_be(monkeypatch, gather
 
 
 @pytest.mark.parametrize(
-    ("cores", "given", "share"), [(2, None, 0.25), (1, None, 0.125), (64, None, 1.0), (2, "0.7", 0.7), (2, "1", 1.0)]
+    ("cores", "given", "share"), [(2, None, 0.125), (1, None, 0.0625), (64, None, 1.0), (2, "0.7", 0.7), (2, "1", 1.0)]
 )
 def test_the_share_follows_the_machine_unless_it_is_set(monkeypatch, cores, given, share):
-    """An eighth of it for the tap and an eighth for the wet worker, and never more than one processor each."""
+    """A sixteenth of it for the tap and a sixteenth for the wet worker, and never more than one processor each."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     environ = {} if given is None else {"SIDECHAIN_WET_SHARE": given}
     assert load(environ=environ).config.share == share
