@@ -118,7 +118,7 @@ def decided(config: Config, events: Keyed, folder: Path, mode: str) -> None:
         send(config, events[half:])
         wait_decided(config, EVENTS, [up["dry"]])
         if mode == "slow":
-            wet["wet"].wait_for("took 1 s over")
+            wet["wet"].wait_for(" s over ")
 
 
 @contextmanager
