@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from sidechain.agents.config import load
 from sidechain.agents.local_kafka import LocalKafka
@@ -17,6 +18,9 @@ from sidechain.agents.problems import EnvironmentProblem
 
 # A wet worker that steps back waits for every other test; how far it would is asked of it alone (test_priority.py).
 os.environ["SIDECHAIN_WET_NICE"] = "0"
+
+settings.register_profile("suite", deadline=None)  # no test fails by the clock: others use the processors too
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
