@@ -36,6 +36,7 @@ from sidechain.topics.codec import encode
 log = logging.getLogger(__name__)
 
 MAX_LAG: Final = 100_000
+A_ROUND: Final = 4_000  # taps: what a round costs besides is spread over them
 
 
 class WetWorker:
@@ -92,6 +93,7 @@ class WetWorker:
             app,
             self._publisher,
             options,
+            max_records=A_ROUND,
             gather_ms=gather_ms,
             pace=pace,
             topic=name("wet.taps"),
