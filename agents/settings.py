@@ -136,7 +136,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def share(self) -> float:
         """Of one processor: what the tap, and what the wet worker, may use, if not set a sixteenth of the machine."""
-        return min(len(os.sched_getaffinity(0)) / 16, 1.0) if self.wet_share is None else self.wet_share
+        if self.wet_share is not None:
+            return self.wet_share
+        allowed = getattr(os, "sched_getaffinity", None)  # Linux alone knows which processors are ours
+        return min((len(allowed(0)) if allowed is not None else os.cpu_count() or 1) / 16, 1.0)
 
     @property
     def loopback(self) -> bool:

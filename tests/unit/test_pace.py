@@ -125,3 +125,10 @@ def test_the_share_follows_the_machine_unless_it_is_set(monkeypatch, cores, give
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     environ = {} if given is None else {"SIDECHAIN_WET_SHARE": given}
     assert load(environ=environ).config.share == share
+
+
+def test_a_system_that_does_not_say_which_processors_are_ours_has_all_of_them(monkeypatch):
+    """Any but Linux."""
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert load(environ={}).config.share == 0.25
