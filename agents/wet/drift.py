@@ -18,9 +18,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from sidechain.agents.metrics import DriftMetrics
-from sidechain.agents.problems import EnvironmentProblem
-from sidechain.agents.reader import STALL_S, Reader
+from sidechain.agents.reader import Reader
 from sidechain.agents.wet.feed import START_S, UNREADABLE, Out, Publisher
+from sidechain.agents.wet.tail import look_back
 from sidechain.models.policy import Wet
 from sidechain.models.proposal import BadProposal, read, sealed
 from sidechain.models.wet.drift import Alarm, InputDrift, PerformanceDrift
@@ -135,7 +135,7 @@ class DriftWorker:
             await asyncio.wait_for(consumer.start(), START_S)
             if self._pack is not None:
                 await self._recall()
-            await self._look_back(consumer, stop)
+            await look_back(consumer, self._options, self._topics, self._take, stop, back=BACK, a_round=A_ROUND)
             await self._say(publisher, list(self.watch.standing.values()))
             log.info("%d alarms stand", len(self.watch.standing))
             while not stop.is_set():
@@ -146,25 +146,6 @@ class DriftWorker:
                     self._metrics.records.inc(sum(map(len, got.values())))
                 await self._ask(publisher)
                 self._measure(consumer)
-
-    async def _look_back(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
-        """Learn from what is on the topics already, up to their ends as of now."""
-        tps: list[TopicPartition] = []
-        for topic in self._topics:
-            async with Reader(self._options, topic) as reader:
-                tps += [TopicPartition(topic, one) for one in await reader.partitions()]
-        consumer.assign(tps)
-        ends, begins = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
-        for tp in tps:
-            consumer.seek(tp, max(begins[tp], ends[tp] - BACK))
-        progress = asyncio.get_running_loop().time()
-        while not stop.is_set() and [tp for tp in tps if await consumer.position(tp) < ends[tp]]:
-            got = await consumer.getmany(timeout_ms=POLL_MS, max_records=A_ROUND)
-            self._take(got)
-            now = asyncio.get_running_loop().time()
-            progress = now if got else progress
-            if now - progress > STALL_S:
-                raise EnvironmentProblem(f"no record of {', '.join(self._topics)} came for {STALL_S:.0f} s")
 
     def _take(self, got: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> list[Alarm]:
         """One round: scores before outcomes, which are of them."""

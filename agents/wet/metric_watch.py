@@ -16,11 +16,10 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from sidechain.agents.problems import EnvironmentProblem
-from sidechain.agents.reader import STALL_S, Reader
 from sidechain.agents.watching_metrics import StreamMetrics
 from sidechain.agents.wet.feed import START_S, Out, Publisher
 from sidechain.agents.wet.pauses import waited
+from sidechain.agents.wet.tail import look_back
 from sidechain.models.wet.bottleneck import EVERY_S
 from sidechain.models.wet.metric_watch import MetricWatch, Told
 from sidechain.models.wet.own_metrics import OWN, Minutes
@@ -80,7 +79,7 @@ class MetricWorker:
             )
             stack.push_async_callback(consumer.stop)
             await asyncio.wait_for(consumer.start(), START_S)
-            await self._look_back(consumer, stop)
+            await look_back(consumer, self._options, [self._topic], self._hear, stop, back=BACK, a_round=A_ROUND)
             self._counted = self._counts()  # by whoever was there when it came
             await self._say(publisher, self.watch.standing)
             log.info("%d metrics known, %d alarms stand", len(self.watch), len(self.watch.standing))
@@ -91,23 +90,6 @@ class MetricWorker:
                         group.create_task(self._look(publisher, self._scrape, stop))
             except ExceptionGroup as faults:
                 raise faults.exceptions[0] from faults
-
-    async def _look_back(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
-        """Learn from what stands there already, up to the end as of now. What began and ended in it is not told."""
-        async with Reader(self._options, self._topic) as reader:
-            tps = [TopicPartition(self._topic, one) for one in await reader.partitions()]
-        consumer.assign(tps)
-        ends, begins = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
-        for tp in tps:
-            consumer.seek(tp, max(begins[tp], ends[tp] - BACK))
-        progress = asyncio.get_running_loop().time()
-        while not stop.is_set() and [tp for tp in tps if await consumer.position(tp) < ends[tp]]:
-            got = await consumer.getmany(timeout_ms=POLL_MS, max_records=A_ROUND)
-            self._hear(got)
-            now = asyncio.get_running_loop().time()
-            progress = now if got else progress
-            if now - progress > STALL_S:
-                raise EnvironmentProblem(f"no record of {self._topic} came for {STALL_S:.0f} s")
 
     async def _listen(self, publisher: Publisher, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         while not stop.is_set():
